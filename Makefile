@@ -1,0 +1,49 @@
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
+BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
+
+.DEFAULT_GOAL := help
+.PHONY: help install check test lint oracle bench clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## set up .venv with dtanalyze and everything its tests need
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("dtanalyze needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo "== setting up $(VENV)"
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) setuptools
+	$(PIP) --no-build-isolation -e '.[dev]'
+	@touch $@
+
+check: install ## analyse two recorded trees: one that works, one that does not
+	@echo "== Xen 4.20, 2 GiB host, dom0_mem=512M: dom0 gets its scratch pages"
+	$(BIN)/dtanalyze check $(GOOD)
+	@echo "== Xen 4.20, 1 GiB host, dom0_mem=640M: regions, but no room for a section; reported only (--fail-on never)"
+	$(BIN)/dtanalyze check --fail-on never $(BAD)
+
+test: install lint ## lint, then run all tests
+	$(BIN)/python -m pytest
+
+lint: install ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict
+
+oracle: install ## wider comparison with the records in ../shared, if they are there
+	@test -d ../shared || echo "== ../shared is not there: everything below will be SKIPPED"
+	$(BIN)/python -m pytest tests/wide -q -rs
+
+bench: install ## run benchmarks/*.py
+	@for script in $(sort $(wildcard benchmarks/*.py)); do \
+		echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## remove .venv, caches and build results
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

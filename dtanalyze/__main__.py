@@ -1,0 +1,6 @@
+"""``python -m dtanalyze``."""
+
+from dtanalyze.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Arithmetic of address ranges; knows no devicetree."""

@@ -1,0 +1,73 @@
+"""Sizes, addresses and ranges as people write them.
+
+Sizes are bytes. Suffixes are binary: K, M, G, T are powers of 1024, as on kernel command lines (``memparse``).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
+from dtanalyze.errors import UsageError
+
+__all__ = ["GIB", "KIB", "MIB", "TIB", "format_range", "format_size", "parse_range", "parse_size"]
+
+KIB: Final = 1 << 10
+MIB: Final = 1 << 20
+GIB: Final = 1 << 30
+TIB: Final = 1 << 40
+
+_SUFFIX: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
+_NUMBER: Final = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([kKmMgGtT]?)(?:i?[bB])?")
+
+
+def parse_size(text: str) -> int:
+    """Return the number of bytes that ``text`` (``512M``, ``0x1000``, ``4096``) names.
+
+    Raises `UsageError` when it is not a number with an optional K, M, G or T.
+    """
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
+        raise UsageError(f"'{text}' is not a size: write for example 512M, 0x20000000 or 4096")
+    digits, suffix = match.groups()
+    return int(digits, 0 if digits[:2] in ("0x", "0X") else 10) * _SUFFIX[suffix.upper()]
+
+
+def parse_range(text: str) -> AddressRange:
+    """Return the range that ``START+SIZE`` or ``START-STOP`` (stop exclusive) names.
+
+    Raises `UsageError` when the form is wrong, the range is empty or ends above 2^64.
+    """
+    start_text, plus, size_text = text.partition("+")
+    if plus:
+        start, size = parse_size(start_text), parse_size(size_text)
+    else:
+        start_text, minus, stop_text = text.partition("-")
+        if not minus:
+            raise UsageError(f"'{text}' is not a range: write START+SIZE or START-STOP, for example 0x48000000+512M")
+        start = parse_size(start_text)
+        size = parse_size(stop_text) - start
+    if size <= 0:
+        raise UsageError(f"the range '{text}' is empty: its stop must lie above its start")
+    if start + size > ADDRESS_SPACE:
+        raise UsageError(f"the range '{text}' ends above 2^64")
+    return AddressRange(start, size)
+
+
+def format_size(size: int) -> str:
+    """Return ``size`` bytes in the largest binary unit that divides it, or with one decimal when none does."""
+    if size == 0:
+        return "0"
+    units = (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))
+    for unit, factor in units:
+        if size % factor == 0:
+            return f"{size // factor} {unit}"
+        if size >= 10 * factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"
+
+
+def format_range(start: int, stop: int) -> str:
+    """Return the kernel's spelling of a range: ``0xSTART-0xLAST``, the last byte included."""
+    return f"{start:#x}-{stop - 1:#x}" if stop > start else f"{start:#x}+0"

@@ -1,0 +1,317 @@
+"""The table of contents: bytes and profiles in, a result out. The only wiring; no effects."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.address.units import format_range, format_size
+from dtanalyze.board.build import build_board
+from dtanalyze.board.model import Board
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.cells import read_number
+from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse, View
+from dtanalyze.findings import Finding
+from dtanalyze.linux.balloon import hotplug_reach
+from dtanalyze.linux.boot import BootAnswer, Conditions, Verdict, boot
+from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
+from dtanalyze.linux.memblock import Claimed, Memblock, bootargs, memblock
+from dtanalyze.linux.memory_hotplug import PARANGE_BITS
+from dtanalyze.linux.proc_iomem import SCRATCH, system_ram
+from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile
+from dtanalyze.linux.resource import Resource
+from dtanalyze.verdicts import model_findings, need_finding, verdict_finding
+
+__all__ = ["CheckOptions", "check", "check_tree"]
+
+GUEST_GNTTAB_BASE: Final = 0x38000000
+GUEST_GNTTAB_SIZE: Final = 0x01000000
+
+# Worst first; the verdict of an answer that could go either way is the worse one.
+_WORST_FIRST: Final = (
+    Verdict.NO_BOOT,
+    Verdict.UNKNOWN,
+    Verdict.CONFLICT,
+    Verdict.HAZARD,
+    Verdict.EXHAUSTED,
+    Verdict.IOMEM,
+    Verdict.BALLOON,
+    Verdict.NATIVE,
+    Verdict.SCRATCH,
+)
+
+
+class CheckOptions(NamedTuple):
+    """One question. ``tree`` is ``host``, ``dom0``, ``domu`` or None (found out); ``kaslr`` None lets the tree decide.
+
+    ``memory`` replaces the tree's RAM; ``requests`` and ``need`` are pages; ``reuse`` asks who else could be given
+    the scratch ranges.
+    """
+
+    linux: LinuxProfile = PRESETS[NEWEST]
+    tree: str | None = None
+    kaslr: bool | None = None
+    memory: tuple[AddressRange, ...] = ()
+    requests: tuple[int, ...] = ()
+    need: int | None = None
+    recorded: Resource | None = None
+    reuse: bool = False
+
+
+def check(data: bytes, path: str, options: CheckOptions) -> tuple[CheckResult, ...]:
+    """Return the results for the blob in ``data``, one for each domain; raise `BlobError` when it is none."""
+    return (check_tree(parse(data), path, options),)
+
+
+def check_tree(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
+    """Return what the kernel does with one tree."""
+    profile = options.linux
+    board = build_board(tree, profile.address_rules)
+    kind = options.tree or kind_of(board)
+    if kind == "host":
+        return _host_result(board, path, options)
+    memory, ram_from = _memory(board, options)
+    kaslr, kaslr_from = _kaslr(board, options)
+    conditions = Conditions(kaslr, _pa_bits(tree), options.requests, options.recorded)
+    answer = boot(board, memory, profile, conditions)
+    grant, regions = _regions(board)
+    result = CheckResult(
+        path=path,
+        tree=kind,
+        domain="dom0" if kind == "dom0" else None,
+        linux=profile,
+        xen=answer.detection.version,
+        iommu=None,
+        assumed=tuple(_assumed(answer, memory, profile, ram_from, kaslr_from, options)),
+        verdict=answer.verdict,
+        reason=answer.reason,
+        kaslr=kaslr,
+        alternatives=(),
+        grant_table=grant,
+        extended_regions=regions,
+        regions=tuple(_region_use(regions, answer, profile)),
+        ram=tuple(memory.memory),
+        answer=answer,
+        xen_view=_view(answer.target) if answer.target_name == "xen_resource" and answer.target else None,
+        iomem_view=None,
+        findings=(),
+        reuse=tuple(_reuse(answer, profile)) if options.reuse else (),
+    )
+    # Possible claims go in last: they are for showing and must not stop a simulated request.
+    result = result._replace(iomem_view=_view(_with_possible(answer)))
+    return result._replace(findings=_findings(result, options))
+
+
+def kind_of(board: Board) -> str:
+    """Return ``host``, ``dom0`` or ``domu``: without a hypervisor node nobody but firmware wrote the tree.
+
+    A guest whose grant table is where the guest layout has it (xen/include/public/arch-arm.h) is a domU.
+    """
+    if not board.hypervisors:
+        return "host"
+    grant, _ = _regions(board)
+    return "domu" if grant == RawRange(GUEST_GNTTAB_BASE, GUEST_GNTTAB_SIZE) else "dom0"
+
+
+def _host_result(board: Board, path: str, options: CheckOptions) -> CheckResult:
+    reason = (
+        "this is a host tree, as firmware hands it to Xen: it has no /hypervisor node, and what Xen would write "
+        "there is not predicted yet; give the tree that Linux boots with (/sys/firmware/fdt in the domain), or --as domu"
+    )
+    memory, ram_from = _memory(board, options)
+    result = CheckResult(
+        path=path,
+        tree="host",
+        domain=None,
+        linux=options.linux,
+        xen=None,
+        iommu=None,
+        assumed=(ram_from,),
+        verdict=Verdict.UNKNOWN,
+        reason=reason,
+        kaslr=options.kaslr,
+        alternatives=(),
+        grant_table=None,
+        extended_regions=(),
+        regions=(),
+        ram=tuple(memory.memory),
+        answer=None,
+        xen_view=None,
+        iomem_view=None,
+        findings=(),
+        reuse=(),
+    )
+    return result._replace(findings=_findings(result, options))
+
+
+def _memory(board: Board, options: CheckOptions) -> tuple[Memblock, str]:
+    found = memblock(board, options.linux)
+    if options.memory:
+        banks = tuple(Claimed(item, "--memory", 0) for item in options.memory)
+        return found._replace(memory=RangeSet(options.memory), banks=banks), "RAM: as given with --memory"
+    if not found.memory and options.recorded is not None:
+        recorded = system_ram(options.recorded)
+        return found._replace(memory=recorded), "RAM: the tree lists none; taken from the recorded /proc/iomem"
+    if not found.memory:
+        return found, "RAM: none; the tree lists no enabled memory node with a size"
+    return found, f"RAM: {format_size(found.memory.size)} as the tree's memory nodes list it"
+
+
+def _kaslr(board: Board, options: CheckOptions) -> tuple[bool, str]:
+    if options.kaslr is not None:
+        return options.kaslr, f"KASLR: {'on' if options.kaslr else 'off'}, as given"
+    if "nokaslr" in bootargs(board).split():
+        return False, "KASLR: off, nokaslr is on the kernel's command line"
+    if board.chosen is not None and board.chosen.prop("kaslr-seed") is not None:
+        return True, "KASLR: on, /chosen has a kaslr-seed"
+    return False, "KASLR: off, /chosen has no kaslr-seed"
+
+
+def _pa_bits(tree: Tree) -> int | None:
+    """Return the physical address bits of the CPUs, None when one of them is not known."""
+    cpus = tree.root.child("cpus")
+    cores = [node for node in (cpus.children if cpus else ()) if node.base_name == "cpu"]
+    bits = [next((PARANGE_BITS[name] for name in node.compatible if name in PARANGE_BITS), None) for node in cores]
+    known = [item for item in bits if item is not None]
+    return min(known) if known and len(known) == len(bits) else None
+
+
+def _regions(board: Board) -> tuple[RawRange | None, tuple[RawRange, ...]]:
+    """Return the grant table and the extended regions as they stand, untranslated only where nothing translates them."""
+    node: Node | None = find_xen_node(board) or next(iter(board.hypervisors), None)
+    if node is None:
+        return None, ()
+    raw = [
+        RawRange(entry.address if entry.address is not None else read_number(entry.bus_cells), entry.size)
+        for entry in decode_regions(node, board)
+    ]
+    return (raw[0] if raw else None), tuple(raw[EXT_REGION_INDEX:])
+
+
+def _assumed(
+    answer: BootAnswer,
+    memory: Memblock,
+    profile: LinuxProfile,
+    ram_from: str,
+    kaslr_from: str,
+    options: CheckOptions,
+) -> list[str]:
+    option = "on" if profile.option_on else "off"
+    kernel = f"Linux {profile.name} on {profile.arch.value}, {profile.page_size >> 10}K pages"
+    if profile.arch is Arch.ARM64:
+        kernel += f", {profile.va_bits}-bit addresses"
+    out = [f"{kernel}, CONFIG_XEN_UNPOPULATED_ALLOC {option}", ram_from]
+    if profile.arch is Arch.ARM64:
+        if answer.kaslr and not profile.linear_map_randomized:
+            kaslr_from += "; this kernel does not move the linear map"
+        elif answer.kaslr and answer.limits is not None:
+            moved = (
+                "moves the linear map, so that space below RAM is usable"
+                if answer.limits.randomized
+                else ("cannot move the linear map, the CPU's physical space is as large")
+            )
+            kaslr_from += f"; it {moved}"
+        out.append(kaslr_from)
+    if answer.limits is not None:
+        out.append(f"usable addresses: {answer.limits.low:#x}-{answer.limits.high:#x}")
+    if options.recorded is not None:
+        out.append("claims in iomem_resource: as recorded in the /proc/iomem given, without its Xen scratch")
+    elif answer.iomem.possible:
+        count = len(answer.iomem.possible)
+        out.append(
+            f"drivers: {count} device range{'s' if count > 1 else ''} taken as not yet claimed when the first "
+            "grant is mapped (--proc-iomem settles it)"
+        )
+    out.extend(memory.notes)
+    out.extend(answer.iomem.notes)
+    return out
+
+
+def _region_use(regions: tuple[RawRange, ...], answer: BootAnswer, profile: LinuxProfile) -> list[RegionUse]:
+    """Say for each region how many whole sections it gives and what of it is lost."""
+    limits, size = answer.limits, profile.section_size
+    taken = RangeSet(
+        AddressRange(run.start, run.sections * size) for run in (answer.capacity.runs if answer.capacity else ())
+    )
+    out: list[RegionUse] = []
+    for region in regions:
+        found = region.checked()
+        used = taken.intersection([found]).size if found else 0
+        note = ""
+        if found is None:
+            note = "holds no address"
+        elif limits is not None and found.last < limits.low:
+            note = f"below the linear map, which starts at {limits.low:#x}"
+        elif limits is not None and found.start > limits.high:
+            note = f"above the linear map, which ends at {limits.high:#x}"
+        elif answer.capacity is not None and not used:
+            note = f"no aligned section of {format_size(size)} is taken from it"
+        out.append(RegionUse(region, used // size, region.size - used, note))
+    return out
+
+
+def _with_possible(answer: BootAnswer) -> Resource:
+    root = answer.iomem.root
+    for item in answer.iomem.possible:
+        root.insert_resource(
+            Resource(item.source.rpartition("/")[2], item.range.start, item.range.last, source=item.source, certain=False)
+        )
+    return root
+
+
+def _view(resource: Resource) -> View:
+    return View(
+        resource.name,
+        RawRange(resource.start, resource.end + 1 - resource.start),
+        resource.source,
+        "certain" if resource.certain else "possible",
+        tuple(_view(child) for child in resource.children),
+    )
+
+
+def _reuse(answer: BootAnswer, profile: LinuxProfile) -> list[Reuse]:
+    """Answer the reviewer's question for every range taken, or for the first section when nothing was requested."""
+    if answer.capacity is None or answer.target_name != "xen_resource":
+        return []
+    taken = [request.taken for request in answer.requests if request.taken is not None]
+    if not taken and answer.capacity.runs:
+        taken = [AddressRange(answer.capacity.runs[0].start, profile.section_size)]
+    others = _without_scratch(answer.iomem.root)
+    out: list[Reuse] = []
+    for item in taken:
+        pci = tuple(
+            f"{user.source} [{format_range(user.range.start, user.range.stop)}]"
+            for user in answer.unseen
+            if user.kind in ("PCI window", "PCI I/O window") and user.range.overlaps(item)
+        )
+        drivers = tuple(
+            f"{user.source} [{format_range(user.range.start, user.range.stop)}]"
+            for user in answer.unseen
+            if user.kind == "device" and user.range.overlaps(item)
+        )
+        balloon = hotplug_reach(others, item, profile) if profile.memory_hotplug_balloon else None
+        out.append(Reuse(item, balloon, pci, drivers))
+    return out
+
+
+def _without_scratch(root: Resource) -> Resource:
+    made = Resource(root.name, root.start, root.end)
+    for child in root.children:
+        if child.name != SCRATCH:
+            made.request_resource(Resource(child.name, child.start, child.end, source=child.source))
+    return made
+
+
+def _findings(result: CheckResult, options: CheckOptions) -> tuple[Finding, ...]:
+    found = [verdict_finding(result), need_finding(result, options.need), *model_findings(result)]
+    return tuple(sorted((item for item in found if item is not None), key=lambda item: item.sort_key))
+
+
+def combine(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:
+    """Join the answers with and without KASLR: the worse one, with both verdicts beside it when they differ."""
+    worse = min(unlike, key=lambda item: _WORST_FIRST.index(item.verdict))
+    alternatives = tuple(Alternative(bool(item.kaslr), item.verdict, item.sections) for item in unlike)
+    same = len({(item.verdict, item.sections) for item in alternatives}) == 1
+    return worse._replace(kaslr=None, alternatives=() if same else alternatives)

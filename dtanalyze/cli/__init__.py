@@ -1,0 +1,66 @@
+"""The command line: argv, files, stdout and exit status. Nothing else in the package has side effects.
+
+A command's module is imported only when the command is called, since start-up is most of the time a check takes.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Annotated, Final
+
+import typer
+
+from dtanalyze import __version__
+
+__all__ = ["main"]
+
+COMMANDS: Final = ("check", "map", "addresses")
+_HELP: Final = """Tell before boot what Linux on Xen does with a devicetree's extended regions.
+
+Exit status: 0 nothing at or above --fail-on, 1 findings at or above it, 2 usage or unreadable input.
+"""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"dtanalyze {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+def _app(argv: list[str]) -> typer.Typer:
+    app = typer.Typer(
+        name="dtanalyze",
+        help=_HELP,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    wanted = next((item for item in argv if not item.startswith("-")), None)
+    for name in (wanted,) if wanted in COMMANDS else COMMANDS:
+        module = importlib.import_module(f"dtanalyze.cli.{name}")
+        app.command(name, epilog=module.EPILOG)(module.command)
+    return app
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit status."""
+    args = sys.argv[1:] if argv is None else argv
+    try:
+        _app(args)(args, prog_name="dtanalyze")
+    except BrokenPipeError:
+        # The reader of our output has gone (``| head``); point stdout elsewhere so that the exit flush is silent.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,62 @@
+"""``dtanalyze addresses``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+
+import typer
+
+from dtanalyze import __version__
+from dtanalyze.board.build import all_reg_entries, build_board
+from dtanalyze.board.bus import LINUX, XEN
+from dtanalyze.board.model import PciHost
+from dtanalyze.board.translate import RegEntry, reg_entries
+from dtanalyze.cli.options import PathsArgument, choice
+from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.report import check_format
+
+__all__ = ["EPILOG", "command"]
+
+EPILOG: Final = """Examples:
+
+dtanalyze addresses board.dtb
+
+dtanalyze addresses board.dtb --rules xen --format json
+"""
+
+
+def command(
+    paths: PathsArgument,
+    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
+    rules: Annotated[
+        str,
+        typer.Option("--rules", metavar="linux|xen", help="Whose rules: Linux up to 6.12, or Xen's dt_device_get_paddr."),
+    ] = "linux",
+) -> None:
+    """List every reg entry with its CPU address and the chain of buses that led there, or why it has none."""
+    with usage_errors():
+        check_format(format_)
+        choice(rules, ("linux", "xen"), "--rules")
+
+    def analyse(data: bytes, path: str) -> tuple[str, list[RegEntry], tuple[PciHost, ...]]:
+        tree = parse(data)
+        if rules == "xen":
+            entries = [entry for node in tree.root for entry in reg_entries(node, XEN)]
+        else:
+            entries = list(all_reg_entries(tree, LINUX))
+        return path, entries, build_board(tree, XEN if rules == "xen" else LINUX).pci_hosts
+
+    results, failures = each_input(paths, analyse)
+    if format_ == "json":
+        from dtanalyze.report.json import addresses_result, document
+
+        answers: list[dict[str, Any]] = [addresses_result(*item) for item in results]
+        typer.echo(document(answers, failures, __version__), nl=False)
+    else:
+        from dtanalyze.report.addresses import addresses_text
+
+        typer.echo("\n".join(addresses_text(*item) for item in results), nl=False)
+    report_failures(failures)
+    if failures:
+        raise typer.Exit(2)

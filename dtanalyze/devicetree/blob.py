@@ -1,0 +1,223 @@
+"""The strict reader of flattened devicetrees: bytes to `Tree` in one validated pass.
+
+Versions 16 and 17 of the format (and later ones that declare themselves compatible), NOP tokens, the reserve map
+and any order of the blocks. Every malformed input is one `BlobError` with a byte offset. Stricter than libfdt where
+a sloppy blob would be read differently by different readers: blocks may not overlap, a property may not follow a
+subnode, names are printable ASCII, a reserve entry of size zero ends the map only when its address is zero too.
+Bytes after ``totalsize`` are ignored, as firmware pads.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final, NamedTuple
+
+from dtanalyze.address.range import RawRange
+from dtanalyze.devicetree.tree import Node, Property, Tree
+from dtanalyze.errors import BlobError
+
+__all__ = ["parse"]
+
+MAGIC: Final = 0xD00DFEED
+FDT_BEGIN_NODE: Final = 1
+FDT_END_NODE: Final = 2
+FDT_PROP: Final = 3
+FDT_NOP: Final = 4
+FDT_END: Final = 9
+
+# The caps keep a hostile blob from costing more than a real one. Largest seen in 1,600 kernel trees: 152 kB, depth 11,
+# 1,112 nodes, 219 siblings, 564 properties in a node, names of 46 characters.
+MAX_SIZE: Final = 16 << 20
+MAX_DEPTH: Final = 64
+MAX_NODES: Final = 1 << 17
+MAX_PROPERTIES_PER_NODE: Final = 1 << 14
+MAX_RESERVATIONS: Final = 1 << 12
+MAX_NAME: Final = 255
+
+_U32: Final = struct.Struct(">I")
+_TWO: Final = struct.Struct(">II")
+_RESERVE: Final = struct.Struct(">QQ")
+
+
+class _Header(NamedTuple):
+    totalsize: int
+    off_dt_struct: int
+    off_dt_strings: int
+    off_mem_rsvmap: int
+    version: int
+    boot_cpuid: int
+    size_dt_strings: int
+    size_dt_struct: int
+
+
+def parse(data: bytes) -> Tree:
+    """Return the tree that ``data`` holds; raise `BlobError` at the first byte that is wrong."""
+    header = _header(data)
+    reservations, rsvmap_stop = _reserve_map(data, header)
+    strings = _Strings(data, header)
+    root, struct_stop = _structure(data, header, strings)
+    _refuse_overlap(
+        ("header", 0, 40 if header.version >= 17 else 36),
+        ("memory reservation block", header.off_mem_rsvmap, rsvmap_stop),
+        ("structure block", header.off_dt_struct, struct_stop),
+        ("strings block", header.off_dt_strings, header.off_dt_strings + header.size_dt_strings),
+    )
+    return Tree(root, reservations, header.version, header.boot_cpuid, header.totalsize)
+
+
+def _header(data: bytes) -> _Header:
+    if not data:
+        raise BlobError("the file is empty, not a flattened devicetree", 0)
+    if len(data) < 4 or _U32.unpack_from(data)[0] != MAGIC:
+        raise BlobError(f"not a flattened devicetree: it does not begin with the magic {MAGIC:#x}", 0)
+    if len(data) < 36:
+        raise BlobError(f"the header is cut off: {len(data)} bytes of 40", len(data))
+    _, totalsize, off_struct, off_strings, off_rsvmap, version, last_comp, cpuid, size_strings = struct.unpack_from(
+        ">9I", data
+    )
+    if version < 16 or last_comp > 17:
+        raise BlobError(f"format version {version} (compatible with {last_comp}) is not supported, only 16 and 17", 20)
+    if totalsize > len(data):
+        raise BlobError(f"the file is cut off: the header promises {totalsize} bytes, the file has {len(data)}", 4)
+    if totalsize > MAX_SIZE:
+        raise BlobError(f"the blob is larger than {MAX_SIZE >> 20} MiB; real ones stay below one", 4)
+    if totalsize < (40 if version >= 17 else 36):
+        raise BlobError(f"totalsize {totalsize} is smaller than the header", 4)
+    size_struct = _U32.unpack_from(data, 36)[0] if version >= 17 else totalsize - off_struct
+    if off_struct % 4:
+        raise BlobError(f"the structure block starts at {off_struct:#x}, which is not a multiple of 4", 8)
+    if off_struct > totalsize or size_struct > totalsize - off_struct:
+        raise BlobError("the structure block lies outside the blob", 8)
+    if off_strings > totalsize or size_strings > totalsize - off_strings:
+        raise BlobError("the strings block lies outside the blob", 12)
+    if off_rsvmap % 8:
+        raise BlobError(f"the memory reservation block starts at {off_rsvmap:#x}, which is not a multiple of 8", 16)
+    return _Header(totalsize, off_struct, off_strings, off_rsvmap, version, cpuid, size_strings, size_struct)
+
+
+def _reserve_map(data: bytes, header: _Header) -> tuple[tuple[tuple[RawRange, int], ...], int]:
+    """Return the entries before the terminator and the offset after it."""
+    entries: list[tuple[RawRange, int]] = []
+    offset = header.off_mem_rsvmap
+    while True:
+        if offset + 16 > header.totalsize:
+            raise BlobError("the memory reservation block has no terminating zero entry", min(offset, header.totalsize))
+        address, size = _RESERVE.unpack_from(data, offset)
+        if size == 0 and address == 0:
+            return tuple(entries), offset + 16
+        if size == 0:
+            raise BlobError(f"memory reservation {len(entries)} at {address:#x} has size zero", offset)
+        if len(entries) == MAX_RESERVATIONS:
+            raise BlobError(f"more than {MAX_RESERVATIONS} memory reservations", offset)
+        entries.append((RawRange(address, size), offset))
+        offset += 16
+
+
+class _Strings:
+    """Property names by their offset in the strings block, each checked once."""
+
+    def __init__(self, data: bytes, header: _Header) -> None:
+        self._base = header.off_dt_strings
+        self._block = data[self._base : self._base + header.size_dt_strings]
+        self._names: dict[int, str] = {}
+
+    def name(self, nameoff: int, offset: int) -> str:
+        known = self._names.get(nameoff)
+        if known is not None:
+            return known
+        if nameoff >= len(self._block):
+            raise BlobError(f"a property's name lies outside the strings block (name offset {nameoff:#x})", offset)
+        stop = self._block.find(0, nameoff)
+        if stop < 0:
+            raise BlobError("a property's name runs past the end of the strings block", self._base + nameoff)
+        name = _text(self._block[nameoff:stop], "property", self._base + nameoff)
+        self._names[nameoff] = name
+        return name
+
+
+def _text(raw: bytes, what: str, offset: int) -> str:
+    if not raw:
+        raise BlobError(f"a {what} has an empty name", offset)
+    if len(raw) > MAX_NAME:
+        raise BlobError(f"a {what}'s name is longer than {MAX_NAME} characters", offset)
+    if not raw.isascii() or not (text := raw.decode("ascii")).isprintable() or " " in text or "/" in text:
+        raise BlobError(f"a {what}'s name has a character that no name may have: {raw!r}", offset)
+    return text
+
+
+def _structure(data: bytes, header: _Header, strings: _Strings) -> tuple[Node, int]:
+    """Walk the structure block once; return the root and the offset after FDT_END."""
+    offset = header.off_dt_struct
+    limit = offset + header.size_dt_struct
+    u32, two = _U32.unpack_from, _TWO.unpack_from
+    root: Node | None = None
+    node: Node | None = None
+    depth = count = 0
+    while True:
+        if offset + 4 > limit:
+            raise BlobError("the structure block ends without an FDT_END token", limit)
+        (token,) = u32(data, offset)
+        if token == FDT_PROP:
+            if node is None:
+                raise BlobError("a property stands outside every node", offset)
+            if offset + 12 > limit:
+                raise BlobError(f"a property of {node.path} is cut off by the end of the structure block", offset)
+            length, nameoff = two(data, offset + 4)
+            value = offset + 12
+            if length > limit - value:
+                raise BlobError(
+                    f"a property of {node.path} claims {length} bytes, more than the structure block has left", offset
+                )
+            if node.children:
+                raise BlobError(f"a property of {node.path} follows its subnodes", offset)
+            name = strings.name(nameoff, offset)
+            if len(node.properties) == MAX_PROPERTIES_PER_NODE:
+                raise BlobError(f"{node.path} has more than {MAX_PROPERTIES_PER_NODE} properties", offset)
+            if name not in node.properties:
+                node.properties[name] = Property(name, bytes(data[value : value + length]), value)
+            offset = value + (length + 3 & ~3)
+        elif token == FDT_BEGIN_NODE:
+            stop = data.find(b"\0", offset + 4, limit)
+            if stop < 0:
+                raise BlobError("a node's name runs past the end of the structure block", offset)
+            count += 1
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise BlobError(f"nodes are nested deeper than {MAX_DEPTH}", offset)
+            if count > MAX_NODES:
+                raise BlobError(f"the tree has more than {MAX_NODES} nodes", offset)
+            raw = data[offset + 4 : stop]
+            if node is None:
+                if root is not None:
+                    raise BlobError("the tree has a second root node", offset)
+                if raw:
+                    raise BlobError(f"the root node is called {raw!r}; its name must be empty", offset)
+                root = node = Node("", None, offset)
+            else:
+                child = Node(_text(raw, "node", offset + 4), node, offset)
+                node.children.append(child)
+                node = child
+            offset = stop + 4 & ~3
+        elif token == FDT_END_NODE:
+            if node is None:
+                raise BlobError("a node ends that never began", offset)
+            node = node.parent
+            depth -= 1
+            offset += 4
+        elif token == FDT_NOP:
+            offset += 4
+        elif token == FDT_END:
+            if node is not None:
+                raise BlobError(f"the tree ends inside {node.path}", offset)
+            if root is None:
+                raise BlobError("the tree has no root node", offset)
+            return root, offset + 4
+        else:
+            raise BlobError(f"unknown token {token:#x} in the structure block", offset)
+
+
+def _refuse_overlap(*blocks: tuple[str, int, int]) -> None:
+    ordered = sorted((start, stop, name) for name, start, stop in blocks if stop > start)
+    for (_, stop, name), (start, _, other) in zip(ordered, ordered[1:], strict=False):
+        if start < stop:
+            raise BlobError(f"the {name} and the {other} overlap", start)

@@ -1,0 +1,143 @@
+"""The tree as it stands in the blob: names, raw bytes and byte offsets.
+
+Values are never guessed: typed access is explicit and returns None when the bytes do not have that type.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dtanalyze.address.range import RawRange
+
+__all__ = ["Node", "Property", "Tree"]
+
+
+class Property(NamedTuple):
+    """One property: its name, its raw value and where the value begins in the file (bytes)."""
+
+    name: str
+    value: bytes
+    offset: int
+
+    @property
+    def u32(self) -> int | None:
+        """The value as one big-endian cell, or None when it is not four bytes long."""
+        return int.from_bytes(self.value, "big") if len(self.value) == 4 else None
+
+    @property
+    def cells(self) -> tuple[int, ...]:
+        """The value as big-endian 32-bit cells; trailing bytes that fill no cell are left out."""
+        count = len(self.value) // 4
+        return struct.unpack_from(f">{count}I", self.value)
+
+    @property
+    def strings(self) -> tuple[str, ...]:
+        """The value as a string list; bytes that are not ASCII appear as escapes, so that nothing compares equal."""
+        if not self.value:
+            return ()
+        body = self.value[:-1] if self.value.endswith(b"\0") else self.value
+        return tuple(item.decode("ascii", "backslashreplace") for item in body.split(b"\0"))
+
+    @property
+    def string(self) -> str | None:
+        """The first string of the value, or None when the value is empty."""
+        strings = self.strings
+        return strings[0] if strings else None
+
+
+class Node:
+    """One node. ``offset`` is the byte offset of its FDT_BEGIN_NODE token; ``path`` is full, ``/`` for the root.
+
+    Nodes with equal names under one parent stay apart, in document order. A property that stands twice is
+    found by name at its first place, as in libfdt and Linux.
+    """
+
+    __slots__ = ("children", "name", "offset", "parent", "path", "properties")
+
+    def __init__(self, name: str, parent: Node | None, offset: int) -> None:
+        self.name = name
+        self.parent = parent
+        self.offset = offset
+        self.properties: dict[str, Property] = {}
+        self.children: list[Node] = []
+        if parent is None:
+            self.path = "/"
+        else:
+            self.path = parent.path + name if parent.parent is None else f"{parent.path}/{name}"
+
+    def __repr__(self) -> str:
+        return f"Node({self.path!r})"
+
+    def __iter__(self) -> Iterator[Node]:
+        """Yield this node and all below it in document order."""
+        stack = [self]
+        while stack:
+            node = stack.pop()
+            yield node
+            stack.extend(reversed(node.children))
+
+    def prop(self, name: str) -> Property | None:
+        """Return the property called ``name``, or None."""
+        return self.properties.get(name)
+
+    def child(self, name: str) -> Node | None:
+        """Return the first child whose full name (unit address included) is ``name``."""
+        return next((child for child in self.children if child.name == name), None)
+
+    @property
+    def base_name(self) -> str:
+        """The name without its unit address."""
+        return self.name.partition("@")[0]
+
+    @property
+    def compatible(self) -> tuple[str, ...]:
+        """The strings of ``compatible``, () when absent."""
+        found = self.properties.get("compatible")
+        return found.strings if found else ()
+
+    @property
+    def device_type(self) -> str | None:
+        """The string of ``device_type``, or None."""
+        found = self.properties.get("device_type")
+        return found.string if found else None
+
+    def is_compatible(self, wanted: str) -> bool:
+        """Tell whether ``wanted`` stands in ``compatible``; case is ignored, as in Linux and Xen."""
+        return any(item.lower() == wanted for item in self.compatible)
+
+    @property
+    def available(self) -> bool:
+        """Whether ``status`` is absent, ``okay`` or ``ok`` (of_device_is_available); its own status only."""
+        status = self.properties.get("status")
+        return status is None or status.value in (b"okay\0", b"ok\0")
+
+    @property
+    def path_available(self) -> bool:
+        """Whether this node and every node above it is available: a disabled bus is never populated."""
+        node: Node | None = self
+        while node is not None:
+            if not node.available:
+                return False
+            node = node.parent
+        return True
+
+
+class Tree(NamedTuple):
+    """A whole blob: the root node, the memory reservation block and what the header says."""
+
+    root: Node
+    reservations: tuple[tuple[RawRange, int], ...]
+    """Entries of the reserve map, each with its byte offset."""
+    version: int
+    boot_cpuid: int
+    totalsize: int
+
+    def find(self, path: str) -> Node | None:
+        """Return the first node at exactly this full path, or None."""
+        node: Node | None = self.root
+        for name in path.split("/"):
+            if name and node is not None:
+                node = node.child(name)
+        return node

@@ -1,0 +1,40 @@
+"""Everything dtanalyze raises on purpose.
+
+::
+
+    DtanalyzeError
+    ├── BlobError      the bytes are not a flattened devicetree (carries a byte offset)
+    ├── InputError     another input file cannot be used (.config, /proc/iomem, log, list)
+    └── UsageError     the question itself is wrong (a range, a size, a preset that does not exist)
+
+Expected failure inside the analysis is a return value, never one of these.
+"""
+
+from __future__ import annotations
+
+__all__ = ["BlobError", "DtanalyzeError", "InputError", "UsageError"]
+
+
+class DtanalyzeError(Exception):
+    """Base of all errors a caller may want to catch; ``str()`` is one clear sentence."""
+
+    offset: int | None = None
+
+
+class BlobError(DtanalyzeError):
+    """The bytes are not a well-formed flattened devicetree.
+
+    ``offset`` is the byte offset in the file at which the reader gave up.
+    """
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(f"{message} (at byte offset {offset:#x})")
+        self.offset = offset
+
+
+class InputError(DtanalyzeError):
+    """A file beside the tree (kernel .config, /proc/iomem, boot log) cannot be used."""
+
+
+class UsageError(DtanalyzeError):
+    """An argument does not say what it should; the message shows the form expected."""

@@ -1,0 +1,87 @@
+"""What an analysis hands on: the result of one check, as data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.findings import Finding
+from dtanalyze.linux.balloon import HotplugReach
+from dtanalyze.linux.boot import BootAnswer, Verdict
+from dtanalyze.linux.profile import LinuxProfile
+
+__all__ = ["Alternative", "CheckResult", "RegionUse", "Reuse", "View"]
+
+
+class View(NamedTuple):
+    """One resource for showing: ``claim`` is ``certain`` or ``possible``; a range of size 0 holds no address."""
+
+    name: str
+    range: RawRange
+    source: str | None
+    claim: str
+    children: tuple[View, ...]
+
+
+class Alternative(NamedTuple):
+    """The answer under one value of what could not be known."""
+
+    kaslr: bool
+    verdict: Verdict
+    sections: int
+
+
+class RegionUse(NamedTuple):
+    """What Linux can make of one extended region; ``lost`` is in bytes.
+
+    A section that straddles two regions counts as lost in neither.
+    """
+
+    region: RawRange
+    sections: int
+    lost: int
+    note: str
+
+
+class Reuse(NamedTuple):
+    """Who else could be given a scratch range if it were not entered into iomem_resource."""
+
+    range: AddressRange
+    balloon: HotplugReach | None
+    pci: tuple[str, ...]
+    drivers: tuple[str, ...]
+
+
+class CheckResult(NamedTuple):
+    """The answer for one tree and one kernel."""
+
+    path: str
+    tree: str
+    domain: str | None
+    linux: LinuxProfile
+    xen: str | None
+    iommu: bool | None
+    assumed: tuple[str, ...]
+    verdict: Verdict
+    reason: str
+    kaslr: bool | None
+    alternatives: tuple[Alternative, ...]
+    grant_table: RawRange | None
+    extended_regions: tuple[RawRange, ...]
+    regions: tuple[RegionUse, ...]
+    ram: tuple[AddressRange, ...]
+    answer: BootAnswer | None
+    xen_view: View | None
+    iomem_view: View | None
+    findings: tuple[Finding, ...]
+    reuse: tuple[Reuse, ...]
+
+    @property
+    def sections(self) -> int:
+        """Sections obtainable by one-section fills until the first refusal."""
+        return self.answer.sections if self.answer else 0
+
+    @property
+    def pages(self) -> int:
+        """The same in pages."""
+        return self.sections * self.linux.pages_per_section

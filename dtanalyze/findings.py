@@ -1,0 +1,53 @@
+"""What is reported: severities, sources and findings. Data only."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from dtanalyze.address.range import AddressRange, RawRange
+
+__all__ = ["Finding", "Severity", "Source"]
+
+
+class Severity(IntEnum):
+    """How bad, ordered: an error stops a feature or a boot, a warning costs something, info is worth knowing."""
+
+    INFO = 1
+    WARNING = 2
+    ERROR = 3
+
+    @property
+    def label(self) -> str:
+        """The lower-case word of the command line and of every report."""
+        return self.name.lower()
+
+
+class Source(NamedTuple):
+    """Where a fact comes from: project, file in its tree, symbol, and the release or commit."""
+
+    project: str
+    path: str
+    symbol: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.project} {self.version}, {self.path}: {self.symbol}"
+
+
+class Finding(NamedTuple):
+    """One thing worth acting on, with the node, the ranges and the byte offset in the file that show it."""
+
+    rule: str
+    name: str
+    severity: Severity
+    message: str
+    advice: str = ""
+    node: str | None = None
+    ranges: tuple[AddressRange | RawRange, ...] = ()
+    offset: int | None = None
+
+    @property
+    def sort_key(self) -> tuple[int, str, str, str]:
+        """Most severe first, then rule, node and message."""
+        return (-self.severity, self.rule, self.node or "", self.message)

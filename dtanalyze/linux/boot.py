@@ -1,0 +1,277 @@
+"""One kernel booting with one guest tree: detection, the two views, the requests, the verdict.
+
+Puts the other mirrors together in the order in which they run at boot; holds no model of its own but the verdict,
+whose stages are tried in the order of the enum.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.address.units import format_range, format_size
+from dtanalyze.board.model import Board, entry_range
+from dtanalyze.linux.balloon import ballooned
+from dtanalyze.linux.capacity import Capacity, Landing, capacity
+from dtanalyze.linux.enlighten import (
+    GRANT_TABLE_INDEX,
+    Detection,
+    XenInit,
+    arch_xen_unpopulated_init,
+    decode_regions,
+    find_xen_node,
+    xen_early_init,
+)
+from dtanalyze.linux.iomem import Iomem, Unseen, build_iomem, unseen_users
+from dtanalyze.linux.memblock import Memblock
+from dtanalyze.linux.memory_hotplug import PluggableRange, linear_map_is_randomized, mhp_get_pluggable_range
+from dtanalyze.linux.profile import Arch, LinuxProfile, TargetRule
+from dtanalyze.linux.resource import Resource
+from dtanalyze.linux.unpopulated_alloc import Request, UnpopulatedAlloc
+
+__all__ = ["BootAnswer", "Conditions", "Verdict", "boot", "grant_table"]
+
+
+class Verdict(Enum):
+    """What it comes to, by stage; the first that applies."""
+
+    NO_BOOT = "no-boot"
+    UNKNOWN = "unknown"
+    NATIVE = "native"
+    BALLOON = "balloon"
+    CONFLICT = "conflict"
+    HAZARD = "hazard"
+    IOMEM = "iomem"
+    EXHAUSTED = "exhausted"
+    SCRATCH = "scratch"
+
+
+class Conditions(NamedTuple):
+    """What the tree does not say: whether KASLR runs, the CPU's physical bits, the demand, recorded claims.
+
+    ``requests`` are pages. ``recorded`` makes a fresh tree of claims from a recorded /proc/iomem.
+    """
+
+    kaslr: bool
+    pa_bits: int | None = None
+    requests: tuple[int, ...] = ()
+    recorded: Resource | None = None
+
+
+class BootAnswer(NamedTuple):
+    """Everything the kernel would do. ``capacity`` and ``limits`` are None when no target resource was looked at."""
+
+    verdict: Verdict
+    reason: str
+    kaslr: bool
+    detection: Detection
+    init: XenInit | None
+    target: Resource | None
+    iomem: Iomem
+    limits: PluggableRange | None
+    capacity: Capacity | None
+    requests: tuple[Request, ...]
+    unseen: tuple[Unseen, ...]
+
+    @property
+    def target_name(self) -> str | None:
+        """``xen_resource``, ``iomem_resource`` or None."""
+        if self.target is None:
+            return None
+        return "iomem_resource" if self.target is self.iomem.root else "xen_resource"
+
+    @property
+    def sections(self) -> int:
+        """Sections obtainable until the first refusal; 0 without a target."""
+        return self.capacity.sections if self.capacity else 0
+
+
+def grant_table(board: Board) -> Unseen | None:
+    """Return the grant table's span (``reg[0]`` of the node the kernel uses), or None when it names no addresses."""
+    node = find_xen_node(board)
+    entries = decode_regions(node, board) if node else ()
+    if node is None or not entries:
+        return None
+    found = entry_range(entries[GRANT_TABLE_INDEX])
+    if found is None or found.start == 0:
+        return None
+    return Unseen("grant table", found, node.path, entries[GRANT_TABLE_INDEX].offset)
+
+
+def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Conditions) -> BootAnswer:
+    """Return what this kernel does with this tree."""
+    detection = xen_early_init(board, profile)
+    iomem = build_iomem(board, memory)
+    if conditions.recorded is not None:
+        iomem = iomem._replace(root=_copy(conditions.recorded))
+    unseen = unseen_users(iomem, memory, grant_table(board))
+
+    def answer(verdict: Verdict, reason: str, init: XenInit | None = None, *requests: Request) -> BootAnswer:
+        return BootAnswer(verdict, reason, conditions.kaslr, detection, init, None, iomem, None, None, requests, unseen)
+
+    if not detection.found:
+        return answer(Verdict.NATIVE, detection.reason)
+    off = _option_off(profile)
+    if off is not None:
+        return answer(Verdict.BALLOON, off, None, *(ballooned(pages) for pages in conditions.requests))
+    limits = _limits(memory.memory, profile, conditions)
+    init = _init(board, profile, limits)
+    if init is not None and init.resource is None and profile.target_rule is TargetRule.NONE:
+        reason = f"{init.reason}; the kernel gives RAM back to Xen instead, page for page"
+        return answer(Verdict.BALLOON, reason, init, *(ballooned(pages) for pages in conditions.requests))
+    if limits is None:
+        reason = (
+            "the tree lists no RAM, which decides the lowest usable address: "
+            "give it with --memory, e.g. --memory 0x40000000+2G"
+        )
+        return answer(Verdict.UNKNOWN, reason, init)
+    target = init.resource if init is not None and init.resource is not None else iomem.root
+    alloc = UnpopulatedAlloc(profile, target, iomem.root, limits, unseen)
+    room = capacity(alloc)
+    verdict, reason = _decide(alloc, room)
+    requests = _run(alloc, conditions.requests)
+    return BootAnswer(verdict, reason, conditions.kaslr, detection, init, target, iomem, limits, room, requests, unseen)
+
+
+def _option_off(profile: LinuxProfile) -> str | None:
+    if profile.option_on:
+        return None
+    tail = "every mapped grant or foreign page costs a page of RAM"
+    if profile.arch is Arch.ARM:
+        return f"32-bit Arm has no ZONE_DEVICE, so CONFIG_XEN_UNPOPULATED_ALLOC cannot be set: {tail}"
+    if not profile.arm_can_enable:
+        return f"this kernel offers CONFIG_XEN_UNPOPULATED_ALLOC on x86 only: {tail}"
+    return f"CONFIG_XEN_UNPOPULATED_ALLOC is off: the extended regions are ignored and {tail}"
+
+
+def _limits(ram: RangeSet, profile: LinuxProfile, conditions: Conditions) -> PluggableRange | None:
+    runs = list(ram)
+    if profile.arch is Arch.X86:
+        return mhp_get_pluggable_range(0, 0, profile, randomized=False)
+    if not runs:
+        return None
+    randomized = linear_map_is_randomized(profile, kaslr=conditions.kaslr, pa_bits=conditions.pa_bits)
+    return mhp_get_pluggable_range(runs[0].start, runs[-1].last, profile, randomized=randomized)
+
+
+def _init(board: Board, profile: LinuxProfile, limits: PluggableRange | None) -> XenInit | None:
+    """Run unpopulated_init; None where no architecture hook exists and iomem_resource is the target from the start."""
+    if profile.arch is Arch.X86 or profile.target_rule is TargetRule.ALWAYS_IOMEM:
+        return None
+    init = arch_xen_unpopulated_init(board, profile, limits)
+    if init.resource is None:
+        messages = init.messages if profile.target_rule is TargetRule.IOMEM else (*init.messages, profile.init_error)
+        return init._replace(messages=messages)
+    return init
+
+
+def _copy(resource: Resource) -> Resource:
+    made = Resource(
+        resource.name,
+        resource.start,
+        resource.end,
+        source=resource.source,
+        certain=resource.certain,
+        system_ram=resource.system_ram,
+    )
+    for child in resource.children:
+        made.request_resource(_copy(child))
+    return made
+
+
+def _run(alloc: UnpopulatedAlloc, requests: tuple[int, ...]) -> tuple[Request, ...]:
+    """Serve the requests in order; each one's pages go back to the list before the next."""
+    out: list[Request] = []
+    for pages in requests:
+        request, runs = alloc.xen_alloc_unpopulated_pages(pages)
+        alloc.xen_free_unpopulated_pages(runs)
+        out.append(request)
+    return tuple(out)
+
+
+def _decide(alloc: UnpopulatedAlloc, room: Capacity) -> tuple[Verdict, str]:
+    refusal = room.refusal
+    if refusal is not None and refusal.error != "EINVAL":
+        with_whom = _described(refusal.by)
+        after = _counted(room.sections, "good section") if room.sections else "the very first section"
+        lead = f"after {after}, section" if room.sections else after
+        return (
+            Verdict.CONFLICT,
+            f"{lead} {format_range(refusal.range.start, refusal.range.stop)} is refused because of {with_whom}, "
+            "and every later fill is refused at the same place",
+        )
+    if room.landings:
+        return Verdict.HAZARD, _hazard_reason(room.landings)
+    if alloc.target is alloc.iomem:
+        return Verdict.IOMEM, _iomem_reason(room)
+    if not room.runs:
+        return Verdict.EXHAUSTED, _exhausted_reason(alloc)
+    total = format_size(room.sections * alloc.profile.section_size)
+    return (
+        Verdict.SCRATCH,
+        f"{_counted(room.sections, 'section')} ({total}) from {room.runs[0].start:#x} on, clear of everything",
+    )
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _described(by: Resource | None) -> str:
+    if by is None:
+        return "the kernel's own limits"
+    where = f" [{format_range(by.start, by.end + 1)}]"
+    name = by.name
+    if by.source is not None and by.source.rpartition("/")[2] != name:
+        return f"{name} ({by.source}){where}"
+    return f"{by.source or name}{where}"
+
+
+def _hazard_reason(landings: tuple[Landing, ...]) -> str:
+    first = landings[0]
+    if isinstance(first.on, Unseen):
+        what = f"the {first.on.kind} of {first.on.source}"
+        span = format_range(first.on.range.start, first.on.range.stop)
+    else:
+        what, span = _described(first.on), format_range(first.on.start, first.on.end + 1)
+        what = what.partition(" [")[0]
+    more = f" ({_counted(len(landings) - 1, 'more user')} of scratch ranges)" if len(landings) > 1 else ""
+    return (
+        f"section {format_range(first.range.start, first.range.stop)}, the {_ordinal(first.number + 1)} taken, "
+        f"is laid over {what} [{span}] and Linux does not notice{more}"
+    )
+
+
+def _ordinal(number: int) -> str:
+    suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
+
+
+def _iomem_reason(room: Capacity) -> str:
+    if room.runs:
+        return (
+            f"scratch ranges come from the gaps of iomem_resource, first {room.runs[0].start:#x}: "
+            "space that nobody declared unused"
+        )
+    if room.refusal is not None:
+        return (
+            f"the lowest gap of iomem_resource, {format_range(room.refusal.range.start, room.refusal.range.stop)}, "
+            "lies outside what the linear map can hold: memremap_pages refuses it each time and nothing else is tried"
+        )
+    return "iomem_resource has no gap that holds a section"
+
+
+def _exhausted_reason(alloc: UnpopulatedAlloc) -> str:
+    size = alloc.profile.section_size
+    low, high = alloc.search_bounds
+    gaps = list(alloc.target.gaps())
+    failing = "every mapping fails and nothing falls back"
+    wanted = f"an aligned section of {format_size(size)}"
+    if not gaps:
+        return f"xen_resource holds no address at all (a region of size zero): {failing}"
+    if all(end < low for _, end in gaps):
+        return f"all extended regions lie below {low:#x}, where the linear map starts: {failing}"
+    if all(start > high for start, _ in gaps):
+        return f"all extended regions lie above {high:#x}, where the linear map ends: {failing}"
+    return f"no extended region holds {wanted} within {low:#x}-{high:#x}: {failing}"

@@ -1,0 +1,70 @@
+"""A kernel's own .config over a preset.
+
+Only what decides about scratch pages is read. ``CONFIG_ARM64_VA_BITS=52`` is kept at 48: such a kernel uses 52 bits
+only on hardware that has them, which a .config cannot know.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from dtanalyze.address.units import KIB
+from dtanalyze.errors import InputError
+from dtanalyze.linux.profile import PRESETS, Arch, LinuxProfile
+
+__all__ = ["apply_kconfig", "preset_of_version", "read_kconfig"]
+
+_SET: Final = re.compile(r'(CONFIG_\w+)=("?)(.*?)\2')
+_UNSET: Final = re.compile(r"# (CONFIG_\w+) is not set")
+_BANNER: Final = re.compile(r"# Linux/(\w+) (\d+)\.(\d+)\S* Kernel Configuration")
+
+
+def read_kconfig(text: str) -> tuple[dict[str, str], tuple[int, int] | None]:
+    """Return the options of a .config (unset ones as ``n``) and the kernel version of its banner, if it has one.
+
+    Raises `InputError` when no line looks like one of a .config.
+    """
+    options: dict[str, str] = {}
+    version: tuple[int, int] | None = None
+    for line in text.splitlines():
+        if match := _SET.fullmatch(line):
+            options[match[1]] = match[3]
+        elif match := _UNSET.fullmatch(line):
+            options[match[1]] = "n"
+        elif match := _BANNER.fullmatch(line):
+            version = (int(match[2]), int(match[3]))
+    if not options:
+        raise InputError("not a kernel .config: no line reads CONFIG_…=… or '# CONFIG_… is not set'")
+    return options, version
+
+
+def preset_of_version(version: tuple[int, int]) -> str:
+    """Return the newest preset that is not newer than ``version`` (the oldest one for what is older still)."""
+    released = {tuple(int(part) for part in name.split(".")): name for name in PRESETS if name[0].isdigit()}
+    fitting = [key for key in released if key <= version]
+    return released[max(fitting)] if fitting else released[min(released)]
+
+
+def apply_kconfig(profile: LinuxProfile, options: dict[str, str]) -> LinuxProfile:
+    """Return ``profile`` as this .config built it."""
+    arch = profile.arch
+    if options.get("CONFIG_ARM64") == "y":
+        arch = Arch.ARM64
+    elif options.get("CONFIG_ARM") == "y":
+        arch = Arch.ARM
+    elif options.get("CONFIG_X86") == "y":
+        arch = Arch.X86
+    page_size = profile.page_size
+    for name, size in (("4K", 4), ("16K", 16), ("64K", 64)):
+        if options.get(f"CONFIG_ARM64_{name}_PAGES") == "y":
+            page_size = size * KIB
+    va_bits = int(options.get("CONFIG_ARM64_VA_BITS", profile.va_bits))
+    return profile._replace(
+        arch=arch,
+        page_size=page_size,
+        va_bits=min(va_bits, 48),
+        unpopulated_alloc=options.get("CONFIG_XEN_UNPOPULATED_ALLOC") == "y",
+        randomize_base=options.get("CONFIG_RANDOMIZE_BASE") == "y",
+        memory_hotplug_balloon=options.get("CONFIG_XEN_BALLOON_MEMORY_HOTPLUG") == "y",
+    )

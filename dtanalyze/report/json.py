@@ -1,0 +1,154 @@
+"""The machine-readable face. Keys and their meaning are a promise: added to freely, changed only with a new schema version.
+
+Addresses and sizes are lower-case hex strings, ranges ``[start, stop]`` with an exclusive stop.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.board.model import PciHost
+from dtanalyze.board.translate import RegEntry, Translated
+from dtanalyze.facts import CheckResult, Reuse, View
+from dtanalyze.findings import Finding
+from dtanalyze.linux.unpopulated_alloc import Request
+
+__all__ = ["SCHEMA_VERSION", "InputFailure", "addresses_result", "check_result", "document"]
+
+SCHEMA_VERSION: Final = 1
+
+
+class InputFailure(NamedTuple):
+    """One input that could not be read, and why; ``offset`` is a byte offset where there is one."""
+
+    path: str
+    message: str
+    offset: int | None
+
+
+def document(results: Sequence[dict[str, Any]], errors: Iterable[InputFailure], version: str) -> str:
+    """Return the whole JSON answer, newline at its end."""
+    answer = {
+        "schema_version": SCHEMA_VERSION,
+        "tool": {"name": "dtanalyze", "version": version},
+        "results": list(results),
+        "errors": [item._asdict() for item in errors],
+    }
+    return json.dumps(answer, indent=1) + "\n"
+
+
+def _range(item: AddressRange | RawRange) -> list[str]:
+    return [hex(item.start), hex(item.stop)]
+
+
+def check_result(result: CheckResult) -> dict[str, Any]:
+    """Return one result of ``check``."""
+    answer = result.answer
+    room = answer.capacity if answer else None
+    return {
+        "path": result.path,
+        "tree": result.tree,
+        "domain": result.domain,
+        "linux": result.linux.name,
+        "arch": result.linux.arch.value,
+        "xen": result.xen,
+        "iommu": result.iommu,
+        "assumed": list(result.assumed),
+        "verdict": result.verdict.value,
+        "reason": result.reason,
+        "kaslr": result.kaslr,
+        "alternatives": [
+            {"kaslr": item.kaslr, "verdict": item.verdict.value, "sections": item.sections} for item in result.alternatives
+        ],
+        "target": answer.target_name if answer else None,
+        "grant_table": _range(result.grant_table) if result.grant_table else None,
+        "extended_regions": [_range(item) for item in result.extended_regions],
+        "section_size": hex(result.linux.section_size),
+        "page_size": hex(result.linux.page_size),
+        "sections": result.sections,
+        "pages": result.pages,
+        "largest_request": room.largest_request if room else 0,
+        "requests": [_request(item) for item in (answer.requests if answer else ())],
+        "views": {
+            "xen_resource": _view(result.xen_view) if result.xen_view else None,
+            "iomem_resource": _view(result.iomem_view) if result.iomem_view else None,
+        },
+        "findings": [_finding(item) for item in result.findings],
+        **({"reuse": [_reuse(item) for item in result.reuse]} if result.reuse else {}),
+    }
+
+
+def _request(request: Request) -> dict[str, Any]:
+    return {
+        "pages": request.pages,
+        "outcome": request.outcome.value,
+        "taken": [_range(request.taken)] if request.taken else [],
+        "error": request.error,
+        "message": request.message,
+    }
+
+
+def _view(view: View) -> dict[str, Any]:
+    return {
+        "name": view.name,
+        "range": _range(view.range),
+        "source": view.source,
+        "claim": view.claim,
+        "children": [_view(child) for child in view.children],
+    }
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "rule": finding.rule,
+        "name": finding.name,
+        "severity": finding.severity.label,
+        "message": finding.message,
+        "advice": finding.advice,
+        "node": finding.node,
+        "ranges": [_range(item) for item in finding.ranges],
+        "offset": finding.offset,
+    }
+
+
+def _reuse(reuse: Reuse) -> dict[str, Any]:
+    reach = reuse.balloon
+    return {
+        "range": _range(reuse.range),
+        "balloon": {"sections_before": reach.sections_before, "range": _range(reach.range)} if reach else None,
+        "pci": list(reuse.pci),
+        "drivers": list(reuse.drivers),
+    }
+
+
+def addresses_result(path: str, entries: Iterable[RegEntry], hosts: Iterable[PciHost]) -> dict[str, Any]:
+    """Return one result of ``addresses``."""
+    return {
+        "path": path,
+        "addresses": [_address(entry) for entry in entries],
+        "windows": [
+            {
+                "node": host.node.path,
+                "ranges": [_range(item.range) for item in host.windows if item.space == "mem" and item.range],
+            }
+            for host in hosts
+        ],
+    }
+
+
+def _address(entry: RegEntry) -> dict[str, Any]:
+    where = entry.where
+    reason = None
+    if not isinstance(where, Translated):
+        reason = where.reason if where.node in where.reason else f"{where.reason} (at {where.node})"
+    return {
+        "node": entry.node.path,
+        "index": entry.nth,
+        "address": hex(where.address) if isinstance(where, Translated) else None,
+        "size": hex(entry.size),
+        "untranslatable": reason,
+        "chain": [[hop.bus, hex(hop.address)] for hop in where.chain],
+    }
