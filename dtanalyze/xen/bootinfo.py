@@ -1,0 +1,288 @@
+"""Memory and reserved banks as Xen's scan of the flat tree sees them, before the tree is unflattened.
+
+Mirrors boot_fdt_info, early_scan_node and device_tree_for_each_node (arch/arm/bootfdt.c, from 4.20
+common/device-tree/bootfdt.c), add_boot_module and check_reserved_regions_overlap (arch/arm/setup.c, from 4.20
+common/device-tree/bootinfo.c). Left out: EFI's memory map, ACPI, the content of modules.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from dtanalyze.address.range import RawRange
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
+from dtanalyze.devicetree.tree import Node, Property, Tree
+from dtanalyze.xen.profile import XenProfile
+
+__all__ = ["Bank", "BankType", "BootInfo", "Module", "boot_fdt_info"]
+
+DEVICE_TREE_MAX_DEPTH: Final = 16
+MAX_MODULES: Final = 32
+_ROOT: Final = CellCounts(2, 1)
+
+
+class BankType(Enum):
+    """``enum membank_type``, as far as it matters."""
+
+    DEFAULT = 0
+    STATIC_DOMAIN = 1
+    STATIC_HEAP = 2
+    FDT_RESVMEM = 3
+
+
+class Bank(NamedTuple):
+    """One memory bank; ``size`` is bytes. ``node`` is where it stands in the tree."""
+
+    start: int
+    size: int
+    type: BankType
+    node: str
+
+    @property
+    def stop(self) -> int:
+        """First address after the bank."""
+        return self.start + self.size
+
+
+class Module(NamedTuple):
+    """One boot module; ``kind`` is ``Xen``, ``Device Tree``, ``Kernel``, ``Ramdisk``, ``XSM``, ``DTB`` or ``Unknown``."""
+
+    kind: str
+    start: int
+    size: int
+    node: str
+    domu: bool
+
+
+class BootInfo(NamedTuple):
+    """What the scan leaves. ``panic`` is Xen's last line when it stops here; ``stopped_at`` is the node whose error ended
+    the scan without a word (older releases), after which nothing of the tree was seen."""
+
+    mem: tuple[Bank, ...]
+    reserved_mem: tuple[Bank, ...]
+    shmem: tuple[Bank, ...]
+    modules: tuple[Module, ...]
+    dropped: tuple[str, ...]
+    panic: str | None
+    stopped_at: str | None
+
+
+class _Stop(Exception):
+    """A negative return code of early_scan_node."""
+
+    def __init__(self, code: int, line: str) -> None:
+        super().__init__(line)
+        self.code = code
+
+
+class _Panic(Exception):
+    """A panic() inside the scan itself."""
+
+
+def boot_fdt_info(tree: Tree, profile: XenProfile, *, modules: tuple[Module, ...] = ()) -> BootInfo:
+    """Scan ``tree``; ``modules`` are those known before (Xen itself, the tree)."""
+    scan = _Scan(tree, profile, modules)
+    panic = stopped_at = None
+    try:
+        scan.run()
+    except _Panic as error:
+        panic = str(error)
+    except _Stop as error:
+        if profile.scan_error_panics:
+            panic = f"Early FDT parsing failed ({error.code})"
+        stopped_at = str(error)
+    return BootInfo(
+        mem=tuple(sorted(scan.mem, key=lambda bank: bank.start)),
+        reserved_mem=tuple(scan.reserved),
+        shmem=tuple(scan.shmem),
+        modules=tuple(scan.modules),
+        dropped=tuple(scan.dropped),
+        panic=panic,
+        stopped_at=stopped_at,
+    )
+
+
+class _Scan:
+    def __init__(self, tree: Tree, profile: XenProfile, modules: tuple[Module, ...]) -> None:
+        self.tree = tree
+        self.profile = profile
+        self.mem: list[Bank] = []
+        self.reserved: list[Bank] = []
+        self.shmem: list[Bank] = []
+        self.modules: list[Module] = list(modules)
+        self.dropped: list[str] = []
+        self.guesses = 0
+
+    def run(self) -> None:
+        if self.profile.memreserve_is_reserved:
+            for raw, _ in self.tree.reservations:
+                if len(self.reserved) >= self.profile.nr_mem_banks:
+                    raise _Panic("Cannot allocate reserved memory bank")
+                self.reserved.append(Bank(raw.start, raw.size, BankType.FDT_RESVMEM, "/memreserve/"))
+        self._each(self.tree.root, 0)
+
+    def _each(self, node: Node, depth: int) -> None:
+        for child in node.children:
+            if depth + 1 >= DEVICE_TREE_MAX_DEPTH:
+                continue
+            self._node(child, depth + 1)
+            self._each(child, depth + 1)
+
+    def _node(self, node: Node, depth: int) -> None:
+        """early_scan_node: the first test that applies decides."""
+        if self._is_memory(node, depth):
+            self._meminfo(node, "reg", inherited_cells(_parent(node), _ROOT), self.mem, BankType.DEFAULT)
+        elif depth == 1 and node.name == "reserved-memory":
+            self._reserved_memory(node)
+        elif depth <= 3 and (node.is_compatible("xen,multiboot-module") or node.is_compatible("multiboot,module")):
+            self._module(node)
+        elif depth == 1 and node.base_name == "chosen":
+            self._chosen(node)
+        elif depth == 2 and node.is_compatible("xen,domain"):
+            self._domain(node)
+        elif depth <= 3 and node.is_compatible("xen,domain-shared-memory-v1"):
+            self._shm(node)
+
+    def _is_memory(self, node: Node, depth: int) -> bool:
+        if node.base_name != "memory":
+            return False
+        return self.profile.memory_by_name_anywhere or (depth == 1 and node.device_type == "memory")
+
+    def _meminfo(self, node: Node, name: str, counts: CellCounts, banks: list[Bank], kind: BankType) -> None:
+        """device_tree_get_meminfo."""
+        if self.profile.status_honoured and not node.available:
+            return
+        if counts.address < 1 or counts.size < 1:
+            raise _Stop(-22, node.path)
+        prop = node.prop(name)
+        if prop is None:
+            raise _Stop(-2, node.path)
+        for start, size in _tuples(prop, counts):
+            if len(banks) >= self.profile.nr_mem_banks:
+                raise _Stop(-28, node.path)
+            if banks is self.reserved and self._overlaps(start, size, within_memreserve=True):
+                raise _Stop(-22, node.path)
+            if size:
+                banks.append(Bank(start, size, kind, node.path))
+
+    def _overlaps(self, start: int, size: int, *, within_memreserve: bool) -> bool:
+        """check_reserved_regions_overlap: an empty region inside a bank overlaps it too."""
+        if not self.profile.reserved_overlap_checked:
+            return False
+        stop = start + size
+        tolerant = within_memreserve and self.profile.overlap_within_memreserve
+        for bank in (*self.reserved, *self.shmem):
+            if stop <= bank.start or start >= bank.stop:
+                continue
+            if tolerant and bank.type is BankType.FDT_RESVMEM and start >= bank.start and stop <= bank.stop:
+                continue
+            return True
+        return any(start < module.start + module.size and stop > module.start for module in self.modules)
+
+    def _reserved_memory(self, node: Node) -> None:
+        """Every node below /reserved-memory, at any depth; cells start from the node itself, not from the root."""
+        address, size = node.prop("#address-cells"), node.prop("#size-cells")
+        counts = CellCounts(
+            (address.u32 if address else None) or (_ROOT.address if address is None else 0),
+            (size.u32 if size else None) or (_ROOT.size if size is None else 0),
+        )
+        self._reserved_children(node, counts, 0)
+
+    def _reserved_children(self, node: Node, counts: CellCounts, depth: int) -> None:
+        for child in node.children:
+            if depth + 1 >= DEVICE_TREE_MAX_DEPTH:
+                continue
+            try:
+                self._meminfo(child, "reg", counts, self.reserved, BankType.DEFAULT)
+            except _Stop as error:
+                if error.code == -28:
+                    raise _Panic("Max number of supported reserved-memory regions reached.") from error
+                if error.code != -2:
+                    raise
+            self._reserved_children(child, inherited_cells(child, counts) if _own_cells(child) else counts, depth + 1)
+
+    def _module(self, node: Node) -> None:
+        if not node.path.startswith("/chosen"):
+            return
+        prop = node.prop("reg")
+        counts = inherited_cells(_parent(node), _ROOT)
+        if prop is None:
+            raise _Panic(f"node {node.name} missing `reg' property")
+        if len(prop.value) < 4 * (counts.address + counts.size):
+            raise _Panic(f"fdt: node `{node.name}': `reg` property length is too short")
+        start, size = next(iter(_tuples(prop, counts)), (0, 0))
+        self._add_module(Module(self._kind(node), start, size, node.path, _parent(node).is_compatible("xen,domain")))
+
+    def _kind(self, node: Node) -> str:
+        for kind, names in (
+            ("Kernel", ("xen,linux-zimage", "multiboot,kernel")),
+            ("Ramdisk", ("xen,linux-initrd", "multiboot,ramdisk")),
+            ("XSM", ("xen,xsm-policy",)),
+            ("DTB", ("multiboot,device-tree",)),
+        ):
+            if any(node.is_compatible(name) for name in names):
+                return kind
+        self.guesses += 1
+        return {1: "Kernel", 2: "Ramdisk"}.get(self.guesses, "Unknown")
+
+    def _add_module(self, module: Module) -> None:
+        if len(self.modules) >= MAX_MODULES or self._overlaps(module.start, module.size, within_memreserve=True):
+            self.dropped.append(module.node)
+            return
+        self.modules.append(module)
+
+    def _chosen(self, node: Node) -> None:
+        if node.prop("xen,static-heap") is not None:
+            counts = inherited_cells(_parent(node), _ROOT)
+            self._meminfo(node, "xen,static-heap", counts, self.reserved, BankType.STATIC_HEAP)
+        start, end = node.prop("linux,initrd-start"), node.prop("linux,initrd-end")
+        if start is None:
+            return
+        if end is None or len(start.value) not in (4, 8) or len(end.value) not in (4, 8):
+            raise _Stop(-22, node.path)
+        low, high = read_number(start.cells), read_number(end.cells)
+        if low >= high:
+            raise _Stop(-22, node.path)
+        self._add_module(Module("Ramdisk", low, high - low, node.path, False))
+
+    def _domain(self, node: Node) -> None:
+        if node.prop("xen,static-mem") is None:
+            return
+        counts = inherited_cells(_parent(node), _ROOT)
+        if self.profile.static_mem_own_cells:
+            address, size = node.prop("#xen,static-mem-address-cells"), node.prop("#xen,static-mem-size-cells")
+            counts = CellCounts((address.u32 or 0) if address else 0, (size.u32 or 0) if size else 0)
+        self._meminfo(node, "xen,static-mem", counts, self.reserved, BankType.STATIC_DOMAIN)
+
+    def _shm(self, node: Node) -> None:
+        """process_shm_node: host and guest address, size in the parent's cells; two cells of each when it has two."""
+        prop = node.prop("xen,shared-mem")
+        if prop is None:
+            raise _Stop(-2, node.path)
+        counts = inherited_cells(_parent(node), _ROOT)
+        cells = prop.cells
+        width = 2 * counts.address + counts.size
+        if len(cells) >= width:
+            start, size = read_number(cells[: counts.address]), read_number(cells[2 * counts.address : width])
+            if not any((bank.start, bank.size) == (start, size) for bank in self.shmem):
+                if self._overlaps(start, size, within_memreserve=False):
+                    raise _Stop(-22, node.path)
+                self.shmem.append(Bank(start, size, BankType.STATIC_DOMAIN, node.path))
+
+
+def _parent(node: Node) -> Node:
+    return node.parent if node.parent is not None else node
+
+
+def _own_cells(node: Node) -> bool:
+    return node.prop("#address-cells") is not None or node.prop("#size-cells") is not None
+
+
+def _tuples(prop: Property, counts: CellCounts) -> list[RawRange]:
+    width = counts.address + counts.size
+    cells = prop.cells
+    return [
+        RawRange(read_number(cells[at : at + counts.address]), read_number(cells[at + counts.address : at + width]))
+        for at in range(0, len(cells) - width + 1, width)
+    ]

@@ -1,0 +1,128 @@
+"""What differs between releases of Xen, as behaviours; only the preset table knows version numbers.
+
+All on arm64. Left out: Kconfig choices that a release leaves open (static shared memory, ACPI, PCI passthrough, cache
+colouring), which stay at their defaults.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+from dtanalyze.errors import UsageError
+
+__all__ = ["NEWEST", "PRESETS", "XenProfile", "preset"]
+
+
+class XenProfile(NamedTuple):
+    """One release's behaviour, by default that of master."""
+
+    name: str
+    nr_mem_banks: int = 256
+    """NR_MEM_BANKS: 128 before 4.17."""
+    rangeset_pages: bool = True
+    """Rangesets count page frames, bytes before 4.18 (f37a59813979)."""
+    last_page_start_is_end: bool = False
+    """add_ext_regions takes the start of the last page for the end: 4.18 to 4.20, fixed by 9b21841fd1 (4.21)."""
+    removal_extends_lower_range: bool = False
+    """rangeset_remove_range gives back the gap in which a removal starts; fixed by e118fc98e7 (4.19.3, 4.20.1)."""
+    domu_hypervisor: bool = True
+    """dom0less domains get a /hypervisor node, from 4.17 (2a2447757b)."""
+    shm_excluded: bool = True
+    """Static shared memory is kept out of the regions, from 4.19."""
+    xen_reg_excluded: bool = True
+    """Passed-through MMIO (xen,reg) is kept out of a guest's regions, from 4.21 (fba1b0974d, 3af8a6ed8e)."""
+    memory_by_name_anywhere: bool = False
+    """Any node called memory or memory@… at any depth is RAM, up to 4.19; then depth 1 with device_type."""
+    reserved_overlap_checked: bool = True
+    """Overlapping reserved regions are an error, from 4.18 (6f7d56ccd3)."""
+    scan_error_panics: bool = True
+    """An error while scanning the flat tree panics, from 4.19 (02d0a615b3); before, the scan stops without a word."""
+    memreserve_is_reserved: bool = True
+    """/memreserve/ entries count as reserved memory, from 4.19."""
+    overlap_within_memreserve: bool = True
+    """A reservation or module may lie inside a /memreserve/ entry, from 4.20 (a14593e399)."""
+    status_honoured: bool = True
+    """Disabled memory and reserved-memory nodes are skipped, from 4.19 (c419d2dd35)."""
+    pci_range_checked: bool = True
+    """A PCI window that wraps or has no address is -ERANGE, from 4.18."""
+    hwdom_uses_host_layout: bool = True
+    """The hardware domain has the host's layout even when it is not direct-mapped, from 4.20."""
+    enhanced_legacy: bool = True
+    """``xen,enhanced = "legacy"`` exists, from 4.21."""
+    efi_drops_memory_nodes: bool = False
+    """Booted through EFI, memory nodes are deleted first; fixed by 53701ecb8f (4.17)."""
+    static_mem_own_cells: bool = False
+    """xen,static-mem is cut by #xen,static-mem-address-cells and -size-cells, in 4.16 only."""
+    ipa_bits_default: int | None = 48
+    """CONFIG_PADDR_BITS and its predecessors; None: whatever the hardware has (4.16)."""
+    libxl_excludes_iomem: bool = True
+    """libxl keeps iomem= out of a guest's regions, from 4.21 (108308feef)."""
+
+
+_MASTER: Final = XenProfile("master")
+_4_20: Final = _MASTER._replace(
+    name="4.20",
+    last_page_start_is_end=True,
+    xen_reg_excluded=False,
+    enhanced_legacy=False,
+    libxl_excludes_iomem=False,
+)
+_4_19: Final = _4_20._replace(
+    name="4.19", memory_by_name_anywhere=True, overlap_within_memreserve=False, hwdom_uses_host_layout=False
+)
+_4_18: Final = _4_19._replace(
+    name="4.18",
+    removal_extends_lower_range=True,
+    shm_excluded=False,
+    scan_error_panics=False,
+    memreserve_is_reserved=False,
+    status_honoured=False,
+)
+_4_17: Final = _4_18._replace(
+    name="4.17",
+    rangeset_pages=False,
+    last_page_start_is_end=False,
+    reserved_overlap_checked=False,
+    pci_range_checked=False,
+)
+_4_16: Final = _4_17._replace(
+    name="4.16",
+    nr_mem_banks=128,
+    domu_hypervisor=False,
+    efi_drops_memory_nodes=True,
+    static_mem_own_cells=True,
+    ipa_bits_default=None,
+)
+
+PRESETS: Final[dict[str, XenProfile]] = {
+    "4.16": _4_16,
+    "4.17": _4_17,
+    "4.18": _4_18,
+    "4.19.2": _4_19._replace(name="4.19.2", removal_extends_lower_range=True),
+    "4.19": _4_19,
+    "4.20.0": _4_20._replace(name="4.20.0", removal_extends_lower_range=True),
+    "4.20": _4_20,
+    "4.21": _MASTER._replace(name="4.21"),
+    "4.22": _MASTER._replace(name="4.22"),
+    "master": _MASTER,
+}
+"""Releases, oldest first: a bare minor means its latest point release; points stand where behaviour changed."""
+
+NEWEST: Final = "4.22"
+_POINT: Final = re.compile(r"(\d+\.\d+)\.(\d+)")
+
+
+def preset(name: str) -> XenProfile:
+    """Return the release called ``name``, any point release included; raise `UsageError` when there is none."""
+    found = PRESETS.get(name)
+    point = _POINT.fullmatch(name)
+    if found is None and point and point[1] in PRESETS:
+        found = PRESETS[point[1]]
+        fixed_in = {"4.19": 3, "4.20": 1}.get(point[1])
+        if fixed_in is not None and int(point[2]) < fixed_in:
+            found = found._replace(removal_extends_lower_range=True)
+        found = found._replace(name=name)
+    if found is None:
+        raise UsageError(f"no Xen release is called '{name}'; there are {', '.join(PRESETS)} and their point releases")
+    return found
