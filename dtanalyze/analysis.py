@@ -8,6 +8,7 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.board.build import build_board
+from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.model import Board
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.cells import read_number
@@ -18,7 +19,6 @@ from dtanalyze.linux.balloon import hotplug_reach
 from dtanalyze.linux.boot import BootAnswer, Conditions, Verdict, boot
 from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Claimed, Memblock, bootargs, memblock
-from dtanalyze.linux.memory_hotplug import PARANGE_BITS
 from dtanalyze.linux.proc_iomem import SCRATCH, system_ram
 from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile
 from dtanalyze.linux.resource import Resource
@@ -74,7 +74,7 @@ def check_tree(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
         return _host_result(board, path, options)
     memory, ram_from = _memory(board, options)
     kaslr, kaslr_from = _kaslr(board, options)
-    conditions = Conditions(kaslr, _pa_bits(tree), options.requests, options.recorded)
+    conditions = Conditions(kaslr, pa_bits(tree), options.requests, options.recorded)
     answer = boot(board, memory, profile, conditions)
     grant, regions = _regions(board)
     result = CheckResult(
@@ -167,15 +167,6 @@ def _kaslr(board: Board, options: CheckOptions) -> tuple[bool, str]:
     if board.chosen is not None and board.chosen.prop("kaslr-seed") is not None:
         return True, "KASLR: on, /chosen has a kaslr-seed"
     return False, "KASLR: off, /chosen has no kaslr-seed"
-
-
-def _pa_bits(tree: Tree) -> int | None:
-    """Return the physical address bits of the CPUs, None when one of them is not known."""
-    cpus = tree.root.child("cpus")
-    cores = [node for node in (cpus.children if cpus else ()) if node.base_name == "cpu"]
-    bits = [next((PARANGE_BITS[name] for name in node.compatible if name in PARANGE_BITS), None) for node in cores]
-    known = [item for item in bits if item is not None]
-    return min(known) if known and len(known) == len(bits) else None
 
 
 def _regions(board: Board) -> tuple[RawRange | None, tuple[RawRange, ...]]:

@@ -11,26 +11,7 @@ from typing import Final, NamedTuple
 
 from dtanalyze.linux.profile import Arch, LinuxProfile
 
-__all__ = ["PARANGE_BITS", "PluggableRange", "linear_map_is_randomized", "memstart_addr", "mhp_get_pluggable_range"]
-
-# ID_AA64MMFR0_EL1.PARange of cores whose manuals state it; what is absent here is unknown.
-PARANGE_BITS: Final[dict[str, int]] = {
-    "arm,cortex-a34": 40,
-    "arm,cortex-a35": 40,
-    "arm,cortex-a53": 40,
-    "arm,cortex-a55": 40,
-    "arm,cortex-a57": 44,
-    "arm,cortex-a72": 44,
-    "arm,cortex-a73": 40,
-    "arm,cortex-a75": 44,
-    "arm,cortex-a76": 40,
-    "arm,cortex-a77": 40,
-    "arm,cortex-a78": 40,
-    "arm,cortex-x1": 40,
-    "arm,neoverse-n1": 48,
-    "arm,neoverse-v1": 48,
-    "arm,neoverse-n2": 48,
-}
+__all__ = ["PluggableRange", "linear_map_is_randomized", "memstart_addr", "mhp_get_pluggable_range"]
 
 _X86_MAX_PHYSMEM_BITS: Final = 46
 

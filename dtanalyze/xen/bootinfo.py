@@ -68,7 +68,7 @@ class BootInfo(NamedTuple):
     stopped_at: str | None
 
 
-class _Stop(Exception):
+class _ScanError(Exception):
     """A negative return code of early_scan_node."""
 
     def __init__(self, code: int, line: str) -> None:
@@ -76,7 +76,7 @@ class _Stop(Exception):
         self.code = code
 
 
-class _Panic(Exception):
+class _PanicError(Exception):
     """A panic() inside the scan itself."""
 
 
@@ -86,9 +86,9 @@ def boot_fdt_info(tree: Tree, profile: XenProfile, *, modules: tuple[Module, ...
     panic = stopped_at = None
     try:
         scan.run()
-    except _Panic as error:
+    except _PanicError as error:
         panic = str(error)
-    except _Stop as error:
+    except _ScanError as error:
         if profile.scan_error_panics:
             panic = f"Early FDT parsing failed ({error.code})"
         stopped_at = str(error)
@@ -118,7 +118,7 @@ class _Scan:
         if self.profile.memreserve_is_reserved:
             for raw, _ in self.tree.reservations:
                 if len(self.reserved) >= self.profile.nr_mem_banks:
-                    raise _Panic("Cannot allocate reserved memory bank")
+                    raise _PanicError("Cannot allocate reserved memory bank")
                 self.reserved.append(Bank(raw.start, raw.size, BankType.FDT_RESVMEM, "/memreserve/"))
         self._each(self.tree.root, 0)
 
@@ -154,15 +154,15 @@ class _Scan:
         if self.profile.status_honoured and not node.available:
             return
         if counts.address < 1 or counts.size < 1:
-            raise _Stop(-22, node.path)
+            raise _ScanError(-22, node.path)
         prop = node.prop(name)
         if prop is None:
-            raise _Stop(-2, node.path)
+            raise _ScanError(-2, node.path)
         for start, size in _tuples(prop, counts):
             if len(banks) >= self.profile.nr_mem_banks:
-                raise _Stop(-28, node.path)
+                raise _ScanError(-28, node.path)
             if banks is self.reserved and self._overlaps(start, size, within_memreserve=True):
-                raise _Stop(-22, node.path)
+                raise _ScanError(-22, node.path)
             if size:
                 banks.append(Bank(start, size, kind, node.path))
 
@@ -195,9 +195,9 @@ class _Scan:
                 continue
             try:
                 self._meminfo(child, "reg", counts, self.reserved, BankType.DEFAULT)
-            except _Stop as error:
+            except _ScanError as error:
                 if error.code == -28:
-                    raise _Panic("Max number of supported reserved-memory regions reached.") from error
+                    raise _PanicError("Max number of supported reserved-memory regions reached.") from error
                 if error.code != -2:
                     raise
             self._reserved_children(child, inherited_cells(child, counts) if _own_cells(child) else counts, depth + 1)
@@ -208,9 +208,9 @@ class _Scan:
         prop = node.prop("reg")
         counts = inherited_cells(_parent(node), _ROOT)
         if prop is None:
-            raise _Panic(f"node {node.name} missing `reg' property")
+            raise _PanicError(f"node {node.name} missing `reg' property")
         if len(prop.value) < 4 * (counts.address + counts.size):
-            raise _Panic(f"fdt: node `{node.name}': `reg` property length is too short")
+            raise _PanicError(f"fdt: node `{node.name}': `reg` property length is too short")
         start, size = next(iter(_tuples(prop, counts)), (0, 0))
         self._add_module(Module(self._kind(node), start, size, node.path, _parent(node).is_compatible("xen,domain")))
 
@@ -240,10 +240,10 @@ class _Scan:
         if start is None:
             return
         if end is None or len(start.value) not in (4, 8) or len(end.value) not in (4, 8):
-            raise _Stop(-22, node.path)
+            raise _ScanError(-22, node.path)
         low, high = read_number(start.cells), read_number(end.cells)
         if low >= high:
-            raise _Stop(-22, node.path)
+            raise _ScanError(-22, node.path)
         self._add_module(Module("Ramdisk", low, high - low, node.path, False))
 
     def _domain(self, node: Node) -> None:
@@ -259,7 +259,7 @@ class _Scan:
         """process_shm_node: host and guest address, size in the parent's cells; two cells of each when it has two."""
         prop = node.prop("xen,shared-mem")
         if prop is None:
-            raise _Stop(-2, node.path)
+            raise _ScanError(-2, node.path)
         counts = inherited_cells(_parent(node), _ROOT)
         cells = prop.cells
         width = 2 * counts.address + counts.size
@@ -267,7 +267,7 @@ class _Scan:
             start, size = read_number(cells[: counts.address]), read_number(cells[2 * counts.address : width])
             if not any((bank.start, bank.size) == (start, size) for bank in self.shmem):
                 if self._overlaps(start, size, within_memreserve=False):
-                    raise _Stop(-22, node.path)
+                    raise _ScanError(-22, node.path)
                 self.shmem.append(Bank(start, size, BankType.STATIC_DOMAIN, node.path))
 
 

@@ -17,7 +17,7 @@ from dtanalyze.board.translate import Translated, reg_entries
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.bootinfo import Bank, BootInfo
 from dtanalyze.xen.profile import XenProfile
-from dtanalyze.xen.rangeset import Rangeset, RangesetCrash
+from dtanalyze.xen.rangeset import NullDereferenceError, Rangeset
 
 __all__ = [
     "GUEST_GNTTAB",
@@ -39,7 +39,10 @@ GUEST_RAM_BANKS: Final = (AddressRange(0x40000000, 3 * GIB), AddressRange(0x2000
 
 
 class Regions(NamedTuple):
-    """The regions in the order Xen writes them, or the error (``ENOENT``, ``EINVAL``, ``ERANGE``, ``crash``) and its line."""
+    """The regions in the order Xen writes them, or the error and its line.
+
+    ``error`` is ``ENOENT``, ``EINVAL``, ``ERANGE``, ``crash`` or None.
+    """
 
     ranges: tuple[AddressRange, ...]
     error: str | None
@@ -47,7 +50,7 @@ class Regions(NamedTuple):
     steps: tuple[str, ...] = ()
 
 
-class _Failure(Exception):
+class _SearchError(Exception):
     def __init__(self, error: str, message: str) -> None:
         super().__init__(message)
         self.error = error
@@ -112,14 +115,12 @@ def find_unallocated_memory(
         if grant_table is not None:
             space.remove(grant_table.start, grant_table.stop)
             steps.append(f"remove the grant table {grant_table.start:#x}-{grant_table.last:#x}")
-    except RangesetCrash:
+    except NullDereferenceError:
         return _crashed(steps)
     return _reported(space, ipa_bits, profile, steps)
 
 
-def find_memory_holes(
-    tree: Tree, profile: XenProfile, ipa_bits: int, *, excluded: Iterable[AddressRange] = ()
-) -> Regions:
+def find_memory_holes(tree: Tree, profile: XenProfile, ipa_bits: int, *, excluded: Iterable[AddressRange] = ()) -> Regions:
     """The physical space that no ``reg`` and no PCI window of any node names: the way with an IOMMU.
 
     Disabled nodes count. One address that cannot be translated and there is no region at all.
@@ -133,9 +134,9 @@ def find_memory_holes(
         for start, stop, what in _host_ranges(tree, profile):
             space.remove(start, stop)
             steps.append(f"remove {start:#x}-{(stop - 1) & _MASK64:#x} ({what})")
-    except RangesetCrash:
+    except NullDereferenceError:
         return _crashed(steps)
-    except _Failure as failure:
+    except _SearchError as failure:
         return Regions((), failure.error, str(failure), tuple(steps))
     return _reported(space, ipa_bits, profile, steps)
 
@@ -144,13 +145,15 @@ def _host_ranges(tree: Tree, profile: XenProfile) -> Iterable[tuple[int, int, st
     for node in tree.root:
         for entry in reg_entries(node, XEN):
             if not isinstance(entry.where, Translated):
-                raise _Failure("EINVAL", f"Unable to retrieve address {entry.nth} for {node.path}")
+                raise _SearchError("EINVAL", f"Unable to retrieve address {entry.nth} for {node.path}")
             yield *_pages(entry.where.address, entry.size), node.path
         if node.device_type == "pci" and node.prop("ranges") is not None:
             for window in pci_windows(node, XEN):
                 address = window.where.address if isinstance(window.where, Translated) else _MASK64
                 if profile.pci_range_checked and _MASK64 - address < window.size:
-                    raise _Failure("ERANGE", f"{node.path}: [{address:#x}, {(address + window.size) & _MASK64:#x}] is not usable")
+                    raise _SearchError(
+                        "ERANGE", f"{node.path}: [{address:#x}, {(address + window.size) & _MASK64:#x}] is not usable"
+                    )
                 yield *_pages(address, window.size), f"{node.path}, PCI window"
 
 
@@ -180,9 +183,7 @@ def find_domU_holes(  # noqa: N802  # upstream's name
     return Regions(tuple(found), None if found else "ENOENT", None)
 
 
-def _without(
-    found: list[AddressRange], avoid: list[AddressRange], profile: XenProfile, ipa_bits: int
-) -> Regions:
+def _without(found: list[AddressRange], avoid: list[AddressRange], profile: XenProfile, ipa_bits: int) -> Regions:
     space = _Space(profile)
     steps: list[str] = []
     try:
@@ -191,7 +192,7 @@ def _without(
         for item in avoid:
             space.remove(*_pages(item.start, item.size))
             steps.append(f"remove {item.start:#x}-{item.last:#x}")
-    except RangesetCrash:
+    except NullDereferenceError:
         return _crashed(steps)
     return _reported(space, ipa_bits, profile, steps)
 

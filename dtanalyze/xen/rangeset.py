@@ -11,12 +11,12 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["Rangeset", "RangesetCrash"]
+__all__ = ["Rangeset", "NullDereferenceError"]
 
 _MASK: Final = (1 << 64) - 1
 
 
-class RangesetCrash(Exception):
+class NullDereferenceError(Exception):
     """Xen would walk off the end of its list and dereference NULL here."""
 
 
@@ -55,7 +55,7 @@ class Rangeset:
     def remove_range(self, start: int, end: int) -> None:
         """Remove ``start`` … ``end``, with ``end`` computed in 64 bits as Xen does.
 
-        Raises `RangesetCrash` where a removal of nothing begins exactly at a range's start.
+        Raises `NullDereferenceError` where a removal of nothing begins exactly at a range's start.
         """
         end &= _MASK
         x, y = self._find(start), self._find(end)
@@ -69,7 +69,7 @@ class Rangeset:
                 self._ends[x] = start - 1
             x += 1
         if x > y:
-            raise RangesetCrash
+            raise NullDereferenceError
         del self._starts[x:y]
         del self._ends[x:y]
         self._starts[x] = (end + 1) & _MASK

@@ -1,0 +1,213 @@
+"""The tree that Xen writes for a domain, built with the ``fdt`` package and read again like any other.
+
+Mirrors handle_node, write_properties, make_hypervisor_node, make_memory_node, make_cpus_node (arch/arm/domain_build.c)
+for dom0 and prepare_dtb_domU for dom0less domains, as far as Linux's placement of scratch pages can see them. Left out:
+kernel and initrd placement, interrupts other than the event channel's, phandles of nodes that Xen does not reuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.board.cpus import cpu_nodes
+from dtanalyze.board.interrupts import GIC_COMPATIBLE
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells
+from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property, strings, to_blob
+from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo
+from dtanalyze.xen.dom0less import DomU
+from dtanalyze.xen.handle_node import Fate, HostNodes
+
+__all__ = ["dom0_blob", "domu_blob", "with_memory"]
+
+_CHOSEN_DROPPED: Final = (
+    "xen,xen-bootargs",
+    "linux,initrd-start",
+    "linux,initrd-end",
+    "stdout-path",
+    "linux,uefi-system-table",
+    "linux,uefi-mmap-start",
+    "linux,uefi-mmap-size",
+    "linux,uefi-mmap-desc-size",
+    "linux,uefi-mmap-desc-ver",
+    "xen,dom0-bootargs",
+    "bootargs",
+    "xen,static-heap",
+)
+_GIC_PHANDLE: Final = 65000
+_EVTCHN_PPI: Final = 15
+_LEVEL_LOW: Final = 8
+_GUEST: Final = CellCounts(2, 2)
+_PSCI: Final[dict[str, bytes]] = {
+    "compatible": strings("arm,psci-1.0", "arm,psci-0.2", "arm,psci"),
+    "method": strings("hvc"),
+}
+
+
+def with_memory(tree: Tree, ranges: Iterable[AddressRange]) -> bytes:
+    """Return the tree with its memory nodes replaced by one node for each of ``ranges``, as a boot loader fills them."""
+    counts = inherited_cells(tree.root, CellCounts(2, 1))
+    root = copy_node(
+        tree.root,
+        None,
+        lambda node: node.parent is not tree.root or not (node.base_name == "memory" or node.device_type == "memory"),
+    )
+    made = [_memory_node(f"memory@{item.start:x}", (item,), counts, root) for item in sorted(ranges)]
+    root.children[:] = made + [child for child in root.children if child not in made]
+    return to_blob(root, [raw for raw, _ in tree.reservations], tree.boot_cpuid)
+
+
+def _number(value: int, count: int) -> tuple[int, ...]:
+    """Return ``value`` in ``count`` cells; with one cell it is silently cut to 32 bits, as dt_set_cell does."""
+    return tuple(value >> 32 * (count - 1 - place) & 0xFFFFFFFF for place in range(count))
+
+
+def _reg(ranges: Iterable[AddressRange], counts: CellCounts) -> bytes:
+    return cells(
+        cell for item in ranges for cell in (*_number(item.start, counts.address), *_number(item.size, counts.size))
+    )
+
+
+def _memory_node(name: str, ranges: Sequence[AddressRange], counts: CellCounts, parent: Node) -> Node:
+    return new_node(name, parent, {"device_type": strings("memory"), "reg": _reg(ranges, counts)})
+
+
+def _hypervisor(parent: Node, release: str, ranges: Sequence[AddressRange], counts: CellCounts, gic_phandle: int) -> None:
+    node = new_node("hypervisor", parent)
+    set_property(node, "compatible", strings(f"xen,xen-{release}", "xen,xen"))
+    set_property(node, "reg", _reg(ranges, counts))
+    set_property(node, "interrupts", cells((1, _EVTCHN_PPI, 0xF << 8 | _LEVEL_LOW)))
+    set_property(node, "interrupt-parent", cells((gic_phandle,)))
+
+
+def _release(name: str) -> str:
+    """Return the version as the hypervisor node spells it: major and minor."""
+    return ".".join(name.split(".")[:2]) if name[0].isdigit() else "4.22"
+
+
+def dom0_blob(
+    tree: Tree,
+    nodes: HostNodes,
+    info: BootInfo,
+    release: str,
+    memory: Sequence[AddressRange],
+    grant_table: AddressRange | None,
+    regions: Sequence[AddressRange],
+    vcpus: int | None,
+) -> bytes:
+    """Return dom0's tree."""
+    counts = inherited_cells(tree.root, CellCounts(2, 1))
+    root = copy_node(tree.root, None, lambda node: nodes.fate(node) is not Fate.DROPPED)
+    _rewrite_chosen(tree, root)
+    gic = next((node for node in root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
+    phandle = gic.prop("phandle") if gic else None
+    ranges = ((grant_table,) if grant_table else ()) + tuple(regions)
+    _hypervisor(root, _release(release), ranges, counts, (phandle.u32 or _GIC_PHANDLE) if phandle else _GIC_PHANDLE)
+    new_node("psci", root, _PSCI)
+    _cpus(root, tree, vcpus or len(cpu_nodes(tree)) or 1)
+    if memory:
+        _memory_node(f"memory@{memory[0].start:x}", memory, counts, root)
+    second = _second_memory(info.reserved_mem)
+    if second:
+        _memory_node(f"memory@{second[0].start:x}", second, counts, root)
+    return to_blob(root)
+
+
+def _second_memory(reserved: Sequence[Bank]) -> list[AddressRange]:
+    """Return the ranges of the node over reserved memory; nothing when no bank is an ordinary one."""
+    first = next((at for at, bank in enumerate(reserved) if bank.type is BankType.DEFAULT), None)
+    if first is None:
+        return []
+    return [
+        AddressRange(bank.start, bank.size)
+        for bank in reserved[first:]
+        if bank.type not in (BankType.STATIC_DOMAIN, BankType.FDT_RESVMEM)
+    ]
+
+
+def _rewrite_chosen(tree: Tree, root: Node) -> None:
+    chosen = root.child("chosen")
+    source = tree.root.child("chosen")
+    if chosen is None or source is None:
+        return
+    args = _dom0_bootargs(source)
+    for name in _CHOSEN_DROPPED:
+        chosen.properties.pop(name, None)
+    if args is not None:
+        set_property(chosen, "bootargs", strings(args))
+
+
+def _dom0_bootargs(chosen: Node) -> str | None:
+    for node in chosen.children:
+        prop = node.prop("bootargs")
+        if node.is_compatible("multiboot,kernel") and prop is not None and prop.string:
+            return prop.string
+    found = chosen.prop("xen,dom0-bootargs") or chosen.prop("bootargs")
+    return found.string if found else None
+
+
+def _cpus(root: Node, tree: Tree, count: int) -> None:
+    host = next(iter(cpu_nodes(tree)), None)
+    compatible = host.prop("compatible") if host else None
+    cpus = new_node("cpus", root)
+    set_property(cpus, "#address-cells", cells((1,)))
+    set_property(cpus, "#size-cells", cells((0,)))
+    for cpu in range(count):
+        node = new_node(f"cpu@{cpu:x}", cpus)
+        if compatible is not None:
+            set_property(node, "compatible", compatible.value)
+        set_property(node, "device_type", strings("cpu"))
+        set_property(node, "reg", cells((cpu,)))
+
+
+def domu_blob(
+    tree: Tree,
+    domu: DomU,
+    release: str,
+    grant_table: AddressRange,
+    regions: Sequence[AddressRange],
+) -> bytes:
+    """Return the tree of a dom0less domain."""
+    version = _release(release)
+    root = Node("", None, 0)
+    set_property(root, "#address-cells", cells((2,)))
+    set_property(root, "#size-cells", cells((2,)))
+    set_property(root, "compatible", strings(f"xen,xenvm-{version}", "xen,xenvm"))
+    set_property(root, "interrupt-parent", cells((_GIC_PHANDLE,)))
+    chosen = new_node("chosen", root)
+    if domu.bootargs:
+        set_property(chosen, "bootargs", strings(domu.bootargs))
+    new_node("psci", root, _PSCI)
+    _cpus(root, tree, domu.cpus)
+    if domu.memory:
+        _memory_node(f"memory@{domu.memory[0].start:x}", domu.memory, _GUEST, root)
+    _guest_gic(root, tree, domu)
+    if domu.vpl011:
+        uart = new_node("sbsa-uart@22000000", root, {"compatible": strings("arm,sbsa-uart")})
+        set_property(uart, "reg", _reg((AddressRange(0x22000000, 0x1000),), _GUEST))
+    if domu.enhanced:
+        _hypervisor(root, version, (grant_table, *regions), _GUEST, _GIC_PHANDLE)
+    return to_blob(root)
+
+
+def _guest_gic(root: Node, tree: Tree, domu: DomU) -> None:
+    """Write the virtual GIC at its place in the guest layout, of the host's version."""
+    v3 = any(node.is_compatible("arm,gic-v3") for node in tree.root)
+    if v3:
+        ranges = (AddressRange(0x3001000, 0x10000), AddressRange(0x3020000, 0x1000000))
+    else:
+        ranges = (AddressRange(0x3001000, 0x1000), AddressRange(0x3002000, 0x2000))
+    if domu.direct_map:
+        host = next((node for node in tree.root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
+        if host is not None:
+            copy = copy_node(host, root)
+            copy.children.clear()
+            return
+    node = new_node("interrupt-controller@3001000", root)
+    set_property(node, "compatible", strings("arm,gic-v3" if v3 else "arm,gic-400"))
+    set_property(node, "#interrupt-cells", cells((3,)))
+    set_property(node, "interrupt-controller")
+    set_property(node, "reg", _reg(ranges, _GUEST))
+    set_property(node, "phandle", cells((_GIC_PHANDLE,)))

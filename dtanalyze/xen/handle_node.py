@@ -1,0 +1,167 @@
+"""Which host nodes dom0 gets, and the first that stops dom0's construction.
+
+Mirrors handle_node, handle_device and handle_device_interrupts (arch/arm/domain_build.c). A node's status plays no
+part: disabled nodes are mapped too. Left out: platform blacklists, IOMMU assignment, nodes behind an interrupt-map.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final, NamedTuple
+
+from dtanalyze.board.bus import XEN
+from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
+from dtanalyze.board.translate import Untranslatable, reg_entries
+from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.bootargs import XenArgs
+
+__all__ = ["IOMMU_COMPATIBLE", "Fate", "HostNodes", "console_node", "handle_host_nodes", "tree_has_iommu"]
+
+_SKIPPED: Final = (
+    "xen,xen",
+    "xen,multiboot-module",
+    "multiboot,module",
+    "arm,psci",
+    "arm,psci-0.2",
+    "arm,psci-1.0",
+    "arm,cortex-a7-pmu",
+    "arm,cortex-a15-pmu",
+    "arm,cortex-a53-edac",
+    "arm,armv8-pmuv3",
+    "arm,armv7-timer-mem",
+)
+_SKIPPED_4_18: Final = ("xen,domain", "xen,domain-shared-memory-v1", "xen,evtchn-v1")
+_TIMERS: Final = ("arm,armv7-timer", "arm,armv8-timer")
+IOMMU_COMPATIBLE: Final = (
+    "arm,smmu-v1",
+    "arm,smmu-v2",
+    "arm,smmu-v3",
+    "arm,mmu-400",
+    "arm,mmu-401",
+    "arm,mmu-500",
+    "renesas,ipmmu-r8a7795",
+    "renesas,ipmmu-r8a7796",
+    "renesas,ipmmu-r8a77965",
+    "renesas,ipmmu-r8a779f0",
+)
+_UARTS: Final = (
+    "arm,pl011",
+    "arm,sbsa-uart",
+    "ns16550",
+    "ns16550a",
+    "snps,dw-apb-uart",
+    "brcm,bcm2835-aux-uart",
+    "cdns,uart-r1p8",
+    "xlnx,xuartps",
+    "samsung,exynos4210-uart",
+    "fsl,imx8qm-lpuart",
+    "fsl,imx7ulp-lpuart",
+    "fsl,imx6q-uart",
+    "amlogic,meson-uart",
+    "amlogic,meson-gx-uart",
+    "marvell,armada-3700-uart",
+    "ti,omap4-uart",
+    "renesas,scif",
+    "renesas,scifa",
+)
+
+
+class Fate(Enum):
+    """What becomes of a host node in dom0's tree."""
+
+    KEPT = "kept"
+    DROPPED = "dropped"
+    GIC = "gic"
+    TIMER = "timer"
+
+
+class HostNodes(NamedTuple):
+    """The fate of each node visited, by identity, and the line with which Xen gives up, if it does."""
+
+    fates: dict[int, Fate]
+    failure: str | None
+
+    def fate(self, node: Node) -> Fate:
+        """Return what becomes of ``node``; what lies below a node that is not kept is dropped with it."""
+        return self.fates.get(id(node), Fate.DROPPED)
+
+
+def tree_has_iommu(tree: Tree) -> bool:
+    """Tell whether an available node is one of the IOMMUs that Xen drives."""
+    return any(_any(node, IOMMU_COMPATIBLE) and node.available for node in tree.root)
+
+
+def console_node(tree: Tree, args: XenArgs) -> Node | None:
+    """Return the UART that Xen takes for its console: ``dtuart=``, else stdout-path; None when it has no driver."""
+    chosen = tree.root.child("chosen")
+    stdout = chosen.prop("stdout-path") if chosen else None
+    name = (args.dtuart or (stdout.string if stdout else None) or "").partition(":")[0]
+    if not name:
+        return None
+    if not name.startswith("/"):
+        aliases = tree.root.child("aliases")
+        alias = aliases.prop(name) if aliases else None
+        name = (alias.string or "") if alias else ""
+    node = tree.find(name) if name.startswith("/") else None
+    return node if node is not None and node.available and _any(node, _UARTS) else None
+
+
+def _any(node: Node, names: tuple[str, ...]) -> bool:
+    return any(node.is_compatible(name) for name in names)
+
+
+def handle_host_nodes(tree: Tree, args: XenArgs) -> HostNodes:
+    """Walk the host tree as dom0's construction does, up to the first node that stops it."""
+    walk = _Walk(tree, args)
+    walk.visit(tree.root)
+    return HostNodes(walk.fates, walk.failure)
+
+
+class _Walk:
+    def __init__(self, tree: Tree, args: XenArgs) -> None:
+        self.tree = tree
+        self.phandles = Phandles(tree)
+        self.console = console_node(tree, args)
+        self.console_irqs = self._spis(self.console) if self.console else frozenset()
+        self.fates: dict[int, Fate] = {}
+        self.failure: str | None = None
+
+    def _spis(self, node: Node) -> frozenset[int]:
+        return frozenset(
+            item.gic_id for item in self.phandles.interrupts(node) if item.gic_id is not None and item.gic_id >= 32
+        )
+
+    def visit(self, root: Node) -> None:
+        """Visit in document order without recursion; the first failure is the one that Xen prints."""
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            fate = self._fate(node)
+            self.fates[id(node)] = fate
+            if fate is not Fate.KEPT:
+                continue
+            if self.failure is None:
+                self.failure = self._device_failure(node)
+            stack.extend(reversed(node.children))
+
+    def _fate(self, node: Node) -> Fate:
+        if node.path == "/cpus" or node.device_type == "memory" or _any(node, _SKIPPED + _SKIPPED_4_18):
+            return Fate.DROPPED
+        if _any(node, GIC_COMPATIBLE):
+            return Fate.GIC
+        if _any(node, _TIMERS):
+            return Fate.TIMER
+        if node is self.console or _any(node, IOMMU_COMPATIBLE):
+            return Fate.DROPPED
+        ids = [item.gic_id for item in self.phandles.interrupts(node)]
+        return Fate.DROPPED if any(item is not None and 16 <= item < 32 for item in ids) else Fate.KEPT
+
+    def _device_failure(self, node: Node) -> str | None:
+        shared = self.console_irqs & self._spis(node)
+        if shared and self.console is not None:
+            irq = min(shared)
+            return f"IRQ {irq} is already used by Xen (its console {self.console.path} shares it with {node.path})"
+        for entry in reg_entries(node, XEN):
+            if isinstance(entry.where, Untranslatable):
+                return f"Unable to retrieve address {entry.nth} for {node.path}"
+        return None
