@@ -21,6 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) setuptools
 	$(PIP) --no-build-isolation -e '.[dev]'
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m compileall -q dtanalyze  # start-up is most of the time a check takes
 	@touch $@
 
 check: install ## analyse two recorded trees: one that works, one that does not

@@ -12,7 +12,9 @@ Expected failure inside the analysis is a return value, never one of these.
 
 from __future__ import annotations
 
-__all__ = ["BlobError", "DtanalyzeError", "InputError", "UsageError"]
+from typing import NamedTuple
+
+__all__ = ["BlobError", "DtanalyzeError", "InputError", "InputFailure", "UsageError"]
 
 
 class DtanalyzeError(Exception):
@@ -38,3 +40,11 @@ class InputError(DtanalyzeError):
 
 class UsageError(DtanalyzeError):
     """An argument does not say what it should; the message shows the form expected."""
+
+
+class InputFailure(NamedTuple):
+    """One input that could not be read, and why; ``offset`` is a byte offset where there is one."""
+
+    path: str
+    message: str
+    offset: int | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.findings import Finding
@@ -10,7 +10,10 @@ from dtanalyze.linux.balloon import HotplugReach
 from dtanalyze.linux.boot import BootAnswer, Verdict
 from dtanalyze.linux.profile import LinuxProfile
 
-__all__ = ["Alternative", "CheckResult", "RegionUse", "Reuse", "View"]
+if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen, and start-up is most of a check's time
+    from dtanalyze.xen.prediction import Prediction
+
+__all__ = ["Alternative", "CheckResult", "Predicted", "RegionUse", "Reuse", "View"]
 
 
 class View(NamedTuple):
@@ -85,3 +88,14 @@ class CheckResult(NamedTuple):
     def pages(self) -> int:
         """The same in pages."""
         return self.sections * self.linux.pages_per_section
+
+
+class Predicted(NamedTuple):
+    """One domain under one cell: what Xen does, and what Linux does with the tree that Xen wrote.
+
+    ``guest`` is None when Xen stops before or has no tree to write; ``host`` is always there.
+    """
+
+    prediction: Prediction
+    guest: CheckResult | None
+    host: CheckResult

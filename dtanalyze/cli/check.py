@@ -23,11 +23,24 @@ from dtanalyze.cli.options import (
     UnpopulatedOption,
     VaBitsOption,
     choice,
-    profile_from,
+    profiles_from,
     question_from,
     style_from,
 )
 from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.cli.xen_options import (
+    Dom0BankOption,
+    Dom0MemOption,
+    DomuOption,
+    ExtRegionsOption,
+    GrantTableOption,
+    IomemOption,
+    IommuOption,
+    IpaBitsOption,
+    XenLogOption,
+    XenOption,
+    host_question,
+)
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.report import check_format
@@ -41,6 +54,10 @@ dtanalyze check board.dtb
 dtanalyze check guest.dtb --linux 6.12 --request 1 --request 65536 --explain
 
 dtanalyze check *.dtb --format json --fail-on warning
+
+dtanalyze check board.dtb --memory 0x40000000+4G --xen 4.20 --dom0-mem 1G
+
+dtanalyze check board.dtb --memory 0x40000000+4G --xen all --linux all --iommu both
 """
 _FAIL_ON: Final = {"error": Severity.ERROR, "warning": Severity.WARNING, "info": Severity.INFO, "never": None}
 
@@ -65,6 +82,16 @@ def command(
     ] = None,
     as_: AsOption = None,
     memory: MemoryOption = None,
+    xen: XenOption = None,
+    iommu: IommuOption = None,
+    ipa_bits: IpaBitsOption = None,
+    dom0_mem: Dom0MemOption = None,
+    dom0_bank: Dom0BankOption = None,
+    grant_table: GrantTableOption = None,
+    ext_regions: ExtRegionsOption = None,
+    xen_log: XenLogOption = None,
+    domu: DomuOption = None,
+    iomem: IomemOption = None,
     without_reserve: Annotated[
         bool,
         typer.Option(
@@ -84,9 +111,9 @@ def command(
         check_format(format_)
         threshold = _FAIL_ON[choice(fail_on, tuple(_FAIL_ON), "--fail-on")]
         style = style_from(color)
-        profile = profile_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
-        question = question_from(
-            profile,
+        profiles = profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
+        options = question_from(
+            profiles[0],
             tree=as_,
             kaslr=kaslr,
             memory=memory,
@@ -95,18 +122,35 @@ def command(
             proc_iomem=proc_iomem,
             reuse=without_reserve,
         )
-    groups, failures = each_input(paths, lambda data, path: check(data, path, question))
+        question = host_question(
+            options,
+            profiles,
+            xen=xen,
+            iommu=iommu,
+            ipa_bits=ipa_bits,
+            dom0_mem=dom0_mem,
+            dom0_bank=dom0_bank,
+            grant_table=grant_table,
+            ext_regions=ext_regions,
+            xen_log=xen_log,
+            domu=domu,
+            iomem=iomem,
+        )
+    groups, failures = each_input(paths, lambda data, path: check(data, path, options, question))
     results = [result for group in groups for result in group]
     if format_ == "json":
         from dtanalyze.report.json import check_result, document
 
         typer.echo(document([check_result(result) for result in results], failures, __version__), nl=False)
+    elif len(question.linux) * len(question.xen) * len(question.iommu) > 1 and not explain:
+        from dtanalyze.report.sweep import sweep_text
+
+        typer.echo("\n".join(sweep_text(group, style=style) for group in groups), nl=False, color=True)
     else:
         from dtanalyze.report.text import check_text
 
-        typer.echo(
-            "\n".join(check_text(item, style=style, quiet=quiet, explain=explain) for item in results), nl=False, color=True
-        )
+        texts = [check_text(item, style=style, quiet=quiet, explain=explain) for item in results]
+        typer.echo(("" if quiet else "\n").join(texts), nl=False, color=True)
     report_failures(failures)
     if failures:
         raise typer.Exit(2)

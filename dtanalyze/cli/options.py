@@ -10,10 +10,8 @@ from typing import Annotated, Final
 import typer
 
 from dtanalyze.address.units import KIB, parse_range, parse_size
-from dtanalyze.analysis import CheckOptions
+from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.errors import InputError, UsageError
-from dtanalyze.linux.kconfig import apply_kconfig, preset_of_version, read_kconfig
-from dtanalyze.linux.proc_iomem import read_proc_iomem
 from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile, preset
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
@@ -35,6 +33,8 @@ __all__ = [
     "choice",
     "need_pages",
     "profile_from",
+    "profiles_from",
+    "read_text",
     "question_from",
     "style_from",
 ]
@@ -51,7 +51,7 @@ LinuxOption = Annotated[
     str | None,
     typer.Option(
         "--linux",
-        metavar="PRESET",
+        metavar="PRESET[,…]|all",
         help=f"Kernel: {', '.join(PRESETS)}. Default {NEWEST}, or the .config's version.",
         show_default=False,
     ),
@@ -144,6 +144,21 @@ def read_text(path: str) -> str:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
 
+def profiles_from(
+    linux: str | None,
+    arch: str | None,
+    kconfig: str | None,
+    unpopulated_alloc: bool | None,
+    page_size: str | None,
+    va_bits: int | None,
+) -> tuple[LinuxProfile, ...]:
+    """Return the kernels that ``--linux`` names, a comma list or ``all``, each with the other options."""
+    names: list[str | None] = [None]
+    if linux is not None:
+        names = [*PRESETS] if linux == "all" else [*linux.split(",")]
+    return tuple(profile_from(name, arch, kconfig, unpopulated_alloc, page_size, va_bits) for name in names)
+
+
 def profile_from(
     linux: str | None,
     arch: str | None,
@@ -156,6 +171,8 @@ def profile_from(
     options: dict[str, str] = {}
     name = linux
     if kconfig is not None:
+        from dtanalyze.linux.kconfig import preset_of_version, read_kconfig
+
         try:
             options, version = read_kconfig(read_text(kconfig))
         except InputError as error:
@@ -164,6 +181,8 @@ def profile_from(
             name = preset_of_version(version)
     profile = preset(name or NEWEST)
     if options:
+        from dtanalyze.linux.kconfig import apply_kconfig
+
         profile = apply_kconfig(profile, options)
     if arch is not None:
         profile = profile._replace(arch=Arch(choice(arch, tuple(item.value for item in Arch), "--arch")))
@@ -197,6 +216,8 @@ def question_from(
             raise UsageError(f"--request takes 1 to {MAX_REQUEST_PAGES} pages, not {pages}")
     recorded = None
     if proc_iomem is not None:
+        from dtanalyze.linux.proc_iomem import read_proc_iomem
+
         text = read_text(proc_iomem)
         try:
             recorded = read_proc_iomem(text)

@@ -10,8 +10,7 @@ from typing import NoReturn, TypeVar
 
 import typer
 
-from dtanalyze.errors import DtanalyzeError
-from dtanalyze.report.json import InputFailure
+from dtanalyze.errors import DtanalyzeError, InputFailure
 
 __all__ = ["each_input", "fail", "usage_errors"]
 

@@ -7,26 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, Translated
-from dtanalyze.facts import CheckResult, Reuse, View
+from dtanalyze.errors import InputFailure
+from dtanalyze.facts import CheckResult, Predicted, Reuse, View
 from dtanalyze.findings import Finding
 from dtanalyze.linux.unpopulated_alloc import Request
+from dtanalyze.xen.prediction import Prediction
 
-__all__ = ["SCHEMA_VERSION", "InputFailure", "addresses_result", "check_result", "document"]
+__all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "predict_result"]
 
 SCHEMA_VERSION: Final = 1
-
-
-class InputFailure(NamedTuple):
-    """One input that could not be read, and why; ``offset`` is a byte offset where there is one."""
-
-    path: str
-    message: str
-    offset: int | None
 
 
 def document(results: Sequence[dict[str, Any]], errors: Iterable[InputFailure], version: str) -> str:
@@ -122,6 +116,40 @@ def _reuse(reuse: Reuse) -> dict[str, Any]:
         "pci": list(reuse.pci),
         "drivers": list(reuse.drivers),
     }
+
+
+def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
+    """Return one result of ``predict``."""
+    prediction = predicted.prediction
+    stop, info = prediction.stopped_by, prediction.info
+    return {
+        "path": path,
+        "xen": prediction.xen,
+        "iommu": prediction.iommu,
+        "domain": prediction.domain,
+        "method": prediction.method,
+        "assumed": list(prediction.assumed),
+        "boot": {
+            "panic": _panic(prediction),
+            "memory": [[hex(bank.start), hex(bank.stop)] for bank in info.mem],
+            "reserved": [[hex(bank.start), hex(bank.stop)] for bank in info.reserved_mem],
+        },
+        "stopped_by": {"stage": stop.stage, "message": stop.message} if stop else None,
+        "dom0_memory": [_range(item) for item in prediction.memory],
+        "dom0_memory_known": prediction.memory_known,
+        "grant_table": _range(prediction.grant_table) if prediction.grant_table else None,
+        "extended_regions": [_range(item) for item in prediction.regions.ranges],
+        "error": prediction.regions.error,
+        "message": prediction.regions.message,
+        "check": check_result(predicted.guest) if predicted.guest else None,
+    }
+
+
+def _panic(prediction: Prediction) -> str | None:
+    if prediction.info.panic is not None:
+        return prediction.info.panic
+    stop = prediction.stopped_by
+    return stop.message if stop and stop.stage == "boot-scan" else None
 
 
 def addresses_result(path: str, entries: Iterable[RegEntry], hosts: Iterable[PciHost]) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from dtanalyze.facts import CheckResult, Reuse
 from dtanalyze.findings import Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.unpopulated_alloc import Outcome, Request
-from dtanalyze.report.explain import explain_lines
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["check_text"]
@@ -51,6 +50,8 @@ def check_text(result: CheckResult, *, style: Style = PLAIN, quiet: bool = False
             ("Findings", list(_findings(result, style))),
         ]
         if explain:
+            from dtanalyze.report.explain import explain_lines
+
             sections.append(("Step by step", explain_lines(result)))
         for title, body in sections:
             if body:

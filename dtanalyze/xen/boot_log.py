@@ -1,6 +1,7 @@
 """A recorded Xen boot log: what it says where a tree only allows a guess.
 
-Lines looked for: the version banner, ``RAM:``, ``Grant table range:``, the ``BANK[n]`` lines of dom0, and ``extended region``.
+Lines looked for: the version banner, ``RAM:``, ``Grant table range:``, the ``BANK[n]`` lines of dom0, and
+``extended region``.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Mirrors find_unallocated_memory, find_memory_holes, find_domU_holes and add_ext_
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import GIB, MIB
@@ -18,11 +18,11 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.bootinfo import Bank, BootInfo
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.rangeset import NullDereferenceError, Rangeset
+from dtanalyze.xen.regions import Regions
 
 __all__ = [
     "GUEST_GNTTAB",
     "GUEST_RAM_BANKS",
-    "Regions",
     "find_domU_holes",
     "find_memory_holes",
     "find_unallocated_memory",
@@ -36,18 +36,6 @@ _MASK64: Final = (1 << 64) - 1
 GUEST_GNTTAB: Final = AddressRange(0x38000000, 16 * MIB)
 GUEST_RAM_BANKS: Final = (AddressRange(0x40000000, 3 * GIB), AddressRange(0x200000000, 1016 * GIB))
 """GUEST_RAM_BANK_BASES and _SIZES (xen/include/public/arch-arm.h)."""
-
-
-class Regions(NamedTuple):
-    """The regions in the order Xen writes them, or the error and its line.
-
-    ``error`` is ``ENOENT``, ``EINVAL``, ``ERANGE``, ``crash`` or None.
-    """
-
-    ranges: tuple[AddressRange, ...]
-    error: str | None
-    message: str | None
-    steps: tuple[str, ...] = ()
 
 
 class _SearchError(Exception):

@@ -12,8 +12,9 @@ from typing import Final
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import MIB
-from dtanalyze.xen.domain_build import GUEST_RAM_BANKS, Regions
+from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.regions import Regions
 
 __all__ = ["extended_regions", "guest_memory"]
 

@@ -15,13 +15,11 @@ from dtanalyze.board.cpus import pa_bits
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.allocate_memory import allocate_memory_11, boot_heap
-from dtanalyze.xen.boot_log import XenLog
 from dtanalyze.xen.bootargs import DOM0_MEM_DEFAULT, XenArgs, parse_bootargs, xen_bootargs
-from dtanalyze.xen.bootinfo import BootInfo, boot_fdt_info
+from dtanalyze.xen.bootinfo import boot_fdt_info
 from dtanalyze.xen.dom0less import DomU, domu_domains
 from dtanalyze.xen.domain_build import (
     GUEST_GNTTAB,
-    Regions,
     find_domU_holes,
     find_memory_holes,
     find_unallocated_memory,
@@ -29,57 +27,15 @@ from dtanalyze.xen.domain_build import (
 from dtanalyze.xen.guest_tree import dom0_blob, domu_blob, with_memory
 from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, tree_has_iommu
 from dtanalyze.xen.libxl import extended_regions, guest_memory
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.prediction import Prediction, Stop
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.regions import Regions
 
-__all__ = ["Host", "Prediction", "Stop", "XenOptions", "predict", "prepare"]
+__all__ = ["Host", "predict", "prepare"]
 
 _IPMMU_BITS = 40
 _XEN_TEXT_OFFSET = 4 * MIB
-
-
-class XenOptions(NamedTuple):
-    """What the tree does not say; None leaves it to the tree, the log or a stated guess.
-
-    ``dom0_mem`` is bytes, 0 for none assigned. ``guests`` are the sizes of toolstack guests, ``iomem`` their exclusions.
-    """
-
-    iommu: bool | None = None
-    ipa_bits: int | None = None
-    memory: tuple[AddressRange, ...] = ()
-    dom0_mem: int | None = None
-    dom0_banks: tuple[AddressRange, ...] = ()
-    grant_table: AddressRange | None = None
-    ext_regions: bool | None = None
-    log: XenLog | None = None
-    guests: tuple[int, ...] = ()
-    iomem: tuple[AddressRange, ...] = ()
-
-
-class Stop(NamedTuple):
-    """What stops Xen before Linux runs: ``boot-scan``, ``modules``, ``dom0-memory`` or ``dom0-devices``, and its line."""
-
-    stage: str
-    message: str
-
-
-class Prediction(NamedTuple):
-    """What becomes of one domain. ``blob`` is the tree that Xen would write for it, None when it has nothing to write.
-
-    ``domain`` is ``dom0``, a node's path, or ``libxl:SIZE``; ``memory_known`` is False for a predicted placement.
-    """
-
-    xen: str
-    iommu: bool
-    domain: str
-    method: str
-    info: BootInfo
-    stopped_by: Stop | None
-    memory: tuple[AddressRange, ...]
-    memory_known: bool
-    grant_table: AddressRange | None
-    regions: Regions
-    blob: bytes | None
-    assumed: tuple[str, ...]
 
 
 class Host(NamedTuple):

@@ -1,16 +1,17 @@
-"""The table of contents: bytes and profiles in, a result out. The only wiring; no effects."""
+"""One guest tree and one kernel: board, views, requests, verdict, findings."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range, format_size
+from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.board.build import build_board
+from dtanalyze.board.bus import LINUX
 from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.model import Board
-from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse, View
@@ -19,12 +20,11 @@ from dtanalyze.linux.balloon import hotplug_reach
 from dtanalyze.linux.boot import BootAnswer, Conditions, Verdict, boot
 from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Claimed, Memblock, bootargs, memblock
-from dtanalyze.linux.proc_iomem import SCRATCH, system_ram
-from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile
+from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.linux.resource import Resource
 from dtanalyze.verdicts import model_findings, need_finding, verdict_finding
 
-__all__ = ["CheckOptions", "check", "check_tree"]
+__all__ = ["check_guest", "findings_of", "kind_of", "worse_of"]
 
 GUEST_GNTTAB_BASE: Final = 0x38000000
 GUEST_GNTTAB_SIZE: Final = 0x01000000
@@ -43,35 +43,11 @@ _WORST_FIRST: Final = (
 )
 
 
-class CheckOptions(NamedTuple):
-    """One question. ``tree`` is ``host``, ``dom0``, ``domu`` or None (found out); ``kaslr`` None lets the tree decide.
-
-    ``memory`` replaces the tree's RAM; ``requests`` and ``need`` are pages; ``reuse`` asks who else could be given
-    the scratch ranges.
-    """
-
-    linux: LinuxProfile = PRESETS[NEWEST]
-    tree: str | None = None
-    kaslr: bool | None = None
-    memory: tuple[AddressRange, ...] = ()
-    requests: tuple[int, ...] = ()
-    need: int | None = None
-    recorded: Resource | None = None
-    reuse: bool = False
-
-
-def check(data: bytes, path: str, options: CheckOptions) -> tuple[CheckResult, ...]:
-    """Return the results for the blob in ``data``, one for each domain; raise `BlobError` when it is none."""
-    return (check_tree(parse(data), path, options),)
-
-
-def check_tree(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
-    """Return what the kernel does with one tree."""
+def check_guest(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
+    """Return what the kernel does with the tree of a guest (``options.tree``, else found out)."""
     profile = options.linux
     board = build_board(tree, profile.address_rules)
-    kind = options.tree or kind_of(board)
-    if kind == "host":
-        return _host_result(board, path, options)
+    kind = options.tree or kind_of(tree)
     memory, ram_from = _memory(board, options)
     kaslr, kaslr_from = _kaslr(board, options)
     conditions = Conditions(kaslr, pa_bits(tree), options.requests, options.recorded)
@@ -101,49 +77,19 @@ def check_tree(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
     )
     # Possible claims go in last: they are for showing and must not stop a simulated request.
     result = result._replace(iomem_view=_view(_with_possible(answer)))
-    return result._replace(findings=_findings(result, options))
+    return result._replace(findings=findings_of(result, options.need))
 
 
-def kind_of(board: Board) -> str:
+def kind_of(tree: Tree) -> str:
     """Return ``host``, ``dom0`` or ``domu``: without a hypervisor node nobody but firmware wrote the tree.
 
     A guest whose grant table is where the guest layout has it (xen/include/public/arch-arm.h) is a domU.
     """
+    board = build_board(tree, LINUX)
     if not board.hypervisors:
         return "host"
     grant, _ = _regions(board)
     return "domu" if grant == RawRange(GUEST_GNTTAB_BASE, GUEST_GNTTAB_SIZE) else "dom0"
-
-
-def _host_result(board: Board, path: str, options: CheckOptions) -> CheckResult:
-    reason = (
-        "this is a host tree, as firmware hands it to Xen: it has no /hypervisor node, and what Xen would write "
-        "there is not predicted yet; give the tree that Linux boots with (/sys/firmware/fdt in the domain), or --as domu"
-    )
-    memory, ram_from = _memory(board, options)
-    result = CheckResult(
-        path=path,
-        tree="host",
-        domain=None,
-        linux=options.linux,
-        xen=None,
-        iommu=None,
-        assumed=(ram_from,),
-        verdict=Verdict.UNKNOWN,
-        reason=reason,
-        kaslr=options.kaslr,
-        alternatives=(),
-        grant_table=None,
-        extended_regions=(),
-        regions=(),
-        ram=tuple(memory.memory),
-        answer=None,
-        xen_view=None,
-        iomem_view=None,
-        findings=(),
-        reuse=(),
-    )
-    return result._replace(findings=_findings(result, options))
 
 
 def _memory(board: Board, options: CheckOptions) -> tuple[Memblock, str]:
@@ -152,6 +98,8 @@ def _memory(board: Board, options: CheckOptions) -> tuple[Memblock, str]:
         banks = tuple(Claimed(item, "--memory", 0) for item in options.memory)
         return found._replace(memory=RangeSet(options.memory), banks=banks), "RAM: as given with --memory"
     if not found.memory and options.recorded is not None:
+        from dtanalyze.linux.proc_iomem import system_ram
+
         recorded = system_ram(options.recorded)
         return found._replace(memory=recorded), "RAM: the tree lists none; taken from the recorded /proc/iomem"
     if not found.memory:
@@ -290,17 +238,18 @@ def _reuse(answer: BootAnswer, profile: LinuxProfile) -> list[Reuse]:
 def _without_scratch(root: Resource) -> Resource:
     made = Resource(root.name, root.start, root.end)
     for child in root.children:
-        if child.name != SCRATCH:
+        if child.name != "Xen scratch":
             made.request_resource(Resource(child.name, child.start, child.end, source=child.source))
     return made
 
 
-def _findings(result: CheckResult, options: CheckOptions) -> tuple[Finding, ...]:
-    found = [verdict_finding(result), need_finding(result, options.need), *model_findings(result)]
+def findings_of(result: CheckResult, need: int | None) -> tuple[Finding, ...]:
+    """Return the findings of a result, most severe first."""
+    found = [verdict_finding(result), need_finding(result, need), *model_findings(result)]
     return tuple(sorted((item for item in found if item is not None), key=lambda item: item.sort_key))
 
 
-def combine(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:
+def worse_of(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:
     """Join the answers with and without KASLR: the worse one, with both verdicts beside it when they differ."""
     worse = min(unlike, key=lambda item: _WORST_FIRST.index(item.verdict))
     alternatives = tuple(Alternative(bool(item.kaslr), item.verdict, item.sections) for item in unlike)

@@ -1,0 +1,139 @@
+"""A host tree through the whole chain: Xen writes each domain's tree, Linux reads it, exactly as at boot.
+
+The cells of a sweep share what they have in common: the tree is prepared once, each release and IOMMU setting is
+predicted once, and a tree that two releases write alike is analysed once for each kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from dtanalyze.address.range import RawRange
+from dtanalyze.analysis.guest import check_guest, findings_of, worse_of
+from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.tree import Tree
+from dtanalyze.facts import CheckResult, Predicted
+from dtanalyze.linux.boot import Verdict
+from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.predict import predict, prepare
+from dtanalyze.xen.prediction import Prediction
+from dtanalyze.xen.profile import NEWEST, PRESETS
+
+__all__ = ["check_host", "predict_host"]
+
+
+_KASLR_OPEN: Final = "KASLR: not known, a boot loader may add a kaslr-seed to /chosen (--kaslr or --no-kaslr settles it)"
+
+
+def check_host(tree: Tree, path: str, question: HostQuestion) -> tuple[CheckResult, ...]:
+    """Return one result for each cell and domain, in the order release, kernel, IOMMU."""
+    return tuple(item.host for item in predict_host(tree, path, question))
+
+
+def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Predicted]:
+    """Yield one prediction for each cell and domain, in the order release, kernel, IOMMU."""
+    given = question.host or XenOptions()
+    memory = given.memory or question.options.memory
+    options = given._replace(memory=memory)
+    host = prepare(tree, options)
+    guests = _Guests(path, question.options)
+    for xen in question.xen or (PRESETS[NEWEST],):
+        by_iommu = {iommu: predict(host, xen, options._replace(iommu=iommu)) for iommu in question.iommu}
+        for linux in question.linux:
+            for iommu in question.iommu:
+                for prediction in by_iommu[iommu]:
+                    yield _predicted(prediction, guests, linux, path, question.options)
+
+
+class _Guests:
+    """Answers for the trees that Xen writes, each computed once for each kernel."""
+
+    def __init__(self, path: str, options: CheckOptions) -> None:
+        self._path = path
+        self._options = options
+        self._known: dict[tuple[bytes, LinuxProfile, str], CheckResult] = {}
+
+    def answer(self, blob: bytes, linux: LinuxProfile, kind: str) -> CheckResult:
+        key = (blob, linux, kind)
+        if key not in self._known:
+            self._known[key] = self._compute(blob, linux, kind)
+        return self._known[key]
+
+    def _compute(self, blob: bytes, linux: LinuxProfile, kind: str) -> CheckResult:
+        tree = parse(blob)
+        options = self._options._replace(linux=linux, tree=kind, memory=())
+        if kind == "domu" or options.kaslr is not None or _settles_kaslr(tree):
+            return check_guest(tree, self._path, options)
+        # A boot loader may add a seed to the host tree, and Xen hands it on to dom0.
+        without = check_guest(tree, self._path, options._replace(kaslr=False))
+        with_seed = check_guest(tree, self._path, options._replace(kaslr=True))
+        worse = worse_of((without, with_seed))
+        return worse._replace(assumed=tuple(_KASLR_OPEN if item.startswith("KASLR:") else item for item in worse.assumed))
+
+
+def _settles_kaslr(tree: Tree) -> bool:
+    chosen = tree.root.child("chosen")
+    if chosen is None:
+        return False
+    bootargs = chosen.prop("bootargs")
+    if bootargs is not None and "nokaslr" in (bootargs.string or "").split():
+        return True
+    return chosen.prop("kaslr-seed") is not None
+
+
+def _predicted(prediction: Prediction, guests: _Guests, linux: LinuxProfile, path: str, options: CheckOptions) -> Predicted:
+    kind = "dom0" if prediction.domain == "dom0" else "domu"
+    domain = prediction.domain
+    guest = None
+    if prediction.blob is not None and prediction.stopped_by is None:
+        guest = guests.answer(prediction.blob, linux, kind)._replace(domain=domain)
+    if guest is None:
+        result = _unanswered(prediction, linux, path, options)
+    else:
+        result = guest._replace(
+            tree="host",
+            xen=prediction.xen,
+            iommu=prediction.iommu,
+            assumed=(*prediction.assumed, *guest.assumed),
+        )
+    result = result._replace(findings=findings_of(result, options.need if result.answer else None))
+    return Predicted(prediction, guest, result)
+
+
+def _unanswered(prediction: Prediction, linux: LinuxProfile, path: str, options: CheckOptions) -> CheckResult:
+    """Return the result when Xen stops first, or when RAM is missing; what does not depend on it is given."""
+    grant = prediction.grant_table
+    if prediction.stopped_by is not None:
+        stop = prediction.stopped_by
+        verdict, reason = Verdict.NO_BOOT, f"Xen {prediction.xen} stops ({stop.stage}): {stop.message}"
+    else:
+        verdict = Verdict.UNKNOWN
+        reason = (
+            "the tree lists no RAM, a boot loader fills it in: give it with --memory, "
+            "e.g. --memory 0x40000000+2G (repeatable)"
+        )
+    return CheckResult(
+        path=path,
+        tree="host",
+        domain=prediction.domain,
+        linux=linux,
+        xen=prediction.xen,
+        iommu=prediction.iommu,
+        assumed=prediction.assumed,
+        verdict=verdict,
+        reason=reason,
+        kaslr=options.kaslr,
+        alternatives=(),
+        grant_table=RawRange(*grant) if grant else None,
+        extended_regions=tuple(RawRange(*item) for item in prediction.regions.ranges),
+        regions=(),
+        ram=prediction.memory,
+        answer=None,
+        xen_view=None,
+        iomem_view=None,
+        findings=(),
+        reuse=(),
+    )

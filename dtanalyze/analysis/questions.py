@@ -1,0 +1,45 @@
+"""What can be asked of a tree. Data only, and cheap to import."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from dtanalyze.linux.profile import NEWEST, PRESETS, LinuxProfile
+
+if TYPE_CHECKING:  # only named here; what a question does not use is never imported
+    from dtanalyze.address.range import AddressRange
+    from dtanalyze.linux.resource import Resource
+    from dtanalyze.xen.options import XenOptions
+    from dtanalyze.xen.profile import XenProfile
+
+__all__ = ["CheckOptions", "HostQuestion"]
+
+
+class CheckOptions(NamedTuple):
+    """One question. ``tree`` is ``host``, ``dom0``, ``domu`` or None (found out); ``kaslr`` None lets the tree decide.
+
+    ``memory`` replaces the tree's RAM; ``requests`` and ``need`` are pages; ``reuse`` asks who else could be given
+    the scratch ranges.
+    """
+
+    linux: LinuxProfile = PRESETS[NEWEST]
+    tree: str | None = None
+    kaslr: bool | None = None
+    memory: tuple[AddressRange, ...] = ()
+    requests: tuple[int, ...] = ()
+    need: int | None = None
+    recorded: Resource | None = None
+    reuse: bool = False
+
+
+class HostQuestion(NamedTuple):
+    """Which kernels, which releases of Xen, which IOMMU settings; ``options.linux`` is replaced by each of ``linux``.
+
+    An empty ``xen`` means the newest release; an IOMMU setting of None leaves it to the tree.
+    """
+
+    options: CheckOptions
+    linux: tuple[LinuxProfile, ...]
+    xen: tuple[XenProfile, ...] = ()
+    iommu: tuple[bool | None, ...] = (None,)
+    host: XenOptions | None = None

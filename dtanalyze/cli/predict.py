@@ -1,0 +1,152 @@
+"""``dtanalyze predict``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from dtanalyze import __version__
+from dtanalyze.cli.options import (
+    ArchOption,
+    ColorOption,
+    KaslrOption,
+    KconfigOption,
+    LinuxOption,
+    MemoryOption,
+    PageSizeOption,
+    PathsArgument,
+    UnpopulatedOption,
+    VaBitsOption,
+    profiles_from,
+    question_from,
+    style_from,
+)
+from dtanalyze.cli.run import each_input, fail, report_failures, usage_errors
+from dtanalyze.cli.xen_options import (
+    Dom0BankOption,
+    Dom0MemOption,
+    DomuOption,
+    ExtRegionsOption,
+    GrantTableOption,
+    IomemOption,
+    IommuOption,
+    IpaBitsOption,
+    XenLogOption,
+    XenOption,
+    host_question,
+)
+from dtanalyze.facts import Predicted
+from dtanalyze.report import check_format
+
+__all__ = ["EPILOG", "command"]
+
+EPILOG: Final = """Examples:
+
+dtanalyze predict board.dtb --xen 4.20 --memory 0x40000000+2G --dom0-mem 1G
+
+dtanalyze predict board.dtb --iommu on --explain
+
+dtanalyze predict board.dtb --emit-dtb dom0.dtb
+"""
+
+
+def command(
+    paths: PathsArgument,
+    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
+    xen: XenOption = None,
+    iommu: IommuOption = None,
+    ipa_bits: IpaBitsOption = None,
+    memory: MemoryOption = None,
+    dom0_mem: Dom0MemOption = None,
+    dom0_bank: Dom0BankOption = None,
+    grant_table: GrantTableOption = None,
+    ext_regions: ExtRegionsOption = None,
+    xen_log: XenLogOption = None,
+    domu: DomuOption = None,
+    iomem: IomemOption = None,
+    linux: LinuxOption = None,
+    arch: ArchOption = None,
+    kconfig: KconfigOption = None,
+    unpopulated_alloc: UnpopulatedOption = None,
+    page_size: PageSizeOption = None,
+    va_bits: VaBitsOption = None,
+    kaslr: KaslrOption = None,
+    emit_dtb: Annotated[
+        str | None,
+        typer.Option(
+            "--emit-dtb",
+            metavar="OUT",
+            help="Write the guest's tree: a file, a folder for several.",
+            show_default=False,
+        ),
+    ] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show Xen's working step by step.")] = False,
+    color: ColorOption = "auto",
+) -> None:
+    """Tell what Xen does with a board's own tree: what stops it, and which extended regions each domain gets."""
+    from dtanalyze.analysis.host import predict_host
+    from dtanalyze.devicetree.blob import parse
+
+    with usage_errors():
+        check_format(format_)
+        style = style_from(color)
+        profiles = profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
+        options = question_from(profiles[0], kaslr=kaslr, memory=memory)
+        question = host_question(
+            options,
+            profiles,
+            xen=xen,
+            iommu=iommu,
+            ipa_bits=ipa_bits,
+            dom0_mem=dom0_mem,
+            dom0_bank=dom0_bank,
+            grant_table=grant_table,
+            ext_regions=ext_regions,
+            xen_log=xen_log,
+            domu=domu,
+            iomem=iomem,
+        )
+    groups, failures = each_input(
+        paths, lambda data, path: [(path, item) for item in predict_host(parse(data), path, question)]
+    )
+    results = [item for group in groups for item in group]
+    if emit_dtb is not None:
+        _emit(Path(emit_dtb), results)
+    if format_ == "json":
+        from dtanalyze.report.json import document, predict_result
+
+        answers: list[dict[str, Any]] = [predict_result(path, item) for path, item in results]
+        typer.echo(document(answers, failures, __version__), nl=False)
+    else:
+        from dtanalyze.report.predict import predict_text
+
+        texts = [predict_text(path, item, style=style, explain=explain) for path, item in results]
+        typer.echo("\n".join(texts), nl=False, color=True)
+    report_failures(failures)
+    if failures:
+        raise typer.Exit(2)
+    if any(item.prediction.stopped_by for _, item in results):
+        raise typer.Exit(1)
+
+
+def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:
+    """Write the trees: one to a file, several into a folder under names that say what they are."""
+    blobs = [(path, item.prediction) for path, item in results if item.prediction.blob is not None]
+    if not blobs:
+        fail("--emit-dtb: there is no tree to write, since the host tree lists no RAM (--memory supplies it)")
+    try:
+        if len(blobs) == 1 and not out.is_dir():
+            out.write_bytes(blobs[0][1].blob or b"")
+            return
+        if out.exists() and not out.is_dir():
+            fail(f"--emit-dtb: {out} is a file, and {len(blobs)} trees need a folder")
+        out.mkdir(parents=True, exist_ok=True)
+        for path, item in blobs:
+            domain = item.domain.strip("/").replace("/", "-").replace(":", "-")
+            iommu = "iommu" if item.iommu else "noiommu"
+            name = f"{Path(path).stem}-{domain}-xen{item.xen}-{iommu}.dtb"
+            (out / name).write_bytes(item.blob or b"")
+    except OSError as error:
+        fail(f"--emit-dtb: {out}: {error.strerror or error}")

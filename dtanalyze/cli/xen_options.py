@@ -1,0 +1,147 @@
+"""Options about Xen that ``check`` and ``predict`` share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dtanalyze.address.units import parse_range, parse_size
+from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.cli.options import choice, read_text
+from dtanalyze.errors import InputError, UsageError
+from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.profile import NEWEST, PRESETS, XenProfile, preset
+
+if TYPE_CHECKING:
+    from dtanalyze.xen.boot_log import XenLog
+
+__all__ = [
+    "Dom0BankOption",
+    "Dom0MemOption",
+    "DomuOption",
+    "ExtRegionsOption",
+    "GrantTableOption",
+    "IomemOption",
+    "IommuOption",
+    "IpaBitsOption",
+    "XenLogOption",
+    "XenOption",
+    "host_question",
+]
+
+XenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--xen",
+        metavar="RELEASE[,…]|all",
+        help=f"Host trees: release of Xen: {', '.join(PRESETS)}, any point release, a list, or all. Default {NEWEST}.",
+        show_default=False,
+    ),
+]
+IommuOption = Annotated[
+    str | None,
+    typer.Option(
+        "--iommu",
+        metavar="on|off|both",
+        help="Host trees: whether Xen uses an IOMMU. Default: what the tree and Xen's command line say.",
+        show_default=False,
+    ),
+]
+IpaBitsOption = Annotated[
+    int | None,
+    typer.Option("--ipa-bits", metavar="N", help="Host trees: guest physical address bits.", show_default=False),
+]
+Dom0MemOption = Annotated[
+    str | None,
+    typer.Option("--dom0-mem", metavar="SIZE", help="Host trees: dom0_mem; 0: none assigned.", show_default=False),
+]
+Dom0BankOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--dom0-bank", metavar="RANGE", help="Host trees: where dom0's RAM lies, if known (repeatable).", show_default=False
+    ),
+]
+GrantTableOption = Annotated[
+    str | None,
+    typer.Option("--grant-table", metavar="RANGE", help="Host trees: dom0's grant table, if known.", show_default=False),
+]
+ExtRegionsOption = Annotated[
+    bool | None,
+    typer.Option("--ext-regions/--no-ext-regions", help="Host trees: Xen's ext_regions option.", show_default=False),
+]
+XenLogOption = Annotated[
+    str | None,
+    typer.Option(
+        "--xen-log",
+        metavar="FILE",
+        help="Host trees: a Xen boot log, for what the tree leaves open.",
+        show_default=False,
+    ),
+]
+DomuOption = Annotated[
+    list[str] | None,
+    typer.Option("--domu", metavar="SIZE", help="Also a toolstack guest with so much RAM (repeatable).", show_default=False),
+]
+IomemOption = Annotated[
+    list[str] | None,
+    typer.Option("--iomem", metavar="RANGE", help="What --domu guests get by iomem= (repeatable).", show_default=False),
+]
+
+
+def _releases(text: str | None, log: XenLog | None) -> tuple[XenProfile, ...]:
+    if text is None:
+        return (preset(log.version if log and log.version else NEWEST),)
+    if text == "all":
+        return tuple(PRESETS.values())
+    return tuple(preset(item.strip()) for item in text.split(","))
+
+
+def _iommus(text: str | None) -> tuple[bool | None, ...]:
+    if text is None:
+        return (None,)
+    if text in ("both", "all"):
+        return (False, True)
+    return tuple(choice(item.strip(), ("on", "off"), "--iommu") == "on" for item in text.split(","))
+
+
+def host_question(
+    options: CheckOptions,
+    linux: tuple[LinuxProfile, ...],
+    *,
+    xen: str | None,
+    iommu: str | None,
+    ipa_bits: int | None,
+    dom0_mem: str | None,
+    dom0_bank: list[str] | None,
+    grant_table: str | None,
+    ext_regions: bool | None,
+    xen_log: str | None,
+    domu: list[str] | None,
+    iomem: list[str] | None,
+) -> HostQuestion:
+    """Return the question for a host tree; raise `UsageError` or `InputError` when an option cannot be used."""
+    if ipa_bits is not None and not 32 <= ipa_bits <= 52:
+        raise UsageError(f"--ipa-bits takes 32 to 52, not {ipa_bits}")
+    log = None
+    if xen_log is not None:
+        from dtanalyze.xen.boot_log import read_xen_log
+
+        text = read_text(xen_log)
+        try:
+            log = read_xen_log(text)
+        except InputError as error:
+            raise InputError(f"{xen_log}: {error}") from error
+    host = XenOptions(
+        ipa_bits=ipa_bits,
+        memory=options.memory or (log.ram if log else ()),
+        dom0_mem=parse_size(dom0_mem) if dom0_mem is not None else None,
+        dom0_banks=tuple(parse_range(item) for item in dom0_bank or ()),
+        grant_table=parse_range(grant_table) if grant_table is not None else None,
+        ext_regions=ext_regions,
+        log=log,
+        guests=tuple(parse_size(item) for item in domu or ()),
+        iomem=tuple(parse_range(item) for item in iomem or ()),
+    )
+    return HostQuestion(options, linux, _releases(xen, log), _iommus(iommu), host)

@@ -1,0 +1,30 @@
+"""What a host tree does not say, and the caller may."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from dtanalyze.address.range import AddressRange
+
+if TYPE_CHECKING:  # only a caller with a log needs its reader
+    from dtanalyze.xen.boot_log import XenLog
+
+__all__ = ["XenOptions"]
+
+
+class XenOptions(NamedTuple):
+    """What the tree does not say; None leaves it to the tree, the log or a stated guess.
+
+    ``dom0_mem`` is bytes, 0 for none assigned. ``guests`` are the sizes of toolstack guests, ``iomem`` their exclusions.
+    """
+
+    iommu: bool | None = None
+    ipa_bits: int | None = None
+    memory: tuple[AddressRange, ...] = ()
+    dom0_mem: int | None = None
+    dom0_banks: tuple[AddressRange, ...] = ()
+    grant_table: AddressRange | None = None
+    ext_regions: bool | None = None
+    log: XenLog | None = None
+    guests: tuple[int, ...] = ()
+    iomem: tuple[AddressRange, ...] = ()
