@@ -8,10 +8,11 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.analysis.questions import CheckOptions
-from dtanalyze.board.build import build_board
+from dtanalyze.board.build import build_board, hypervisor_nodes
 from dtanalyze.board.bus import LINUX
 from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.model import Board
+from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse, View
@@ -85,11 +86,12 @@ def kind_of(tree: Tree) -> str:
 
     A guest whose grant table is where the guest layout has it (xen/include/public/arch-arm.h) is a domU.
     """
-    board = build_board(tree, LINUX)
-    if not board.hypervisors:
+    nodes = hypervisor_nodes(tree.root)
+    if not nodes:
         return "host"
-    grant, _ = _regions(board)
-    return "domu" if grant == RawRange(GUEST_GNTTAB_BASE, GUEST_GNTTAB_SIZE) else "dom0"
+    first = next((entry for entry in reg_entries(nodes[0], LINUX)), None)
+    layout = (GUEST_GNTTAB_BASE, GUEST_GNTTAB_SIZE)
+    return "domu" if first is not None and (first.address, first.size) == layout else "dom0"
 
 
 def _memory(board: Board, options: CheckOptions) -> tuple[Memblock, str]:

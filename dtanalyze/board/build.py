@@ -11,7 +11,7 @@ from dtanalyze.board.translate import RegEntry, Untranslatable, reg_entries, tra
 from dtanalyze.devicetree.cells import inherited_cells, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node, Tree
 
-__all__ = ["all_reg_entries", "build_board", "pci_windows"]
+__all__ = ["all_reg_entries", "build_board", "hypervisor_nodes", "pci_windows"]
 
 _NOT_DEVICES: Final = frozenset({"chosen", "reserved-memory", "aliases", "__symbols__", "__fixups__", "__local_fixups__"})
 
@@ -21,9 +21,7 @@ def build_board(tree: Tree, rules: AddressRules) -> Board:
     root = tree.root
     reserved = root.child("reserved-memory")
     memory = tuple(_memory_nodes(root))
-    hypervisors = tuple(
-        node for node in root if node.is_compatible("xen,xen") or (node.name == "hypervisor" and node.parent is root)
-    )
+    hypervisors = hypervisor_nodes(root)
     skipped = {id(item.node) for item in memory} | {id(node) for node in hypervisors}
     devices: list[Device] = []
     hosts: list[PciHost] = []
@@ -44,6 +42,13 @@ def build_board(tree: Tree, rules: AddressRules) -> Board:
         pci_hosts=tuple(hosts),
         hypervisors=hypervisors,
         chosen=root.child("chosen"),
+    )
+
+
+def hypervisor_nodes(root: Node) -> tuple[Node, ...]:
+    """Return every node compatible with ``xen,xen``, and ``/hypervisor`` whatever it says, in document order."""
+    return tuple(
+        node for node in root if node.is_compatible("xen,xen") or (node.name == "hypervisor" and node.parent is root)
     )
 
 

@@ -55,7 +55,7 @@ class Resource:
         self.certain = certain
         self.system_ram = system_ram
         self.parent: Resource | None = None
-        self._tree = IntervalTree()
+        self._tree: IntervalTree | None = None  # most resources have no children
 
     def __repr__(self) -> str:
         return f"Resource({self.name!r}, {self.start:#x}-{self.end:#x})"
@@ -63,7 +63,7 @@ class Resource:
     @property
     def children(self) -> list[Resource]:
         """The direct children, ascending; they never overlap each other."""
-        return [item.data for item in sorted(self._tree, key=lambda item: item.begin)]
+        return [item.data for item in sorted(self._tree)] if self._tree else []
 
     @property
     def range(self) -> AddressRange | None:
@@ -80,13 +80,17 @@ class Resource:
 
     def overlapping(self, start: int, end: int) -> list[Resource]:
         """Return the direct children that share an address with ``start`` … ``end`` inclusive, ascending."""
-        return [item.data for item in sorted(self._tree.overlap(start, end + 1), key=lambda item: item.begin)]
+        return [item.data for item in sorted(self._tree.overlap(start, end + 1))] if self._tree else []
 
     def _link(self, child: Resource) -> None:
         child.parent = self
+        if self._tree is None:
+            self._tree = IntervalTree()
         self._tree.add(Interval(child.start, child.end + 1, child))
 
     def _unlink(self, child: Resource) -> None:
+        if self._tree is None:
+            raise ValueError(f"{child!r} is not a child of {self!r}")
         child.parent = None
         self._tree.remove(Interval(child.start, child.end + 1, child))
 
