@@ -28,6 +28,7 @@ from dtanalyze.cli.xen_options import (
     Dom0BankOption,
     Dom0MemOption,
     DomuOption,
+    EfiOption,
     ExtRegionsOption,
     GrantTableOption,
     IomemOption,
@@ -64,6 +65,7 @@ def command(
     grant_table: GrantTableOption = None,
     ext_regions: ExtRegionsOption = None,
     xen_log: XenLogOption = None,
+    efi: EfiOption = False,
     domu: DomuOption = None,
     iomem: IomemOption = None,
     linux: LinuxOption = None,
@@ -105,6 +107,7 @@ def command(
             grant_table=grant_table,
             ext_regions=ext_regions,
             xen_log=xen_log,
+            efi=efi,
             domu=domu,
             iomem=iomem,
         )

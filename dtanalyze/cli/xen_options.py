@@ -21,6 +21,7 @@ __all__ = [
     "Dom0BankOption",
     "Dom0MemOption",
     "DomuOption",
+    "EfiOption",
     "ExtRegionsOption",
     "GrantTableOption",
     "IomemOption",
@@ -80,6 +81,9 @@ XenLogOption = Annotated[
         show_default=False,
     ),
 ]
+EfiOption = Annotated[
+    bool, typer.Option("--efi", help="Host trees: Xen is booted through EFI (4.16 then loses track of RAM).")
+]
 DomuOption = Annotated[
     list[str] | None,
     typer.Option("--domu", metavar="SIZE", help="Also a toolstack guest with so much RAM (repeatable).", show_default=False),
@@ -118,6 +122,7 @@ def host_question(
     grant_table: str | None,
     ext_regions: bool | None,
     xen_log: str | None,
+    efi: bool,
     domu: list[str] | None,
     iomem: list[str] | None,
 ) -> HostQuestion:
@@ -141,6 +146,7 @@ def host_question(
         grant_table=parse_range(grant_table) if grant_table is not None else None,
         ext_regions=ext_regions,
         log=log,
+        efi=efi,
         guests=tuple(parse_size(item) for item in domu or ()),
         iomem=tuple(parse_range(item) for item in iomem or ()),
     )

@@ -37,6 +37,7 @@ class DomU(NamedTuple):
     vpl011: bool
     shared: tuple[AddressRange, ...]
     passed_through: tuple[AddressRange, ...]
+    p2m_mb: int | None
     bootargs: str
     problem: str | None
 
@@ -72,9 +73,15 @@ def _domu(node: Node, profile: XenProfile) -> DomU:
         vpl011=node.prop("vpl011") is not None,
         shared=tuple(_shared(node)),
         passed_through=tuple(_xen_reg(node)),
+        p2m_mb=_u32(node, "xen,domain-p2m-mem-mb"),
         bootargs=_bootargs(node),
         problem=problem,
     )
+
+
+def _u32(node: Node, name: str) -> int | None:
+    prop = node.prop(name)
+    return prop.u32 if prop else None
 
 
 def _guest_banks(size: int) -> Iterator[AddressRange]:

@@ -187,9 +187,21 @@ def domu_blob(
     if domu.vpl011:
         uart = new_node("sbsa-uart@22000000", root, {"compatible": strings("arm,sbsa-uart")})
         set_property(uart, "reg", _reg((AddressRange(0x22000000, 0x1000),), _GUEST))
+    _passthrough(root, domu)
     if domu.enhanced:
         _hypervisor(root, version, (grant_table, *regions), _GUEST, _GIC_PHANDLE)
     return to_blob(root)
+
+
+def _passthrough(root: Node, domu: DomU) -> None:
+    """Write a node for each range passed through: the partial tree that describes it is not in the host's."""
+    if not domu.passed_through:
+        return
+    bus = new_node("passthrough", root, {"compatible": strings("simple-bus"), "ranges": b""})
+    set_property(bus, "#address-cells", cells((2,)))
+    set_property(bus, "#size-cells", cells((2,)))
+    for item in domu.passed_through:
+        new_node(f"mmio@{item.start:x}", bus, {"reg": _reg((item,), _GUEST)})
 
 
 def _guest_gic(root: Node, tree: Tree, domu: DomU) -> None:

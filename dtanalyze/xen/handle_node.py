@@ -1,7 +1,7 @@
 """Which host nodes dom0 gets, and the first that stops dom0's construction.
 
 Mirrors handle_node, handle_device and handle_device_interrupts (arch/arm/domain_build.c). A node's status plays no
-part: disabled nodes are mapped too. Left out: platform blacklists, IOMMU assignment, nodes behind an interrupt-map.
+part: disabled nodes are mapped too. Left out: IOMMU assignment, nodes behind an interrupt-map.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
 from dtanalyze.board.translate import Untranslatable, reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.bootargs import XenArgs
+from dtanalyze.xen.platforms import platform_of
 
 __all__ = ["IOMMU_COMPATIBLE", "Fate", "HostNodes", "console_node", "handle_host_nodes", "tree_has_iommu"]
 
@@ -120,6 +121,7 @@ def handle_host_nodes(tree: Tree, args: XenArgs) -> HostNodes:
 class _Walk:
     def __init__(self, tree: Tree, args: XenArgs) -> None:
         self.tree = tree
+        self.skipped = _SKIPPED + _SKIPPED_4_18 + platform_of(tree).blacklist_dev
         self.phandles = Phandles(tree)
         self.console = console_node(tree, args)
         self.console_irqs = self._spis(self.console) if self.console else frozenset()
@@ -145,7 +147,7 @@ class _Walk:
             stack.extend(reversed(node.children))
 
     def _fate(self, node: Node) -> Fate:
-        if node.path == "/cpus" or node.device_type == "memory" or _any(node, _SKIPPED + _SKIPPED_4_18):
+        if node.path == "/cpus" or node.device_type == "memory" or _any(node, self.skipped):
             return Fate.DROPPED
         if _any(node, GIC_COMPATIBLE):
             return Fate.GIC
@@ -160,8 +162,12 @@ class _Walk:
         shared = self.console_irqs & self._spis(node)
         if shared and self.console is not None:
             irq = min(shared)
-            return f"IRQ {irq} is already used by Xen (its console {self.console.path} shares it with {node.path})"
+            return (
+                f"IRQ {irq} is already used by Xen; Unable to map IRQ{irq} to dom0 "
+                f"({node.path} shares it with Xen's console {self.console.path}); "
+                "Could not set up DOM0 guest OS (rc = -16)"
+            )
         for entry in reg_entries(node, XEN):
             if isinstance(entry.where, Untranslatable):
-                return f"Unable to retrieve address {entry.nth} for {node.path}"
+                return f"Unable to retrieve address {entry.nth} for {node.path}; Could not set up DOM0 guest OS (rc = -22)"
         return None

@@ -28,6 +28,7 @@ from dtanalyze.xen.guest_tree import dom0_blob, domu_blob, with_memory
 from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, tree_has_iommu
 from dtanalyze.xen.libxl import extended_regions, guest_memory
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.prediction import Prediction, Stop
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.regions import Regions
@@ -148,7 +149,7 @@ class _Xen:
         if not self.info.mem:
             return (), False, None, "dom0's RAM: not placed, the tree lists none"
         image = AddressRange(grant_table.start, 2 * MIB) if grant_table else None
-        bits = 30 if self.host.tree.root.is_compatible("brcm,bcm2711") else 32
+        bits = platform_of(self.host.tree).dma_bitsize
         got = allocate_memory_11(boot_heap(self.info, image), wanted, dma_bits=bits, max_banks=self.profile.nr_mem_banks)
         note = (
             f"dom0's RAM: {format_size(wanted)}, placed by a model of Xen's allocator (--dom0-bank or --xen-log settles it)"
@@ -164,11 +165,11 @@ class _Xen:
         stop = self._stop() or memory_stop
         failure = self.host.nodes.failure
         if stop is None and failure is not None:
-            stop = Stop("dom0-devices", f"{failure}; Could not set up DOM0 guest OS (rc = -22)")
+            stop = Stop("dom0-devices", failure)
         if not self.ext_regions:
             method, regions = "none", Regions((), None, "d0: extended regions support is disabled")
         elif self.iommu:
-            method, regions = "holes", find_memory_holes(self.host.tree, self.profile, self.ipa_bits)
+            method, regions = "holes", find_memory_holes(self._unflattened(), self.profile, self.ipa_bits)
         else:
             method = "unallocated"
             regions = find_unallocated_memory(self.info, self.profile, self.ipa_bits, memory, grant)
@@ -193,6 +194,12 @@ class _Xen:
             self.profile.name, self.iommu, "dom0", method, self.info, stop, memory, known, grant, regions, blob, tuple(notes)
         )
 
+    def _unflattened(self) -> Tree:
+        """Return the tree that the search for holes sees: 4.16 booted through EFI has deleted the memory nodes."""
+        if self.options.efi and self.profile.efi_drops_memory_nodes:
+            return parse(with_memory(self.host.tree, ()))
+        return self.host.tree
+
     def _scan_notes(self) -> list[str]:
         notes: list[str] = []
         if self.info.stopped_at is not None and self.info.panic is None:
@@ -200,7 +207,12 @@ class _Xen:
         if not self.info.modules:
             notes.append("boot modules: none in /chosen; a boot loader adds them")
         if self.profile.efi_drops_memory_nodes and self.iommu:
-            notes.append("booted without EFI: through EFI this release would offer RAM itself (53701ecb8f)")
+            how = (
+                "through EFI: this release deletes the memory nodes and offers RAM itself"
+                if self.options.efi
+                else ("without EFI: through EFI (--efi) this release would offer RAM itself")
+            )
+            notes.append(f"booted {how} (fixed by 53701ecb8f)")
         return notes
 
     def _domu(self, domu: DomU) -> Prediction:
@@ -227,7 +239,7 @@ class _Xen:
         regions = _with_message(regions, domu.node.name)
         stop = self._stop() or (Stop("modules", domu.problem) if domu.problem else None)
         blob = domu_blob(self.host.tree, domu, self.profile.name, GUEST_GNTTAB, regions.ranges)
-        notes = (f"Xen {self.profile.name}", *self.notes, *self._scan_notes())
+        notes = (f"Xen {self.profile.name}", *self.notes, _p2m_note(domu), *self._scan_notes())
         return Prediction(
             self.profile.name,
             self.iommu,
@@ -250,7 +262,20 @@ class _Xen:
     def _libxl(self, size: int) -> Prediction:
         memory = guest_memory(size)
         regions = extended_regions(self.profile, memory, self.options.iomem, self.ipa_bits)
-        domu = DomU(self.host.tree.root, memory, 1, False, True, False, False, (), self.options.iomem, "", None)
+        domu = DomU(
+            node=self.host.tree.root,
+            memory=memory,
+            cpus=1,
+            direct_map=False,
+            enhanced=True,
+            passthrough=False,
+            vpl011=False,
+            shared=(),
+            passed_through=self.options.iomem,
+            p2m_mb=None,
+            bootargs="",
+            problem=None,
+        )
         blob = domu_blob(self.host.tree, domu, self.profile.name, GUEST_GNTTAB, regions.ranges)
         return Prediction(
             xen=self.profile.name,
@@ -266,6 +291,17 @@ class _Xen:
             blob=blob,
             assumed=(f"Xen {self.profile.name}, a guest of the toolstack", *self.notes),
         )
+
+
+def _p2m_note(domu: DomU) -> str:
+    """Say how much scratch space the domain's P2M pool can map: one page table page for each 2 MiB of it.
+
+    domain_p2m_pages sets 256 pages for each vCPU, one for each MiB of RAM and 128 for extended regions.
+    """
+    if domu.p2m_mb is None:
+        return "P2M pool: Xen's default, which holds page tables for 256 MiB of scratch mappings (xen,domain-p2m-mem-mb)"
+    tables = domu.p2m_mb * MIB // (4 * KIB) - 256 * domu.cpus - sum(item.size for item in domu.memory) // MIB
+    return f"P2M pool: {domu.p2m_mb} MiB, about {format_size(max(tables, 0) * 2 * MIB)} of scratch mappings beside the rest"
 
 
 def _with_message(regions: Regions, domain: str) -> Regions:
