@@ -37,8 +37,9 @@ lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 
-oracle: install ## wider comparison with the records in ../shared, if they are there
+oracle: install ## compare with the recorded answers of Xen and the wider records in ../shared, if they are there
 	@test -d ../shared || echo "== ../shared is not there: everything below will be SKIPPED"
+	@test ! -d ../shared/oracle || $(BIN)/python -m tests.xen.oracle ../shared/oracle
 	$(BIN)/python -m pytest tests/wide -q -rs
 
 bench: install ## run benchmarks/*.py

@@ -69,9 +69,7 @@ def disagreements(record: dict[str, Any], blob: bytes, profile: XenProfile, tall
             yield f"{record['dtb']} ({variant}): {line}"
 
 
-def _variant(
-    recorded: dict[str, Any], tree: Tree, size: int, profile: XenProfile, tally: Counter[str]
-) -> Iterator[str]:
+def _variant(recorded: dict[str, Any], tree: Tree, size: int, profile: XenProfile, tally: Counter[str]) -> Iterator[str]:
     info = boot_fdt_info(tree, profile, modules=(Module("Device Tree", DTB_PADDR, size, "", False),))
     boot = recorded["boot"]
     panic = boot["panic"].strip() if boot["panic"] else None
@@ -127,7 +125,11 @@ def _addresses(recorded: dict[str, Any], tree: Tree, tally: Counter[str]) -> Ite
                 mine.append([node.path, entry.nth, 0, hex(entry.address), hex(entry.size)])
     yield from _same("addresses", mine, recorded["addresses"], tally)
     windows = [
-        [node.path, 0, [[hex(w.where.address), hex(w.size)] for w in pci_windows(node, XEN) if isinstance(w.where, Translated)]]
+        [
+            node.path,
+            0,
+            [[hex(w.where.address), hex(w.size)] for w in pci_windows(node, XEN) if isinstance(w.where, Translated)],
+        ]
         for node in tree.root
         if node.device_type == "pci" and node.prop("ranges")
     ]

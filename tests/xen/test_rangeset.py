@@ -91,9 +91,7 @@ def test_report_clips() -> None:
 
 
 SPAN = 40
-steps = st.lists(
-    st.tuples(st.booleans(), st.integers(0, SPAN - 1), st.integers(0, 12)), max_size=14
-)
+steps = st.lists(st.tuples(st.booleans(), st.integers(0, SPAN - 1), st.integers(0, 12)), max_size=14)
 
 
 @given(steps)

@@ -1,0 +1,215 @@
+"""What Xen's scan of the flat tree counts as RAM and as reserved, release by release."""
+
+from __future__ import annotations
+
+import pytest
+
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.xen.bootinfo import BootInfo, Module, boot_fdt_info
+from dtanalyze.xen.profile import preset
+from tests.xen.build import HEAD, blob, host
+
+RAM = [("0x40000000", "0x80000000")]
+
+
+def scan(body: str, release: str, reservations: tuple = (), modules: tuple[Module, ...] = ()) -> BootInfo:
+    return boot_fdt_info(host(body, reservations), preset(release), modules=modules)
+
+
+def pairs(banks: tuple) -> list[tuple[str, str]]:
+    return [(hex(bank.start), hex(bank.stop)) for bank in banks]
+
+
+@pytest.mark.parametrize(("release", "found"), [("4.17", 3), ("4.19", 3), ("4.20", 1), ("4.22", 1)])
+def test_memory_by_name_at_any_depth_up_to_4_19(release: str, found: int) -> None:
+    body = """
+    soc { #address-cells = <2>; #size-cells = <2>; memory@90000000 { reg = <0 0x90000000 0 0x1000>; }; };
+    memory@a0000000 { reg = <0 0xa0000000 0 0x1000>; };
+    """
+    assert len(scan(body, release).mem) == found
+
+
+@pytest.mark.parametrize(("release", "found"), [("4.18", 2), ("4.19", 1), ("4.22", 1)])
+def test_disabled_memory_counts_up_to_4_18(release: str, found: int) -> None:
+    body = 'memory@90000000 { device_type = "memory"; status = "disabled"; reg = <0 0x90000000 0 0x1000>; };'
+    assert len(scan(body, release).mem) == found
+
+
+def test_banks_are_sorted_and_empty_ones_left_out() -> None:
+    body = 'memory@0 { device_type = "memory"; reg = <0 0 0 0>, <0 0x1000000 0 0x1000000>; };'
+    assert pairs(scan(body, "4.22").mem) == [("0x1000000", "0x2000000"), *RAM]
+
+
+RESERVED = """
+reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;
+    one@50000000 { reg = <0 0x50000000 0 0x200000>; };
+    dynamic { size = <0 0x100000>; };
+    two@60000000 { status = "disabled"; reg = <0 0x60000000 0 0x200000>; };
+};
+"""
+
+
+@pytest.mark.parametrize(
+    ("release", "found"),
+    [
+        ("4.18", [("0x50000000", "0x50200000"), ("0x60000000", "0x60200000")]),
+        ("4.19", [("0x48000000", "0x48001000"), ("0x50000000", "0x50200000")]),
+    ],
+)
+def test_reserved_memory_status_and_memreserve(release: str, found: list) -> None:
+    info = scan(RESERVED, release, reservations=((0x48000000, 0x1000),))
+    assert pairs(info.reserved_mem) == found
+    assert info.panic is None and info.stopped_at is None
+
+
+OVERLAPPING = """
+reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;
+    one@50000000 { reg = <0 0x50000000 0 0x200000>; };
+    two@50100000 { reg = <0 0x50100000 0 0x200000>; };
+};
+memory@90000000 { device_type = "memory"; reg = <0 0x90000000 0 0x1000>; };
+"""
+
+
+@pytest.mark.parametrize(
+    ("release", "panic", "stopped", "banks"),
+    [
+        ("4.17", None, None, 2),
+        ("4.18", None, "/reserved-memory/two@50100000", 1),
+        ("4.19", "Early FDT parsing failed (-22)", "/reserved-memory/two@50100000", 1),
+        ("4.22", "Early FDT parsing failed (-22)", "/reserved-memory/two@50100000", 1),
+    ],
+)
+def test_overlapping_reservations(release: str, panic: str | None, stopped: str | None, banks: int) -> None:
+    """4.17 does not look, 4.18 stops the scan so that the later memory node is never seen, 4.19 panics."""
+    info = scan(OVERLAPPING, release)
+    assert (info.panic, info.stopped_at, len(info.mem)) == (panic, stopped, banks)
+
+
+@pytest.mark.parametrize(("release", "panic"), [("4.19", "Early FDT parsing failed (-22)"), ("4.20", None)])
+def test_reservation_inside_memreserve_is_tolerated_from_4_20(release: str, panic: str | None) -> None:
+    assert scan(RESERVED, release, reservations=((0x50000000, 0x400000),)).panic == panic
+
+
+@pytest.mark.parametrize(("release", "panic"), [("4.18", None), ("4.19", "Early FDT parsing failed (-2)"), ("4.20", None)])
+def test_memory_node_without_reg(release: str, panic: str | None) -> None:
+    """Up to 4.19 any node called memory has to have one; up to 4.18 nobody hears of it."""
+    info = scan('memory { }; memory@90000000 { device_type = "memory"; reg = <0 0x90000000 0 0x1000>; };', release)
+    assert info.panic == panic
+    assert len(info.mem) == {"4.18": 1, "4.19": 1, "4.20": 2}[release]
+
+
+def test_cells_of_zero_are_an_error() -> None:
+    body = '#address-cells = <2>; #size-cells = <0>; memory@0 { device_type = "memory"; reg = <0 0x40000000>; };'
+    assert boot_fdt_info(parse(blob(body)), preset("4.22")).panic == "Early FDT parsing failed (-22)"
+
+
+MODULES = """
+chosen { #address-cells = <2>; #size-cells = <2>;
+    module@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000000>; };
+    module@48800000 { compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0 0x48800000 0 0x1000000>; };
+    guest { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>;
+        module@4b000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x4b000000 0 0x1000>; };
+    };
+};
+"""
+
+
+@pytest.mark.parametrize(("release", "dropped"), [("4.17", ()), ("4.18", ("/chosen/module@48800000",))])
+def test_overlapping_modules_are_dropped_from_4_18(release: str, dropped: tuple) -> None:
+    info = scan(MODULES, release)
+    assert info.dropped == dropped
+    kernels = [(item.start, item.domu) for item in info.modules if item.kind == "Kernel"]
+    assert kernels == [(0x48000000, False), (0x4B000000, True)]
+
+
+def test_kinds_are_guessed_in_order() -> None:
+    body = """chosen { #address-cells = <2>; #size-cells = <2>;
+        a@48000000 { compatible = "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
+        b@49000000 { compatible = "multiboot,module"; reg = <0 0x49000000 0 0x1000>; };
+        c@4a000000 { compatible = "multiboot,module"; reg = <0 0x4a000000 0 0x1000>; };
+        d@4b000000 { compatible = "xen,xsm-policy", "multiboot,module"; reg = <0 0x4b000000 0 0x1000>; };
+    };
+    elsewhere { #address-cells = <2>; #size-cells = <2>; e@1 { compatible = "multiboot,module"; }; };"""
+    assert [item.kind for item in scan(body, "4.22").modules] == ["Kernel", "Ramdisk", "Unknown", "XSM"]
+
+
+def test_more_modules_than_xen_has_room_for() -> None:
+    body = "chosen { #address-cells = <2>; #size-cells = <2>;" + "".join(
+        f'm@{at:x} {{ compatible = "multiboot,module"; reg = <0 {at:#x} 0 0x1000>; }};'
+        for at in range(0x48000000, 0x48000000 + 34 * 0x10000, 0x10000)
+    )
+    info = scan(body + "};", "4.22")
+    assert (len(info.modules), len(info.dropped)) == (32, 2)
+
+
+@pytest.mark.parametrize(
+    ("module", "panic"),
+    [
+        ('m { compatible = "multiboot,module"; };', "node m missing `reg' property"),
+        (
+            'm { compatible = "multiboot,module"; reg = <0 0x48000000 0>; };',
+            "fdt: node `m': `reg` property length is too short",
+        ),
+    ],
+)
+def test_broken_modules_panic(module: str, panic: str) -> None:
+    body = "chosen { #address-cells = <2>; #size-cells = <2>; " + module + " };"
+    assert scan(body, "4.17").panic == panic
+
+
+@pytest.mark.parametrize(
+    ("properties", "panic"),
+    [
+        ("linux,initrd-start = <0x48000000>; linux,initrd-end = <0x49000000>;", None),
+        ("linux,initrd-start = <0x48000000>;", "Early FDT parsing failed (-22)"),
+        ("linux,initrd-start = <0x48000000>; linux,initrd-end = <0x48000000>;", "Early FDT parsing failed (-22)"),
+        ("linux,initrd-start = <0 0 0>; linux,initrd-end = <1>;", "Early FDT parsing failed (-22)"),
+    ],
+)
+def test_initrd_in_chosen(properties: str, panic: str | None) -> None:
+    info = scan("chosen { " + properties + " };", "4.22")
+    assert info.panic == panic
+    assert [(item.kind, item.start, item.size) for item in info.modules] == (
+        [] if panic else [("Ramdisk", 0x48000000, 0x1000000)]
+    )
+
+
+def test_static_heap_and_static_memory_are_reserved() -> None:
+    body = """chosen { #address-cells = <2>; #size-cells = <2>; xen,static-heap = <0 0x50000000 0 0x1000000>;
+        guest { compatible = "xen,domain"; xen,static-mem = <0 0x60000000 0 0x1000000>; };
+    };"""
+    # A child of the root takes the root's cells for xen,static-heap, and /chosen's for its domains.
+    assert pairs(scan(body, "4.22").reserved_mem) == [("0x50000000", "0x51000000"), ("0x60000000", "0x61000000")]
+
+
+def test_static_memory_has_cells_of_its_own_in_4_16() -> None:
+    body = """chosen { #address-cells = <2>; #size-cells = <2>;
+        guest { compatible = "xen,domain"; #xen,static-mem-address-cells = <1>; #xen,static-mem-size-cells = <1>;
+            xen,static-mem = <0x60000000 0x1000000>; };
+    };"""
+    assert pairs(scan(body, "4.16").reserved_mem) == [("0x60000000", "0x61000000")]
+
+
+def test_shared_memory_banks() -> None:
+    body = """chosen { #address-cells = <1>; #size-cells = <1>;
+        guest { compatible = "xen,domain"; #address-cells = <1>; #size-cells = <1>;
+            shm@50000000 { compatible = "xen,domain-shared-memory-v1"; xen,shared-mem = <0x50000000 0x70000000 0x200000>; };
+        };
+    };"""
+    assert pairs(scan(body, "4.22").shmem) == [("0x50000000", "0x50200000")]
+
+
+def test_more_reservations_than_banks() -> None:
+    children = "".join(
+        f"r@{at:x} {{ reg = <0 {at:#x} 0 0x1000>; }};" for at in range(0x50000000, 0x50000000 + 257 * 0x2000, 0x2000)
+    )
+    body = "reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; " + children + "};"
+    assert scan(body, "4.22").panic == "Max number of supported reserved-memory regions reached."
+    many = tuple((0x50000000 + at * 0x2000, 0x1000) for at in range(257))
+    assert boot_fdt_info(parse(blob(HEAD, many)), preset("4.22")).panic == "Cannot allocate reserved memory bank"
+
+
+def test_modules_known_before_count_as_overlapping() -> None:
+    known = (Module("Device Tree", 0x50000000, 0x10000, "", False),)
+    assert scan(RESERVED, "4.22", modules=known).panic == "Early FDT parsing failed (-22)"

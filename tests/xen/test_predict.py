@@ -1,0 +1,500 @@
+"""What Xen does with a host tree beyond memory: its arguments, its console, dom0's nodes, the domains in /chosen."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import fdt
+import pytest
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.address.units import GIB, MIB
+from dtanalyze.analysis.host import check_host, predict_host
+from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.tree import Tree
+from dtanalyze.errors import InputError, UsageError
+from dtanalyze.linux.boot import Verdict
+from dtanalyze.linux.profile import PRESETS as LINUX
+from dtanalyze.xen.allocate_memory import allocate_memory_11
+from dtanalyze.xen.boot_log import read_xen_log
+from dtanalyze.xen.bootargs import parse_bootargs, xen_bootargs
+from dtanalyze.xen.libxl import extended_regions, guest_memory
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.predict import predict, prepare
+from dtanalyze.xen.prediction import Prediction
+from dtanalyze.xen.profile import PRESETS, preset
+from tests.xen.build import blob, host
+
+GIC = """
+interrupt-controller@8000000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>; #address-cells = <2>; #size-cells = <2>; ranges;
+    reg = <0 0x8000000 0 0x10000>, <0 0x80a0000 0 0xf60000>;
+    its@8080000 { compatible = "arm,gic-v3-its"; reg = <0 0x8080000 0 0x20000>; };
+};
+timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 13 4>; };
+"""
+
+
+def one(body: str, release: str = "4.20", **known: object) -> Prediction:
+    options = XenOptions(**known)  # type: ignore[arg-type]
+    found = predict(prepare(host(GIC + body), options), preset(release), options)
+    assert len(found) == 1
+    return found[0]
+
+
+def written(prediction: Prediction) -> Tree:
+    assert prediction.blob is not None
+    return parse(prediction.blob)
+
+
+def test_arguments() -> None:
+    args = parse_bootargs("dom0_mem=1G ext_regions=0 iommu=off,verbose dtuart=serial0 gnttab_max_frames=128 other=1")
+    assert (args.dom0_mem, args.ext_regions, args.iommu, args.dtuart, args.max_grant_frames) == (
+        GIB,
+        False,
+        False,
+        "serial0",
+        128,
+    )
+    assert parse_bootargs("").dom0_mem is None
+    assert parse_bootargs("dom0_mem=524288").dom0_mem == 512 * MIB, "a bare number is KiB"
+    assert parse_bootargs("no-ext_regions").ext_regions is False
+    assert parse_bootargs("ext_regions=0 ext_regions").ext_regions is True, "the last one counts"
+    assert parse_bootargs("iommu=1").iommu is True
+    assert parse_bootargs("dom0_mem=huge").dom0_mem is None
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [
+        ('xen,xen-bootargs = "a"; bootargs = "b";', "a"),
+        ('xen,dom0-bootargs = "a"; bootargs = "b";', "b"),
+        ('bootargs = "b";', ""),
+        ('bootargs = "b"; m@1 { compatible = "multiboot,kernel"; bootargs = "c"; };', "b"),
+        ("", ""),
+    ],
+)
+def test_which_property_holds_the_arguments(chosen: str, expected: str) -> None:
+    assert xen_bootargs(host("chosen { " + chosen + " };")) == expected
+
+
+def test_no_chosen_no_arguments() -> None:
+    assert xen_bootargs(host("")) == ""
+
+
+def test_ext_regions_off() -> None:
+    found = one('chosen { xen,xen-bootargs = "ext_regions=0"; };')
+    assert (found.method, found.regions.ranges) == ("none", ())
+    assert found.regions.message == "d0: extended regions support is disabled"
+    assert one('chosen { xen,xen-bootargs = "ext_regions=0"; };', ext_regions=True).method == "unallocated"
+
+
+@pytest.mark.parametrize(
+    ("body", "known", "iommu"),
+    [
+        ("", {}, False),
+        ('smmu@9000000 { compatible = "arm,mmu-500"; reg = <0 0x9000000 0 0x1000>; };', {}, True),
+        ('smmu@9000000 { compatible = "arm,mmu-500"; status = "disabled"; reg = <0 0x9000000 0 0x1000>; };', {}, False),
+        (
+            'smmu@9000000 { compatible = "arm,mmu-500"; reg = <0 0x9000000 0 0x1000>; }; chosen { xen,xen-bootargs = "iommu=no"; };',
+            {},
+            False,
+        ),
+        ("", {"iommu": True}, True),
+    ],
+)
+def test_iommu(body: str, known: dict, iommu: bool) -> None:
+    found = one(body, **known)
+    assert (found.iommu, found.method) == (iommu, "holes" if iommu else "unallocated")
+
+
+@pytest.mark.parametrize(
+    ("body", "known", "bits"),
+    [
+        ("", {}, 40),
+        ("", {"ipa_bits": 36}, 36),
+        ('mmu@9000000 { compatible = "renesas,ipmmu-r8a7795"; reg = <0 0x9000000 0 0x1000>; };', {"iommu": True}, 40),
+    ],
+)
+def test_ipa_bits_bound_the_holes(body: str, known: dict, bits: int) -> None:
+    assert one(body, "4.22", **{"iommu": True, **known}).regions.ranges[-1].stop == 1 << bits
+
+
+def test_console_and_its_shared_interrupt() -> None:
+    uarts = """
+    aliases { serial0 = "/uart@9000000"; };
+    chosen { stdout-path = "serial0:115200n8"; };
+    uart@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 121 4>; };
+    """
+    assert one(uarts).stopped_by is None
+    shared = uarts + "spi@9001000 { reg = <0 0x9001000 0 0x1000>; interrupts-extended = <1 0 121 4>; };"
+    stop = one(shared).stopped_by
+    assert stop is not None and stop.stage == "dom0-devices"
+    assert stop.message.startswith("IRQ 153 is already used by Xen; Unable to map IRQ153 to dom0 (/spi@9001000 ")
+    elsewhere = shared.replace("stdout-path", 'xen,xen-bootargs = "dtuart=/nowhere"; stdout-path')
+    assert one(elsewhere).stopped_by is None, "the command line names the console first"
+    assert written(one(uarts)).find("/uart@9000000") is None, "dom0 does not get Xen's console"
+
+
+def test_a_raspberry_pi_4_keeps_the_neighbours_of_its_console() -> None:
+    body = """compatible = "brcm,bcm2711";
+    chosen { stdout-path = "/uart@9215040"; };
+    uart@9215040 { compatible = "brcm,bcm2835-aux-uart"; reg = <0 0x9215040 0 0x40>; interrupt-parent = <1>; interrupts = <0 93 4>; };
+    spi@9215080 { compatible = "brcm,bcm2835-aux-spi"; reg = <0 0x9215080 0 0x40>; interrupt-parent = <1>; interrupts = <0 93 4>; };
+    """
+    found = one(body)
+    assert found.stopped_by is None
+    assert written(found).find("/spi@9215080") is None
+
+
+def test_untranslatable_reg_stops_dom0_unless_its_node_is_skipped() -> None:
+    bus = "bus {{ #address-cells = <1>; #size-cells = <1>; ranges = <0 0 0x9000000 0x1000>; dev@5000 {{ {0} reg = <0x5000 0x10>; }}; }};"
+    stop = one(bus.format('status = "disabled";')).stopped_by
+    assert stop is not None
+    assert stop == (
+        "dom0-devices",
+        "Unable to retrieve address 0 for /bus/dev@5000; Could not set up DOM0 guest OS (rc = -22)",
+    )
+    assert one(bus.format('compatible = "arm,armv8-pmuv3";')).stopped_by is None
+    assert one(bus.format("interrupt-parent = <1>; interrupts = <1 7 4>;")).stopped_by is None, "a node with a PPI"
+
+
+def test_dom0_tree() -> None:
+    body = """
+    psci { compatible = "arm,psci-1.0"; method = "smc"; };
+    dev@a000000 { reg = <0 0xa000000 0 0x1000>; status = "disabled"; };
+    reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; r@78000000 { reg = <0 0x78000000 0 0x1000000>; }; };
+    chosen { xen,xen-bootargs = "dom0_mem=256M"; xen,dom0-bootargs = "root=/dev/x"; kaslr-seed = <1 2>; stdout-path = "x";
+        #address-cells = <2>; #size-cells = <2>;
+        m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
+    };"""
+    found = one(
+        body, "4.20", dom0_banks=(AddressRange(0x60000000, 256 * MIB),), grant_table=AddressRange(0x40200000, 0x40000)
+    )
+    tree = written(found)
+    hypervisor = tree.root.child("hypervisor")
+    assert hypervisor is not None
+    assert hypervisor.compatible == ("xen,xen-4.20", "xen,xen")
+    reg = hypervisor.prop("reg")
+    # grant table; RAM before, behind dom0's, behind the reservation, each 2 MiB short
+    assert reg is not None and [hex(cell) for cell in reg.cells] == [
+        "0x0", "0x40200000", "0x0", "0x40000",
+        "0x0", "0x40400000", "0x0", "0x1fa00000",
+        "0x0", "0x70000000", "0x0", "0x7e00000",
+        "0x0", "0x79000000", "0x0", "0x6e00000",
+    ]  # fmt: skip
+    memory = [(node.name, node.prop("reg").cells) for node in tree.root.children if node.device_type == "memory"]  # type: ignore[union-attr]
+    assert memory == [
+        ("memory@60000000", (0, 0x60000000, 0, 0x10000000)),
+        ("memory@78000000", (0, 0x78000000, 0, 0x1000000)),
+    ]
+    chosen = tree.root.child("chosen")
+    assert chosen is not None and chosen.children == []
+    assert sorted(chosen.properties) == ["#address-cells", "#size-cells", "bootargs", "kaslr-seed"]
+    assert chosen.properties["bootargs"].string == "root=/dev/x"
+    gic = tree.find("/interrupt-controller@8000000")
+    assert gic is not None and gic.children == []
+    disabled = tree.find("/dev@a000000")
+    assert disabled is not None and not disabled.available
+    psci = tree.root.child("psci")
+    assert psci is not None and psci.properties["method"].string == "hvc"
+    cpus = tree.root.child("cpus")
+    assert cpus is not None and [cpu.compatible for cpu in cpus.children] == [("arm,cortex-a53",)] * 2
+
+
+def test_fdt_and_dtc_read_what_is_written(tmp_path: Path) -> None:
+    found = one("")
+    assert found.blob is not None
+    assert fdt.parse_dtb(found.blob).get_node("/hypervisor").name == "hypervisor"
+    dtc = shutil.which("dtc")
+    if dtc is None:
+        pytest.skip("dtc is not installed: whether it reads the tree is not shown here")
+    path = tmp_path / "dom0.dtb"
+    path.write_bytes(found.blob)
+    # Xen names the node without a unit address; dtc says so of Xen's own trees too.
+    ran = subprocess.run(
+        [dtc, "-I", "dtb", "-O", "dtb", "-o", "/dev/null", "-W", "no-unit_address_vs_reg", str(path)],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stderr == ""
+
+
+def test_one_cell_cuts_addresses_to_32_bits() -> None:
+    body = '#address-cells = <1>; #size-cells = <1>; memory@40000000 { device_type = "memory"; reg = <0x40000000 0x40000000>; };'
+    options = XenOptions(iommu=True, ipa_bits=34, dom0_mem=0)
+    found = predict(prepare(parse(blob(body)), options), preset("4.22"), options)[0]
+    assert [item.start for item in found.regions.ranges] == [0, 0x80000000]
+    reg = written(found).root.child("hypervisor").properties["reg"].cells  # type: ignore[union-attr]
+    assert reg[-2:] == (0x80000000, 0x80000000), "0x380000000 in one cell"
+
+
+def test_memory_replaces_the_tree_and_disappears_with_efi_in_4_16() -> None:
+    ram = (AddressRange(0x80000000, GIB),)
+    assert [(bank.start, bank.size) for bank in one("", memory=ram).info.mem] == [(0x80000000, GIB)]
+    without = one("", "4.16", iommu=True, ipa_bits=33).regions.ranges
+    through_efi = one("", "4.16", iommu=True, ipa_bits=33, efi=True).regions.ranges
+    assert not any(item.overlaps(AddressRange(0x40000000, GIB)) for item in without)
+    assert any(item.covers(AddressRange(0x40000000, GIB)) for item in through_efi), "RAM is offered"
+    fixed = one("", "4.17", iommu=True, ipa_bits=33, efi=True).regions.ranges
+    assert not any(item.overlaps(AddressRange(0x40000000, GIB)) for item in fixed)
+
+
+DOMAINS = """
+chosen {{ #address-cells = <2>; #size-cells = <2>;
+    {name} {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; {properties}
+        m@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; bootargs = "x"; }};
+        {children}
+    }};
+}};
+"""
+
+
+def domu(properties: str, release: str = "4.20", children: str = "", **known: object) -> Prediction:
+    return one(DOMAINS.format(name="guest", properties=properties, children=children), release, **known)
+
+
+@pytest.mark.parametrize(
+    ("enhanced", "release", "method"),
+    [
+        ("xen,enhanced;", "4.17", "guest-layout"),
+        ("xen,enhanced;", "4.16", "none"),
+        ('xen,enhanced = "enabled";', "4.20", "guest-layout"),
+        ('xen,enhanced = "no-xenstore";', "4.20", "guest-layout"),
+        ('xen,enhanced = "legacy";', "4.20", "none"),
+        ('xen,enhanced = "legacy";', "4.21", "guest-layout"),
+        ('xen,enhanced = "disabled";', "4.22", "none"),
+        ("", "4.22", "none"),
+    ],
+)
+def test_who_gets_a_hypervisor_node(enhanced: str, release: str, method: str) -> None:
+    found = domu(f"memory = <0 0x40000>; cpus = <1>; {enhanced}", release)
+    assert (found.domain, found.method) == ("/chosen/guest", method)
+    assert (written(found).root.child("hypervisor") is not None) is (method != "none")
+
+
+def test_domu_memory_and_tree() -> None:
+    found = domu("memory = <0 0x400000>; cpus = <2>; vpl011; xen,enhanced; xen,domain-p2m-mem-mb = <32>;")
+    assert found.memory == (AddressRange(0x40000000, 3 * GIB), AddressRange(0x200000000, GIB))
+    assert [item.start for item in found.regions.ranges] == [0x240000000]
+    # 32 MiB = 8192 tables, less 256 for each vCPU and one for each of 4096 MiB: 3584 of 2 MiB each.
+    assert any("P2M pool: 32 MiB, about 7 GiB of scratch" in note for note in found.assumed)
+    tree = written(found)
+    assert [node.name for node in tree.root.children] == [
+        "chosen",
+        "psci",
+        "cpus",
+        "memory@40000000",
+        "interrupt-controller@3001000",
+        "sbsa-uart@22000000",
+        "hypervisor",
+    ]
+    gic = tree.root.child("interrupt-controller@3001000")
+    assert gic is not None and gic.properties["reg"].cells == (0, 0x3001000, 0, 0x10000, 0, 0x3020000, 0, 0x1000000)
+    chosen = tree.root.child("chosen")
+    assert chosen is not None and chosen.properties["bootargs"].string == "x"
+
+
+@pytest.mark.parametrize(
+    ("properties", "words"),
+    [
+        ("cpus = <1>; xen,enhanced;", 'cannot read "memory" property'),
+        ("memory = <0 0x40000>; xen,enhanced;", "Missing property 'cpus' for domain guest"),
+        ("memory = <0 0x40000>; cpus = <1>; direct-map; xen,enhanced;", "direct-map is not valid for domain guest"),
+    ],
+)
+def test_domains_that_cannot_be_built(properties: str, words: str) -> None:
+    stop = domu(properties).stopped_by
+    assert stop is not None and words in stop.message
+
+
+def test_direct_map_uses_the_host_and_static_memory() -> None:
+    properties = "memory = <0 0x40000>; cpus = <1>; direct-map; xen,enhanced; xen,static-mem = <0 0x60000000 0 0x10000000>;"
+    found = domu(properties, "4.22")
+    assert found.method == "unallocated"
+    assert found.memory == (AddressRange(0x60000000, 256 * MIB),)
+    assert [(item.start, item.stop) for item in found.regions.ranges] == [(0x40000000, 0x60000000), (0x70000000, 0x80000000)]
+    through = domu(
+        properties, "4.22", 'p@4c000000 { compatible = "multiboot,device-tree", "multiboot,module"; reg = <0 0x4c000000 0 0x1000>; };',
+        iommu=True, ipa_bits=33,
+    )  # fmt: skip
+    assert through.method == "holes"
+
+
+def test_static_memory_without_direct_map_stays_in_the_guest_layout() -> None:
+    found = domu("memory = <0 0x40000>; cpus = <1>; xen,enhanced; xen,static-mem = <0 0x60000000 0 0x10000000>;")
+    assert (found.method, found.memory) == ("guest-layout", (AddressRange(0x40000000, 256 * MIB),))
+
+
+SHM = """shm@50000000 { compatible = "xen,domain-shared-memory-v1"; xen,shared-mem = <0 0x70000000 0 0xa0000000 0 0x10000000>; };"""
+
+
+@pytest.mark.parametrize(("release", "count"), [("4.18", 2), ("4.19", 3), ("4.22", 3)])
+def test_shared_memory_is_kept_out_from_4_19(release: str, count: int) -> None:
+    found = domu("memory = <0 0x40000>; cpus = <1>; xen,enhanced;", release, SHM)
+    assert len(found.regions.ranges) == count
+
+
+PASSED = (
+    "pass { #address-cells = <2>; #size-cells = <2>; uart@a0001000 { xen,reg = <0 0xff010000 0 0x1000 0 0xa0001000>; }; };"
+)
+
+
+@pytest.mark.parametrize(("release", "found"), [("4.17", True), ("4.20", True), ("4.21", False), ("4.22", False)])
+def test_region_over_passed_through_mmio(release: str, found: bool) -> None:
+    """The defect of May 2025: a guest's extended region over the device that it was given."""
+    body = DOMAINS.format(name="guest", properties="memory = <0 0x40000>; cpus = <1>; xen,enhanced;", children=PASSED)
+    options = CheckOptions(linux=LINUX["6.12"])
+    question = HostQuestion(options, (options.linux,), (preset(release),))
+    (result,) = check_host(host(GIC + body), "board.dtb", question)
+    defects = [item for item in result.findings if item.rule == "D10"]
+    assert bool(defects) is found
+    assert (result.verdict is Verdict.HAZARD) is found
+    if found:
+        assert all(commit in defects[0].advice for commit in ("fba1b0974d", "3af8a6ed8e", "108308feef"))
+
+
+@pytest.mark.parametrize(
+    ("release", "starts"), [("4.20", [0x50000000, 0x200000000]), ("4.21", [0x50000000, 0xA0002000, 0x200000000])]
+)
+def test_toolstack_guests(release: str, starts: list[int]) -> None:
+    found = extended_regions(preset(release), guest_memory(256 * MIB), [AddressRange(0xA0001000, 0x1000)], 40)
+    assert [item.start for item in found.ranges] == starts
+    options = XenOptions(guests=(256 * MIB,), iomem=(AddressRange(0xA0001000, 0x1000),))
+    predictions = predict(prepare(host(GIC), options), preset(release), options)
+    assert [item.domain for item in predictions] == ["dom0", "libxl:256MiB"]
+    assert [item.start for item in predictions[1].regions.ranges] == starts
+
+
+def test_toolstack_guest_without_room() -> None:
+    assert extended_regions(preset("4.22"), guest_memory(4 * GIB), [], 33).error == "ENOENT"
+
+
+def test_dom0_and_domains_together() -> None:
+    body = """chosen { #address-cells = <2>; #size-cells = <2>;
+        m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
+        guest { compatible = "xen,domain"; memory = <0 0x40000>; cpus = <1>; };
+    };"""
+    options = XenOptions()
+    found = predict(prepare(host(GIC + body), options), preset("4.22"), options)
+    assert [item.domain for item in found] == ["dom0", "/chosen/guest"]
+
+
+def test_dropped_kernel_stops_xen() -> None:
+    body = """chosen { #address-cells = <2>; #size-cells = <2>;
+        r@48000000 { compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0 0x48000000 0 0x10000>; };
+        m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
+    };"""
+    stop = one(body, "4.22").stopped_by
+    assert stop is not None and stop.stage == "modules" and "/chosen/m@48000000" in stop.message
+    assert one(body, "4.17").stopped_by is None
+
+
+@pytest.mark.parametrize(
+    ("free", "wanted", "banks", "left"),
+    [
+        pytest.param([(0x40000000, 0x80000000)], 256 * MIB, [(0x70000000, 0x80000000)], 0, id="upper end of the only zone"),
+        pytest.param(
+            [(0x10000000, 0x20000000), (0x40000000, 0x80000000)], 256 * MIB, [(0x10000000, 0x20000000)], 0, id="lowest zone"
+        ),
+        pytest.param(
+            [(0x40000000, 0x48000000), (0x50000000, 0x58000000)],
+            256 * MIB,
+            [(0x40000000, 0x48000000), (0x50000000, 0x58000000)],
+            0,
+            id="two halves",
+        ),
+        pytest.param([(0x40000000, 0x48000000)], 256 * MIB, [(0x40000000, 0x48000000)], 128 * MIB, id="too little"),
+        pytest.param([(0x100000000, 0x140000000)], 256 * MIB, [(0x130000000, 0x140000000)], 0, id="only above 4 GiB"),
+        pytest.param([(0x40000000, 0x80000000)], 0, [], 0, id="nothing wanted"),
+    ],
+)
+def test_placement_of_dom0(free: list, wanted: int, banks: list, left: int) -> None:
+    heap = RangeSet(AddressRange.spanning(*item) for item in free)
+    found = allocate_memory_11(heap, wanted)
+    assert ([(item.start, item.stop) for item in found.banks], found.unallocated) == (banks, left)
+
+
+def test_small_blocks_below_the_first_bank_are_not_taken() -> None:
+    heap = RangeSet(
+        [AddressRange(0x40000000, 64 * MIB), AddressRange(0x48000000, 128 * MIB), AddressRange(0x140000000, 64 * MIB)]
+    )
+    found = allocate_memory_11(heap, 192 * MIB)
+    assert [(item.start, item.stop) for item in found.banks] == [(0x48000000, 0x50000000), (0x140000000, 0x144000000)]
+
+
+def test_dom0_mem_options() -> None:
+    assert one("", dom0_mem=0).memory == ()
+    assert sum(item.size for item in one("", dom0_mem=128 * MIB).memory) == 128 * MIB
+    assert sum(item.size for item in one("").memory) == 512 * MIB, "Xen's default without dom0_mem"
+    stop = one("", dom0_mem=2 * GIB).stopped_by
+    assert stop is not None and stop.message.startswith("Failed to allocate requested dom0 memory. ")
+
+
+LOG = """(XEN) Xen version 4.20.4 (root@) (gcc) debug=n
+(XEN) RAM: 0000000040000000 - 00000000bfffffff
+(XEN) Grant table range: 0x00000040400000-0x00000040440000
+(XEN) BANK[0] 0x00000060000000-0x00000080000000 (512MB)
+(XEN) d0: extended region 0: 0x40600000->0x5fe00000
+"""
+
+
+def test_boot_log() -> None:
+    log = read_xen_log(LOG)
+    assert log.version == "4.20.4"
+    assert log.ram == (AddressRange(0x40000000, 2 * GIB),)
+    assert log.grant_table == AddressRange(0x40400000, 0x40000)
+    assert log.dom0_banks == (AddressRange(0x60000000, 512 * MIB),)
+    assert log.extended_regions == (AddressRange.spanning(0x40600000, 0x5FE00000),)
+    found = one("", log=log)
+    assert (found.memory, found.memory_known, found.grant_table) == (log.dom0_banks, True, log.grant_table)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("hello", "not a Xen boot log"), ("(XEN) RAM: 40000000 - 3fffffff", "is empty")]
+)
+def test_boot_log_that_is_none(text: str, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        read_xen_log(text)
+
+
+def test_presets() -> None:
+    assert preset("4.19.1").removal_extends_lower_range and not preset("4.19.3").removal_extends_lower_range
+    assert preset("4.20.0").removal_extends_lower_range and not preset("4.20.3").removal_extends_lower_range
+    assert preset("4.18.2") == PRESETS["4.18"]._replace(name="4.18.2")
+    for name in ("4.15", "4", "trunk", "4.23.1"):
+        with pytest.raises(UsageError, match=f"no Xen release is called '{name}'"):
+            preset(name)
+
+
+def test_without_ram_the_answer_asks_for_it_and_gives_the_rest() -> None:
+    tree = parse(blob("#address-cells = <2>; #size-cells = <2>; dev@a000000 { reg = <0 0xa000000 0 0x1000>; };"))
+    options = CheckOptions()
+    (found,) = predict_host(tree, "board.dtb", HostQuestion(options, (options.linux,), (), (True,)))
+    assert found.host.verdict is Verdict.UNKNOWN and "--memory" in found.host.reason
+    assert found.prediction.regions.ranges != () and found.guest is None
+    given = options._replace(memory=(AddressRange(0x40000000, GIB),))
+    (answered,) = predict_host(tree, "board.dtb", HostQuestion(given, (given.linux,), (), (True,)))
+    assert answered.host.verdict is Verdict.SCRATCH
+
+
+def test_unknown_kaslr_gives_both_answers_when_they_differ() -> None:
+    """dom0's RAM above the host's only free space: without KASLR that lies below the linear map."""
+    bank = (AddressRange(0x80000000, GIB),)
+    tree = parse(
+        blob(
+            '#address-cells = <2>; #size-cells = <2>; memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x80000000>; };'
+        )
+    )
+    options = CheckOptions(linux=LINUX["6.12"])
+    question = HostQuestion(options, (options.linux,), (), (False,), XenOptions(dom0_banks=bank))
+    (result,) = check_host(tree, "board.dtb", question)
+    assert result.kaslr is None and result.verdict is Verdict.EXHAUSTED
+    assert [(item.kaslr, item.verdict, item.sections) for item in result.alternatives] == [
+        (False, Verdict.EXHAUSTED, 0),
+        (True, Verdict.SCRATCH, 7),
+    ]
+    newer = question._replace(linux=(LINUX["7.3"],))
+    assert check_host(tree, "board.dtb", newer)[0].alternatives == (), "7.3 does not move the linear map"
