@@ -121,8 +121,8 @@ def _passthrough_findings(result: CheckResult) -> Iterator[Finding]:
                     "passthrough-mmio-in-extended-region",
                     Severity.ERROR,
                     f"extended region {format_range(found.start, found.stop)} covers the passed-through MMIO of "
-                    f"{user.source} [{format_range(user.range.start, user.range.stop)}]: scratch pages replace its mapping and the guest "
-                    f"panics; Xen {result.xen} does not keep such ranges out",
+                    f"{user.source} [{format_range(user.range.start, user.range.stop)}]: scratch pages replace its "
+                    f"mapping and the guest panics; Xen {result.xen} does not keep such ranges out",
                     "Use Xen 4.21 or newer (fba1b0974d and 3af8a6ed8e for dom0less, 108308feef for libxl), or pass the "
                     "device through below 0x40000000.",
                     user.source,

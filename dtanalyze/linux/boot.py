@@ -25,7 +25,12 @@ from dtanalyze.linux.enlighten import (
 )
 from dtanalyze.linux.iomem import Iomem, Unseen, build_iomem, unseen_users
 from dtanalyze.linux.memblock import Memblock
-from dtanalyze.linux.memory_hotplug import PluggableRange, linear_map_is_randomized, mhp_get_pluggable_range
+from dtanalyze.linux.memory_hotplug import (
+    PluggableRange,
+    linear_map_is_randomized,
+    mhp_get_pluggable_range,
+    within_linear_map,
+)
 from dtanalyze.linux.profile import Arch, LinuxProfile, TargetRule
 from dtanalyze.linux.resource import Resource
 from dtanalyze.linux.unpopulated_alloc import Request, UnpopulatedAlloc
@@ -102,6 +107,8 @@ def grant_table(board: Board) -> Unseen | None:
 def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Conditions) -> BootAnswer:
     """Return what this kernel does with this tree."""
     detection = xen_early_init(board, profile)
+    kept = within_linear_map(memory.memory, profile)
+    memory = memory._replace(memory=kept, nomap=memory.nomap.intersection(kept))
     iomem = build_iomem(board, memory)
     if conditions.recorded is not None:
         iomem = iomem._replace(root=_copy(conditions.recorded))
@@ -148,11 +155,11 @@ def _option_off(profile: LinuxProfile) -> str | None:
 def _limits(ram: RangeSet, profile: LinuxProfile, conditions: Conditions) -> PluggableRange | None:
     runs = list(ram)
     if profile.arch is Arch.X86:
-        return mhp_get_pluggable_range(0, 0, profile, randomized=False)
+        return mhp_get_pluggable_range(0, profile, randomized=False)
     if not runs:
         return None
     randomized = linear_map_is_randomized(profile, kaslr=conditions.kaslr, pa_bits=conditions.pa_bits)
-    return mhp_get_pluggable_range(runs[0].start, runs[-1].last, profile, randomized=randomized)
+    return mhp_get_pluggable_range(runs[0].start, profile, randomized=randomized)
 
 
 def _init(board: Board, profile: LinuxProfile, limits: PluggableRange | None) -> XenInit | None:

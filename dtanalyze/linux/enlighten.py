@@ -64,7 +64,9 @@ def xen_early_init(board: Board, profile: LinuxProfile) -> Detection:
                 return Detection(False, None, reason)
             continue
         found = found or node.is_compatible("xen,xen")
-        if len(prop.value) > len(_PREFIX) + 3 and prop.value.startswith(_PREFIX):
+        # The kernels that read through NULL here also take a string that nothing terminates (f45ab27774aa).
+        readable = profile.null_compatible_crashes or b"\0" in prop.value
+        if readable and len(prop.value) > len(_PREFIX) + 3 and prop.value.startswith(_PREFIX):
             version = prop.value[len(_PREFIX) :].split(b"\0")[0].decode("ascii", "backslashreplace")
     if found and version is not None:
         return Detection(True, version, f"Xen {version} support found")

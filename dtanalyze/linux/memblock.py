@@ -23,7 +23,8 @@ from dtanalyze.linux.profile import LinuxProfile
 __all__ = ["Claimed", "Memblock", "bootargs", "memblock"]
 
 PHYS_MASK_SHIFT: Final = 52
-_MEM_LIMIT: Final = re.compile(r"(?:^|\s)mem=(\w+)(?=\s|$)")
+# What memparse makes a number of; the rest of the word is not looked at.
+_MEM_LIMIT: Final = re.compile(r"(?:^|\s)mem=(0[xX][0-9a-fA-F]+[kKmMgGtT]?|[0-9]+[kKmMgGtT]?)")
 
 
 class Claimed(NamedTuple):
@@ -140,13 +141,16 @@ def _reservations(
     ]
     children = list(_static_children(board, profile, notes))
     reserved: list[Claimed] = list(memreserve) if profile.memreserve_first else []
+    mapped = [item.range for item in reserved]
     nomap: list[AddressRange] = []
     for child, claim in children:
         if child.no_map and memory.touches(claim.range):
-            if RangeSet(item.range for item in reserved).touches(claim.range):
+            if RangeSet(mapped).touches(claim.range):
                 notes.append(f"{claim.source}: no-map has no effect, the range is already reserved")
                 continue
             nomap.append(_outward(claim.range, profile.page_size))
+        elif not child.no_map:
+            mapped.append(claim.range)  # memblock_mark_nomap alone reserves nothing
         reserved.append(claim)
     if not profile.memreserve_first:
         reserved.extend(memreserve)
@@ -168,7 +172,11 @@ def _static_children(board: Board, profile: LinuxProfile, notes: list[str]) -> I
         )
         return
     for child in board.reservations:
-        if not child.enabled:
+        prop = child.node.prop("reg")
+        if not child.enabled or prop is None:
+            continue
+        if _partial(prop, _root_cells(board)):
+            notes.append(f"{child.node.path}: its reg is no whole number of entries, so Linux skips the node")
             continue
         entries = child.entries[:1] if profile.reserved_first_tuple_only else child.entries
         for entry in entries:

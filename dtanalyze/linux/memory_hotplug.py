@@ -9,9 +9,17 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.linux.profile import Arch, LinuxProfile
 
-__all__ = ["PluggableRange", "linear_map_is_randomized", "memstart_addr", "mhp_get_pluggable_range"]
+__all__ = [
+    "PluggableRange",
+    "linear_map_is_randomized",
+    "memstart_addr",
+    "mhp_get_pluggable_range",
+    "within_linear_map",
+]
 
 _X86_MAX_PHYSMEM_BITS: Final = 46
 
@@ -24,16 +32,22 @@ class PluggableRange(NamedTuple):
     randomized: bool
 
 
-def memstart_addr(ram_first: int, ram_last: int, profile: LinuxProfile) -> int:
+def memstart_addr(ram_first: int, profile: LinuxProfile) -> int:
     """Return the physical address at which the linear map starts when it is not randomized.
 
-    ``ram_first`` and ``ram_last`` are the lowest and highest byte of all enabled memory, reserved parts included.
+    ``ram_first`` is the lowest byte of all enabled memory, reserved parts included. A kernel image that itself lies
+    beyond the map's reach would push the start up; boot loaders and Xen put it into the lowest bank.
     """
-    align, size = profile.memstart_align, profile.linear_map_size
-    start = ram_first // align * align
-    if ram_last + 1 - start > size:
-        start = -(-(ram_last + 1 - size) // align) * align
-    return start
+    return ram_first // profile.memstart_align * profile.memstart_align
+
+
+def within_linear_map(memory: RangeSet, profile: LinuxProfile) -> RangeSet:
+    """Return the RAM that arm64_memblock_init keeps: what lies beyond the linear map's reach is removed."""
+    first = next(iter(memory), None)
+    if first is None or profile.arch is not Arch.ARM64:
+        return memory
+    reach = memstart_addr(first.start, profile) + profile.linear_map_size
+    return memory.intersection([AddressRange.spanning(0, reach)])
 
 
 def linear_map_is_randomized(profile: LinuxProfile, *, kaslr: bool, pa_bits: int | None) -> bool:
@@ -46,7 +60,7 @@ def linear_map_is_randomized(profile: LinuxProfile, *, kaslr: bool, pa_bits: int
     return pa_bits is None or profile.linear_map_size - (1 << pa_bits) >= profile.memstart_align
 
 
-def mhp_get_pluggable_range(ram_first: int, ram_last: int, profile: LinuxProfile, *, randomized: bool) -> PluggableRange:
+def mhp_get_pluggable_range(ram_first: int, profile: LinuxProfile, *, randomized: bool) -> PluggableRange:
     """Return the bounds that ``mhp_get_pluggable_range(true)`` gives.
 
     When randomization moved memstart below zero the start of the range wraps above its end and Linux takes 0
@@ -54,6 +68,6 @@ def mhp_get_pluggable_range(ram_first: int, ram_last: int, profile: LinuxProfile
     """
     if profile.arch is Arch.X86:
         return PluggableRange(0, (1 << _X86_MAX_PHYSMEM_BITS) - 1, False)
-    start = memstart_addr(ram_first, ram_last, profile)
+    start = memstart_addr(ram_first, profile)
     high = start + profile.linear_map_size - 1
     return PluggableRange(0 if randomized else start, high, randomized)

@@ -16,7 +16,6 @@ from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult, Predicted, Reuse, View
 from dtanalyze.findings import Finding
 from dtanalyze.linux.unpopulated_alloc import Request
-from dtanalyze.xen.prediction import Prediction
 
 __all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "predict_result"]
 
@@ -130,7 +129,7 @@ def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
         "method": prediction.method,
         "assumed": list(prediction.assumed),
         "boot": {
-            "panic": _panic(prediction),
+            "panic": info.panic,
             "memory": [[hex(bank.start), hex(bank.stop)] for bank in info.mem],
             "reserved": [[hex(bank.start), hex(bank.stop)] for bank in info.reserved_mem],
         },
@@ -143,13 +142,6 @@ def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
         "message": prediction.regions.message,
         "check": check_result(predicted.guest) if predicted.guest else None,
     }
-
-
-def _panic(prediction: Prediction) -> str | None:
-    if prediction.info.panic is not None:
-        return prediction.info.panic
-    stop = prediction.stopped_by
-    return stop.message if stop and stop.stage == "boot-scan" else None
 
 
 def addresses_result(path: str, entries: Iterable[RegEntry], hosts: Iterable[PciHost]) -> dict[str, Any]:

@@ -8,10 +8,10 @@ table), so that an answer is a prediction that a boot log can correct.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from dtanalyze.address.range import AddressRange
+from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import MIB
 from dtanalyze.xen.bootinfo import BootInfo
@@ -20,6 +20,7 @@ __all__ = ["Dom0Memory", "allocate_memory_11", "boot_heap"]
 
 _PAGE: Final = 4096
 _MAX_ORDER: Final = 18
+_PADDR_BITS: Final = 48
 _FRAMETABLE_ALIGN: Final = 32 * MIB
 _PAGE_INFO: Final = 56
 """sizeof(struct page_info) on arm64."""
@@ -34,9 +35,10 @@ class Dom0Memory(NamedTuple):
 
 def boot_heap(info: BootInfo, xen_image: AddressRange | None) -> RangeSet:
     """Return the RAM that reaches the heap: all of it without modules, reservations, Xen and the frame table."""
-    ram = RangeSet(AddressRange(bank.start, bank.size) for bank in info.mem)
-    taken: list[AddressRange] = [AddressRange(bank.start, bank.size) for bank in info.reserved_mem]
-    taken += [AddressRange(item.start, item.size) for item in info.modules if item.size]
+    addressable = [AddressRange(0, 1 << _PADDR_BITS)]
+    ram = RangeSet(_checked((bank.start, bank.size) for bank in info.mem)).intersection(addressable)
+    taken = _checked((bank.start, bank.size) for bank in info.reserved_mem)
+    taken += _checked((module.start, module.size) for module in info.modules)
     if xen_image is not None:
         taken.append(xen_image)
     free = ram.difference(_whole_pages(taken))
@@ -52,26 +54,38 @@ def boot_heap(info: BootInfo, xen_image: AddressRange | None) -> RangeSet:
     return free
 
 
+def _checked(ranges: Iterable[tuple[int, int]]) -> list[AddressRange]:
+    """Return what each names of the 64-bit space; a tree may name nothing, or more than there is."""
+    return [found for start, size in ranges if (found := RawRange(start, size).checked()) is not None]
+
+
 def _whole_pages(ranges: Iterable[AddressRange]) -> list[AddressRange]:
-    return [AddressRange.spanning(item.start // _PAGE * _PAGE, -(-item.stop // _PAGE) * _PAGE) for item in ranges]
+    return [
+        AddressRange.spanning(item.start // _PAGE * _PAGE, min(-(-item.stop // _PAGE) * _PAGE, ADDRESS_SPACE))
+        for item in ranges
+    ]
 
 
 class _Heap:
     def __init__(self, free: RangeSet) -> None:
         self.free = free
 
-    def _blocks(self) -> list[tuple[int, int]]:
-        """Return the free space as maximal buddy blocks: (start, order)."""
-        out: list[tuple[int, int]] = []
+    def _blocks(self) -> Iterator[tuple[int, int]]:
+        """Yield the free space as maximal buddy blocks (start, order); of a row of largest ones, the last in each zone."""
+        largest = 1 << _MAX_ORDER
         for run in self.free:
             page, stop = -(-run.start // _PAGE), run.stop // _PAGE
             while page < stop:
+                if page % largest == 0 and page + largest <= stop:
+                    end = min(stop // largest * largest, 1 << max(page.bit_length(), _MAX_ORDER + 1))
+                    yield (end - largest) * _PAGE, _MAX_ORDER
+                    page = end
+                    continue
                 order = min(_MAX_ORDER, (page & -page).bit_length() - 1 if page else _MAX_ORDER)
                 while page + (1 << order) > stop:
                     order -= 1
-                out.append((page * _PAGE, order))
+                yield page * _PAGE, order
                 page += 1 << order
-        return out
 
     def allocate(self, order: int, bits: int | None) -> int | None:
         """Return the start of 2^order pages below 2^bits, taken from the highest zone that has them, or None."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from dtanalyze.address.range import AddressRange
+from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.board.interrupts import GIC_COMPATIBLE
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
@@ -64,13 +64,13 @@ def _number(value: int, count: int) -> tuple[int, ...]:
     return tuple(value >> 32 * (count - 1 - place) & 0xFFFFFFFF for place in range(count))
 
 
-def _reg(ranges: Iterable[AddressRange], counts: CellCounts) -> bytes:
+def _reg(ranges: Iterable[AddressRange | RawRange], counts: CellCounts) -> bytes:
     return cells(
         cell for item in ranges for cell in (*_number(item.start, counts.address), *_number(item.size, counts.size))
     )
 
 
-def _memory_node(name: str, ranges: Sequence[AddressRange], counts: CellCounts, parent: Node) -> Node:
+def _memory_node(name: str, ranges: Sequence[AddressRange | RawRange], counts: CellCounts, parent: Node) -> Node:
     return new_node(name, parent, {"device_type": strings("memory"), "reg": _reg(ranges, counts)})
 
 
@@ -115,13 +115,13 @@ def dom0_blob(
     return to_blob(root)
 
 
-def _second_memory(reserved: Sequence[Bank]) -> list[AddressRange]:
+def _second_memory(reserved: Sequence[Bank]) -> list[RawRange]:
     """Return the ranges of the node over reserved memory; nothing when no bank is an ordinary one."""
     first = next((at for at, bank in enumerate(reserved) if bank.type is BankType.DEFAULT), None)
     if first is None:
         return []
     return [
-        AddressRange(bank.start, bank.size)
+        RawRange(bank.start, bank.size)
         for bank in reserved[first:]
         if bank.type not in (BankType.STATIC_DOMAIN, BankType.FDT_RESVMEM)
     ]
