@@ -10,8 +10,6 @@
 Expected failure inside the analysis is a return value, never one of these.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 __all__ = ["BlobError", "DtanalyzeError", "InputError", "InputFailure", "UsageError"]

@@ -1,7 +1,5 @@
 """What an analysis hands on: the result of one check, as data."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
@@ -9,21 +7,12 @@ from dtanalyze.findings import Finding
 from dtanalyze.linux.balloon import HotplugReach
 from dtanalyze.linux.boot import BootAnswer, Verdict
 from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.linux.view import View, iomem_view, view_of
 
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen, and start-up is most of a check's time
     from dtanalyze.xen.prediction import Prediction
 
-__all__ = ["Alternative", "CheckResult", "Predicted", "RegionUse", "Reuse", "View"]
-
-
-class View(NamedTuple):
-    """One resource for showing: ``claim`` is ``certain`` or ``possible``; a range of size 0 holds no address."""
-
-    name: str
-    range: RawRange
-    source: str | None
-    claim: str
-    children: tuple[View, ...]
+__all__ = ["Alternative", "CheckResult", "Predicted", "RegionUse", "Reuse"]
 
 
 class Alternative(NamedTuple):
@@ -74,8 +63,6 @@ class CheckResult(NamedTuple):
     regions: tuple[RegionUse, ...]
     ram: tuple[AddressRange, ...]
     answer: BootAnswer | None
-    xen_view: View | None
-    iomem_view: View | None
     findings: tuple[Finding, ...]
     reuse: tuple[Reuse, ...]
 
@@ -83,6 +70,17 @@ class CheckResult(NamedTuple):
     def sections(self) -> int:
         """Sections obtainable by one-section fills until the first refusal."""
         return self.answer.sections if self.answer else 0
+
+    @property
+    def xen_view(self) -> View | None:
+        """xen_resource after the requests; None when it is not the target."""
+        answer = self.answer
+        return view_of(answer.target) if answer and answer.target and answer.target_name == "xen_resource" else None
+
+    @property
+    def iomem_view(self) -> View | None:
+        """iomem_resource after the requests, possible claims entered last; None when no kernel ran."""
+        return iomem_view(self.answer) if self.answer else None
 
     @property
     def pages(self) -> int:
@@ -96,6 +94,6 @@ class Predicted(NamedTuple):
     ``guest`` is None when Xen stops before or has no tree to write; ``host`` is always there.
     """
 
-    prediction: Prediction
+    prediction: "Prediction"
     guest: CheckResult | None
     host: CheckResult

@@ -1,7 +1,5 @@
 """What is reported: severities, sources and findings. Data only."""
 
-from __future__ import annotations
-
 from enum import IntEnum
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """One non-empty range of addresses, and its unchecked cousin."""
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 __all__ = ["ADDRESS_SPACE", "AddressRange", "RawRange"]
@@ -24,13 +22,13 @@ class AddressRange(_Fields):
 
     __slots__ = ()
 
-    def __new__(cls, start: int, size: int) -> AddressRange:
+    def __new__(cls, start: int, size: int) -> "AddressRange":
         if start < 0 or size <= 0 or start + size > ADDRESS_SPACE:
             raise ValueError(f"not a range of addresses: start {start:#x}, size {size:#x}")
         return _Fields.__new__(cls, start, size)
 
     @classmethod
-    def spanning(cls, start: int, stop: int) -> AddressRange:
+    def spanning(cls, start: int, stop: int) -> "AddressRange":
         """Return the range from ``start`` to ``stop``, exclusive."""
         return cls(start, stop - start)
 
@@ -44,15 +42,15 @@ class AddressRange(_Fields):
         """Last address of the range."""
         return self.start + self.size - 1
 
-    def overlaps(self, other: AddressRange) -> bool:
+    def overlaps(self, other: "AddressRange") -> bool:
         """Tell whether the two share an address; adjacent ranges do not."""
         return self.start < other.stop and other.start < self.stop
 
-    def covers(self, other: AddressRange) -> bool:
+    def covers(self, other: "AddressRange") -> bool:
         """Tell whether every address of ``other`` lies in this range."""
         return self.start <= other.start and other.stop <= self.stop
 
-    def intersection(self, other: AddressRange) -> AddressRange | None:
+    def intersection(self, other: "AddressRange") -> "AddressRange | None":
         """Return the addresses that both have, or None."""
         start, stop = max(self.start, other.start), min(self.stop, other.stop)
         return AddressRange(start, stop - start) if start < stop else None

@@ -19,7 +19,7 @@ GIB: Final = 1 << 30
 TIB: Final = 1 << 40
 
 _SUFFIX: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
-_NUMBER: Final = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([kKmMgGtT]?)(?:i?[bB])?")
+_NUMBER: Final = r"(0[xX][0-9a-fA-F]+|[0-9]+)([kKmMgGtT]?)(?:i?[bB])?"
 
 
 def parse_size(text: str) -> int:
@@ -27,7 +27,7 @@ def parse_size(text: str) -> int:
 
     Raises `UsageError` when it is not a number with an optional K, M, G or T.
     """
-    match = _NUMBER.fullmatch(text.strip())
+    match = re.fullmatch(_NUMBER, text.strip())
     if match is None:
         raise UsageError(f"'{text}' is not a size: write for example 512M, 0x20000000 or 4096")
     digits, suffix = match.groups()

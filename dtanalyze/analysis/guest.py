@@ -15,7 +15,7 @@ from dtanalyze.board.model import Board
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse, View
+from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse
 from dtanalyze.findings import Finding
 from dtanalyze.linux.balloon import hotplug_reach
 from dtanalyze.linux.boot import BootAnswer, Conditions, Verdict, boot
@@ -71,13 +71,9 @@ def check_guest(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
         regions=tuple(_region_use(regions, answer, profile)),
         ram=tuple(memory.memory),
         answer=answer,
-        xen_view=_view(answer.target) if answer.target_name == "xen_resource" and answer.target else None,
-        iomem_view=None,
         findings=(),
         reuse=tuple(_reuse(answer, profile)) if options.reuse else (),
     )
-    # Possible claims go in last: they are for showing and must not stop a simulated request.
-    result = result._replace(iomem_view=_view(_with_possible(answer)))
     return result._replace(findings=findings_of(result, options.need))
 
 
@@ -191,25 +187,6 @@ def _region_use(regions: tuple[RawRange, ...], answer: BootAnswer, profile: Linu
             note = f"no aligned section of {format_size(size)} is taken from it"
         out.append(RegionUse(region, used // size, region.size - used, note))
     return out
-
-
-def _with_possible(answer: BootAnswer) -> Resource:
-    root = answer.iomem.root
-    for item in answer.iomem.possible:
-        root.insert_resource(
-            Resource(item.source.rpartition("/")[2], item.range.start, item.range.last, source=item.source, certain=False)
-        )
-    return root
-
-
-def _view(resource: Resource) -> View:
-    return View(
-        resource.name,
-        RawRange(resource.start, resource.end + 1 - resource.start),
-        resource.source,
-        "certain" if resource.certain else "possible",
-        tuple(_view(child) for child in resource.children),
-    )
 
 
 def _reuse(answer: BootAnswer, profile: LinuxProfile) -> list[Reuse]:

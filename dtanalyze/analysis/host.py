@@ -132,8 +132,6 @@ def _unanswered(prediction: Prediction, linux: LinuxProfile, path: str, options:
         regions=(),
         ram=prediction.memory,
         answer=None,
-        xen_view=None,
-        iomem_view=None,
         findings=(),
         reuse=(),
     )

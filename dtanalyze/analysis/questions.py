@@ -1,7 +1,5 @@
 """What can be asked of a tree. Data only, and cheap to import."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.linux.profile import NEWEST, PRESETS, LinuxProfile
@@ -25,10 +23,10 @@ class CheckOptions(NamedTuple):
     linux: LinuxProfile = PRESETS[NEWEST]
     tree: str | None = None
     kaslr: bool | None = None
-    memory: tuple[AddressRange, ...] = ()
+    memory: "tuple[AddressRange, ...]" = ()
     requests: tuple[int, ...] = ()
     need: int | None = None
-    recorded: Resource | None = None
+    recorded: "Resource | None" = None
     reuse: bool = False
 
 
@@ -40,6 +38,6 @@ class HostQuestion(NamedTuple):
 
     options: CheckOptions
     linux: tuple[LinuxProfile, ...]
-    xen: tuple[XenProfile, ...] = ()
+    xen: "tuple[XenProfile, ...]" = ()
     iommu: tuple[bool | None, ...] = (None,)
-    host: XenOptions | None = None
+    host: "XenOptions | None" = None

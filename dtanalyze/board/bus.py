@@ -4,8 +4,6 @@ Mirrors the ``of_busses`` table of Linux (drivers/of/address.c) and ``dt_busses`
 Left out: the PowerPC quirks, the MIPS and x86 I/O space, ``dma-ranges`` (it never concerns MMIO).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Final, NamedTuple
 

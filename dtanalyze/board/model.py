@@ -1,7 +1,5 @@
 """The board as data: every range keeps its node, its translation and its place in the file."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange

@@ -5,8 +5,6 @@ their `AddressRules`. Only the start of a range is translated, as upstream does:
 window nor transformed. An address that cannot be translated is never passed through.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

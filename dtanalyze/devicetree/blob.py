@@ -7,8 +7,6 @@ subnode, names are printable ASCII, a reserve entry of size zero ends the map on
 Bytes after ``totalsize`` are ignored, as firmware pads.
 """
 
-from __future__ import annotations
-
 import struct
 from typing import Final, NamedTuple
 

@@ -1,7 +1,5 @@
 """#address-cells and #size-cells, and cutting ``reg`` and ``ranges`` into entries."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 Values are never guessed: typed access is explicit and returns None when the bytes do not have that type.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -56,7 +54,7 @@ class Node:
 
     __slots__ = ("children", "name", "offset", "parent", "path", "properties")
 
-    def __init__(self, name: str, parent: Node | None, offset: int) -> None:
+    def __init__(self, name: str, parent: "Node | None", offset: int) -> None:
         self.name = name
         self.parent = parent
         self.offset = offset
@@ -70,7 +68,7 @@ class Node:
     def __repr__(self) -> str:
         return f"Node({self.path!r})"
 
-    def __iter__(self) -> Iterator[Node]:
+    def __iter__(self) -> "Iterator[Node]":
         """Yield this node and all below it in document order."""
         stack = [self]
         while stack:
@@ -82,7 +80,7 @@ class Node:
         """Return the property called ``name``, or None."""
         return self.properties.get(name)
 
-    def child(self, name: str) -> Node | None:
+    def child(self, name: str) -> "Node | None":
         """Return the first child whose full name (unit address included) is ``name``."""
         return next((child for child in self.children if child.name == name), None)
 

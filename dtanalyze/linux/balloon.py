@@ -4,8 +4,6 @@ Mirrors xen_alloc_ballooned_pages and additional_memory_resource (drivers/xen/ba
 free at the time (si_mem_available), pages already ballooned out.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange

@@ -4,8 +4,6 @@ Puts the other mirrors together in the order in which they run at boot; holds no
 whose stages are tried in the order of the enum.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import NamedTuple
 
@@ -35,7 +33,7 @@ from dtanalyze.linux.profile import Arch, LinuxProfile, TargetRule
 from dtanalyze.linux.resource import Resource
 from dtanalyze.linux.unpopulated_alloc import Request, UnpopulatedAlloc
 
-__all__ = ["BootAnswer", "Conditions", "Verdict", "boot", "grant_table"]
+__all__ = ["BootAnswer", "Conditions", "Verdict", "boot", "copy_resource", "grant_table"]
 
 
 class Verdict(Enum):
@@ -111,7 +109,7 @@ def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Cond
     memory = memory._replace(memory=kept, nomap=memory.nomap.intersection(kept))
     iomem = build_iomem(board, memory)
     if conditions.recorded is not None:
-        iomem = iomem._replace(root=_copy(conditions.recorded))
+        iomem = iomem._replace(root=copy_resource(conditions.recorded))
     unseen = unseen_users(iomem, memory, grant_table(board))
 
     def answer(verdict: Verdict, reason: str, init: XenInit | None = None, *requests: Request) -> BootAnswer:
@@ -173,7 +171,8 @@ def _init(board: Board, profile: LinuxProfile, limits: PluggableRange | None) ->
     return init
 
 
-def _copy(resource: Resource) -> Resource:
+def copy_resource(resource: Resource) -> Resource:
+    """Return a copy of ``resource`` and of all below it."""
     made = Resource(
         resource.name,
         resource.start,
@@ -183,7 +182,7 @@ def _copy(resource: Resource) -> Resource:
         system_ram=resource.system_ram,
     )
     for child in resource.children:
-        made.request_resource(_copy(child))
+        made.request_resource(copy_resource(child))
     return made
 
 

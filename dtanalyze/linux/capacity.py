@@ -5,8 +5,6 @@ The answer equals that of calling fill_list for one section after another from a
 regions span 2^48 holds two million sections.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import NamedTuple
 

@@ -5,8 +5,6 @@ arch_xen_unpopulated_init, with the error words of drivers/of/address.c below th
 everything that needs a hypercall.
 """
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import RawRange

@@ -11,8 +11,6 @@ iomem_resource only once its driver has requested it, which no tree can tell. Th
 without requesting them. Left out: kernel code and data, what the kernel reserves for itself.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 

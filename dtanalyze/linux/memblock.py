@@ -6,8 +6,6 @@ memory map (dom0 boots without it), what the kernel reserves for itself, and whe
 inside System RAM, which no scratch range may touch anyway.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
@@ -24,7 +22,7 @@ __all__ = ["Claimed", "Memblock", "bootargs", "memblock"]
 
 PHYS_MASK_SHIFT: Final = 52
 # What memparse makes a number of; the rest of the word is not looked at.
-_MEM_LIMIT: Final = re.compile(r"(?:^|\s)mem=(0[xX][0-9a-fA-F]+[kKmMgGtT]?|[0-9]+[kKmMgGtT]?)")
+_MEM_LIMIT: Final = r"(?:^|\s)mem=(0[xX][0-9a-fA-F]+[kKmMgGtT]?|[0-9]+[kKmMgGtT]?)"
 
 
 class Claimed(NamedTuple):
@@ -116,7 +114,7 @@ def _capped(memory: RangeSet, board: Board, notes: list[str]) -> RangeSet:
         if allowed:
             memory = memory.intersection(allowed)
             notes.append("RAM is capped by linux,usable-memory-range in /chosen")
-    limits = _MEM_LIMIT.findall(bootargs(board))
+    limits = re.findall(_MEM_LIMIT, bootargs(board))
     if limits:
         left = parse_size(limits[-1])
         kept: list[AddressRange] = []

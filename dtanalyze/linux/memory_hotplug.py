@@ -5,8 +5,6 @@ memstart_addr in arm64_memblock_init (arch/arm64/mm/init.c). Left out: KASAN (it
 seed: with KASLR the map's start is one of many, and the consequence is modelled instead.
 """
 
-from __future__ import annotations
-
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange

@@ -4,8 +4,6 @@ Mirrors the history of drivers/xen/unpopulated-alloc.c, arch/arm/xen/enlighten.c
 riscv (no Xen glue up to 7.3), 32-bit Arm beyond the fact that the option cannot be enabled there.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import Final, NamedTuple
 

@@ -6,8 +6,6 @@ Mirrors kernel/resource.c (6.1, 6.12 and 7.3 behave alike): ``__request_resource
 ``arch_remove_reservations`` (empty on Arm) and the alignment callback (nobody here passes one).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -61,7 +59,7 @@ class Resource:
         return f"Resource({self.name!r}, {self.start:#x}-{self.end:#x})"
 
     @property
-    def children(self) -> list[Resource]:
+    def children(self) -> "list[Resource]":
         """The direct children, ascending; they never overlap each other."""
         return [item.data for item in sorted(self._tree)] if self._tree else []
 
@@ -70,7 +68,7 @@ class Resource:
         """The addresses, or None when it holds none."""
         return AddressRange.spanning(self.start, self.end + 1) if self.end >= self.start else None
 
-    def walk(self) -> Iterator[tuple[int, Resource]]:
+    def walk(self) -> "Iterator[tuple[int, Resource]]":
         """Yield this resource and all below it with their depth, in address order."""
         stack = [(0, self)]
         while stack:
@@ -78,37 +76,37 @@ class Resource:
             yield depth, resource
             stack.extend((depth + 1, child) for child in reversed(resource.children))
 
-    def overlapping(self, start: int, end: int) -> list[Resource]:
+    def overlapping(self, start: int, end: int) -> "list[Resource]":
         """Return the direct children that share an address with ``start`` … ``end`` inclusive, ascending."""
         return [item.data for item in sorted(self._tree.overlap(start, end + 1))] if self._tree else []
 
-    def _link(self, child: Resource) -> None:
+    def _link(self, child: "Resource") -> None:
         child.parent = self
         if self._tree is None:
             self._tree = IntervalTree()
         self._tree.add(Interval(child.start, child.end + 1, child))
 
-    def _unlink(self, child: Resource) -> None:
+    def _unlink(self, child: "Resource") -> None:
         if self._tree is None:
             raise ValueError(f"{child!r} is not a child of {self!r}")
         child.parent = None
         self._tree.remove(Interval(child.start, child.end + 1, child))
 
-    def _first_conflict(self, new: Resource) -> Resource | None:
+    def _first_conflict(self, new: "Resource") -> "Resource | None":
         """Return what stops ``new`` from becoming a direct child: this resource itself when it does not fit in."""
         if new.end < new.start or new.start < self.start or new.end > self.end:
             return self
         found = self.overlapping(new.start, new.end)
         return found[0] if found else None
 
-    def request_resource(self, new: Resource) -> Resource | None:
+    def request_resource(self, new: "Resource") -> "Resource | None":
         """Link ``new`` as a direct child; return the resource in conflict (-EBUSY) or None (0)."""
         conflict = self._first_conflict(new)
         if conflict is None:
             self._link(new)
         return conflict
 
-    def insert_resource(self, new: Resource) -> Resource | None:
+    def insert_resource(self, new: "Resource") -> "Resource | None":
         """Link ``new`` where it nests: below a container, or above what it contains.
 
         Returns the resource that it overlaps only in part (-EBUSY), or None (0).
@@ -168,7 +166,7 @@ class Resource:
                 return candidate.start
         return None
 
-    def allocate_resource(self, new: Resource, size: int, low: int, high: int, align: int) -> bool:
+    def allocate_resource(self, new: "Resource", size: int, low: int, high: int, align: int) -> bool:
         """Place ``new`` at the first fit and link it; return False (-EBUSY) when nothing fits."""
         start = self.find_resource_space(size, low, high, align)
         if start is None:

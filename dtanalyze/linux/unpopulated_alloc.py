@@ -5,8 +5,6 @@ xen_free_unpopulated_pages, with the checks of memremap_pages (mm/memremap.c) th
 -ENOMEM for the kernel's own structures (64 bytes of struct page for each page), x86's donated E820 memory.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import NamedTuple
 

@@ -13,9 +13,10 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, Translated
 from dtanalyze.errors import InputFailure
-from dtanalyze.facts import CheckResult, Predicted, Reuse, View
+from dtanalyze.facts import CheckResult, Predicted, Reuse
 from dtanalyze.findings import Finding
 from dtanalyze.linux.unpopulated_alloc import Request
+from dtanalyze.linux.view import View
 
 __all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "predict_result"]
 
@@ -66,8 +67,8 @@ def check_result(result: CheckResult) -> dict[str, Any]:
         "largest_request": room.largest_request if room else 0,
         "requests": [_request(item) for item in (answer.requests if answer else ())],
         "views": {
-            "xen_resource": _view(result.xen_view) if result.xen_view else None,
-            "iomem_resource": _view(result.iomem_view) if result.iomem_view else None,
+            "xen_resource": _view(result.xen_view),
+            "iomem_resource": _view(result.iomem_view),
         },
         "findings": [_finding(item) for item in result.findings],
         **({"reuse": [_reuse(item) for item in result.reuse]} if result.reuse else {}),
@@ -84,7 +85,9 @@ def _request(request: Request) -> dict[str, Any]:
     }
 
 
-def _view(view: View) -> dict[str, Any]:
+def _view(view: View | None) -> dict[str, Any] | None:
+    if view is None:
+        return None
     return {
         "name": view.name,
         "range": _range(view.range),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dtanalyze.facts import CheckResult, View
+from dtanalyze.facts import CheckResult
+from dtanalyze.linux.view import View
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["map_text"]

@@ -1,7 +1,5 @@
 """Colour for terminals; without it every style is the identity."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 __all__ = ["PLAIN", "TERMINAL", "Style"]

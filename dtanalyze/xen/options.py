@@ -1,7 +1,5 @@
 """What a host tree does not say, and the caller may."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange
@@ -27,7 +25,7 @@ class XenOptions(NamedTuple):
     dom0_banks: tuple[AddressRange, ...] = ()
     grant_table: AddressRange | None = None
     ext_regions: bool | None = None
-    log: XenLog | None = None
+    log: "XenLog | None" = None
     efi: bool = False
     guests: tuple[int, ...] = ()
     iomem: tuple[AddressRange, ...] = ()

@@ -4,8 +4,6 @@ All on arm64. Left out: Kconfig choices that a release leaves open (static share
 colouring), which stay at their defaults.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final, NamedTuple
 
