@@ -107,12 +107,15 @@ def _xen_pci(node: Node) -> bool:
 
 
 def _three_cells(node: Node) -> bool:
-    own = node.prop("#address-cells")
-    return own is not None and own.u32 == 3
+    return inherited_cells(node, CellCounts(1, 1)).address == 3
 
 
 def _has_address_cells(node: Node) -> bool:
     return node.prop("#address-cells") is not None
+
+
+def _own_three_cells(node: Node) -> bool:
+    return _has_address_cells(node) and _three_cells(node)
 
 
 def _root_or_ranges(node: Node) -> bool:
@@ -152,7 +155,13 @@ _DEFAULT: Final = Bus("default", _always, None, "reg", _default_offset, 0, _alwa
 LINUX: Final = AddressRules("linux", (_pci_bus(_linux_pci), _ISA, _DEFAULT_FLAGS, _DEFAULT), CellCounts(1, 1), True, True)
 """Linux up to 6.12."""
 
-LINUX_6_13: Final = LINUX._replace(buses=(*LINUX.buses[:3], _DEFAULT._replace(matches=_has_address_cells)))
+LINUX_6_13: Final = LINUX._replace(
+    buses=(
+        *LINUX.buses[:2],
+        _DEFAULT_FLAGS._replace(matches=_own_three_cells),
+        _DEFAULT._replace(matches=_has_address_cells),
+    )
+)
 """Linux from 6.13 (64ee3cf096ac): a node without #address-cells is no bus, its children have no addresses."""
 
 XEN: Final = AddressRules(

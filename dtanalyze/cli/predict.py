@@ -38,6 +38,7 @@ from dtanalyze.cli.xen_options import (
     XenOption,
     host_question,
 )
+from dtanalyze.errors import InputError
 from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
 
@@ -86,8 +87,10 @@ def command(
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show Xen's working step by step.")] = False,
     color: ColorOption = "auto",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print a line for each domain only.")] = False,
 ) -> None:
     """Tell what Xen does with a board's own tree: what stops it, and which extended regions each domain gets."""
+    from dtanalyze.analysis.guest import kind_of
     from dtanalyze.analysis.host import predict_host
     from dtanalyze.devicetree.blob import parse
 
@@ -111,9 +114,17 @@ def command(
             domu=domu,
             iomem=iomem,
         )
-    groups, failures = each_input(
-        paths, lambda data, path: [(path, item) for item in predict_host(parse(data), path, question)]
-    )
+
+    def analyse(data: bytes, path: str) -> list[tuple[str, Predicted]]:
+        tree = parse(data)
+        if kind_of(tree) != "host":
+            raise InputError(
+                "it is a guest's tree, with a /hypervisor node: there is nothing to predict; check reads such a tree, "
+                "and check --as host takes it for a host's all the same"
+            )
+        return [(path, item) for item in predict_host(tree, path, question)]
+
+    groups, failures = each_input(paths, analyse)
     results = [item for group in groups for item in group]
     if emit_dtb is not None:
         _emit(Path(emit_dtb), results)
@@ -125,8 +136,8 @@ def command(
     else:
         from dtanalyze.report.predict import predict_text
 
-        texts = [predict_text(path, item, style=style, explain=explain) for path, item in results]
-        typer.echo("\n".join(texts), nl=False, color=True)
+        texts = [predict_text(path, item, style=style, quiet=quiet, explain=explain) for path, item in results]
+        typer.echo(("" if quiet else "\n").join(texts), nl=False, color=True)
     report_failures(failures)
     if failures:
         raise typer.Exit(2)

@@ -107,7 +107,7 @@ def _iommus(text: str | None) -> tuple[bool | None, ...]:
         return (None,)
     if text in ("both", "all"):
         return (False, True)
-    return tuple(choice(item.strip(), ("on", "off"), "--iommu") == "on" for item in text.split(","))
+    return tuple(choice(item.strip(), ("on", "off", "both"), "--iommu") == "on" for item in text.split(","))
 
 
 def host_question(

@@ -21,9 +21,13 @@ _METHODS: Final = {
 }
 
 
-def predict_text(path: str, predicted: Predicted, *, style: Style = PLAIN, explain: bool = False) -> str:
+def predict_text(
+    path: str, predicted: Predicted, *, style: Style = PLAIN, quiet: bool = False, explain: bool = False
+) -> str:
     """Return the report for one domain under one release."""
     prediction = predicted.prediction
+    if quiet:
+        return _headline(path, predicted, style) + "\n"
     lines = [_headline(path, predicted, style), "", style.bold("Assumed")]
     lines += [f"  - {item}" for item in prediction.assumed]
     lines += ["", style.bold("Addresses"), *_addresses(prediction)]
