@@ -47,7 +47,7 @@ def preset_of_version(version: tuple[int, int]) -> str:
 
 
 def apply_kconfig(profile: LinuxProfile, options: dict[str, str]) -> LinuxProfile:
-    """Return ``profile`` as this .config built it."""
+    """Return ``profile`` as this .config built it; raise `InputError` when its address bits are no number."""
     arch = profile.arch
     if options.get("CONFIG_ARM64") == "y":
         arch = Arch.ARM64
@@ -59,11 +59,13 @@ def apply_kconfig(profile: LinuxProfile, options: dict[str, str]) -> LinuxProfil
     for name, size in (("4K", 4), ("16K", 16), ("64K", 64)):
         if options.get(f"CONFIG_ARM64_{name}_PAGES") == "y":
             page_size = size * KIB
-    va_bits = int(options.get("CONFIG_ARM64_VA_BITS", profile.va_bits))
+    va_bits = options.get("CONFIG_ARM64_VA_BITS", str(profile.va_bits))
+    if not re.fullmatch("3[6-9]|4[0-9]|5[0-2]", va_bits):
+        raise InputError(f"CONFIG_ARM64_VA_BITS is '{va_bits}', not a number of bits from 36 to 52")
     return profile._replace(
         arch=arch,
         page_size=page_size,
-        va_bits=min(va_bits, 48),
+        va_bits=min(int(va_bits), 48),
         unpopulated_alloc=options.get("CONFIG_XEN_UNPOPULATED_ALLOC") == "y",
         randomize_base=options.get("CONFIG_RANDOMIZE_BASE") == "y",
         memory_hotplug_balloon=options.get("CONFIG_XEN_BALLOON_MEMORY_HOTPLUG") == "y",

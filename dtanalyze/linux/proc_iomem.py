@@ -43,6 +43,8 @@ def read_proc_iomem(text: str) -> Resource:
             continue
         resource = Resource(match[4], start, end, system_ram=match[4].startswith("System RAM"))
         if parent.request_resource(resource) is not None:
+            if highest == 0:
+                break  # nothing but zeros so far: judged below
             raise InputError(f"line {number}: {match[4]} does not fit between its neighbours")
         stack.append((indent, resource))
     if not root.children:

@@ -30,16 +30,16 @@ class DomU(NamedTuple):
 
     node: Node
     memory: tuple[AddressRange, ...]
-    cpus: int
-    direct_map: bool
-    enhanced: bool
-    passthrough: bool
-    vpl011: bool
-    shared: tuple[AddressRange, ...]
-    passed_through: tuple[AddressRange, ...]
-    p2m_mb: int | None
-    bootargs: str
-    problem: str | None
+    cpus: int = 1
+    direct_map: bool = False
+    enhanced: bool = False
+    passthrough: bool = False
+    vpl011: bool = False
+    shared: tuple[AddressRange, ...] = ()
+    passed_through: tuple[AddressRange, ...] = ()
+    p2m_mb: int | None = None
+    bootargs: str = ""
+    problem: str | None = None
 
 
 def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:

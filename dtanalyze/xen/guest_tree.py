@@ -95,7 +95,6 @@ def dom0_blob(
     memory: Sequence[AddressRange],
     grant_table: AddressRange | None,
     regions: Sequence[AddressRange],
-    vcpus: int | None,
 ) -> bytes:
     """Return dom0's tree."""
     counts = inherited_cells(tree.root, CellCounts(2, 1))
@@ -106,7 +105,7 @@ def dom0_blob(
     ranges = ((grant_table,) if grant_table else ()) + tuple(regions)
     _hypervisor(root, _release(release), ranges, counts, (phandle.u32 or _GIC_PHANDLE) if phandle else _GIC_PHANDLE)
     new_node("psci", root, _PSCI)
-    _cpus(root, tree, vcpus or len(cpu_nodes(tree)) or 1)
+    _cpus(root, tree, len(cpu_nodes(tree)) or 1)
     if memory:
         _memory_node(f"memory@{memory[0].start:x}", memory, counts, root)
     second = _second_memory(info.reserved_mem)
