@@ -1,7 +1,5 @@
 """``dtanalyze addresses``."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Final
 
 import typer
@@ -11,7 +9,7 @@ from dtanalyze.board.build import all_reg_entries, build_board
 from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, reg_entries
-from dtanalyze.cli.options import PathsArgument, choice
+from dtanalyze.cli import options
 from dtanalyze.cli.run import each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
@@ -27,7 +25,7 @@ dtanalyze addresses board.dtb --rules xen --format json
 
 
 def command(
-    paths: PathsArgument,
+    paths: options.PathsArgument,
     format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
     rules: Annotated[
         str,
@@ -37,7 +35,7 @@ def command(
     """List every reg entry with its CPU address and the chain of buses that led there, or why it has none."""
     with usage_errors():
         check_format(format_)
-        choice(rules, ("linux", "xen"), "--rules")
+        options.choice(rules, ("linux", "xen"), "--rules")
 
     def analyse(data: bytes, path: str) -> tuple[str, list[RegEntry], tuple[PciHost, ...]]:
         tree = parse(data)

@@ -1,47 +1,13 @@
 """``dtanalyze check``."""
 
-from __future__ import annotations
-
 from typing import Annotated, Final
 
 import typer
 
 from dtanalyze import __version__
 from dtanalyze.analysis import check
-from dtanalyze.cli.options import (
-    ArchOption,
-    AsOption,
-    ColorOption,
-    KaslrOption,
-    KconfigOption,
-    LinuxOption,
-    MemoryOption,
-    PageSizeOption,
-    PathsArgument,
-    ProcIomemOption,
-    RequestOption,
-    UnpopulatedOption,
-    VaBitsOption,
-    choice,
-    profiles_from,
-    question_from,
-    style_from,
-)
+from dtanalyze.cli import options, xen_options
 from dtanalyze.cli.run import each_input, report_failures, usage_errors
-from dtanalyze.cli.xen_options import (
-    Dom0BankOption,
-    Dom0MemOption,
-    DomuOption,
-    EfiOption,
-    ExtRegionsOption,
-    GrantTableOption,
-    IomemOption,
-    IommuOption,
-    IpaBitsOption,
-    XenLogOption,
-    XenOption,
-    host_question,
-)
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.report import check_format
@@ -64,36 +30,36 @@ _FAIL_ON: Final = {"error": Severity.ERROR, "warning": Severity.WARNING, "info":
 
 
 def command(
-    paths: PathsArgument,
+    paths: options.PathsArgument,
     format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
-    linux: LinuxOption = None,
-    arch: ArchOption = None,
-    kconfig: KconfigOption = None,
-    unpopulated_alloc: UnpopulatedOption = None,
-    page_size: PageSizeOption = None,
-    va_bits: VaBitsOption = None,
-    kaslr: KaslrOption = None,
-    proc_iomem: ProcIomemOption = None,
-    request: RequestOption = None,
+    linux: options.LinuxOption = None,
+    arch: options.ArchOption = None,
+    kconfig: options.KconfigOption = None,
+    unpopulated_alloc: options.UnpopulatedOption = None,
+    page_size: options.PageSizeOption = None,
+    va_bits: options.VaBitsOption = None,
+    kaslr: options.KaslrOption = None,
+    proc_iomem: options.ProcIomemOption = None,
+    request: options.RequestOption = None,
     need: Annotated[
         str | None,
         typer.Option(
             "--need", metavar="PAGES|SIZE", help="Capacity the product needs; less is an error.", show_default=False
         ),
     ] = None,
-    as_: AsOption = None,
-    memory: MemoryOption = None,
-    xen: XenOption = None,
-    iommu: IommuOption = None,
-    ipa_bits: IpaBitsOption = None,
-    dom0_mem: Dom0MemOption = None,
-    dom0_bank: Dom0BankOption = None,
-    grant_table: GrantTableOption = None,
-    ext_regions: ExtRegionsOption = None,
-    xen_log: XenLogOption = None,
-    efi: EfiOption = False,
-    domu: DomuOption = None,
-    iomem: IomemOption = None,
+    as_: options.AsOption = None,
+    memory: options.MemoryOption = None,
+    xen: xen_options.XenOption = None,
+    iommu: xen_options.IommuOption = None,
+    ipa_bits: xen_options.IpaBitsOption = None,
+    dom0_mem: xen_options.Dom0MemOption = None,
+    dom0_bank: xen_options.Dom0BankOption = None,
+    grant_table: xen_options.GrantTableOption = None,
+    ext_regions: xen_options.ExtRegionsOption = None,
+    xen_log: xen_options.XenLogOption = None,
+    efi: xen_options.EfiOption = False,
+    domu: xen_options.DomuOption = None,
+    iomem: xen_options.IomemOption = None,
     without_reserve: Annotated[
         bool,
         typer.Option(
@@ -105,16 +71,16 @@ def command(
     fail_on: Annotated[
         str, typer.Option("--fail-on", metavar="error|warning|info|never", help="Lowest severity that gives exit status 1.")
     ] = "error",
-    color: ColorOption = "auto",
+    color: options.ColorOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line only.")] = False,
 ) -> None:
     """Tell which way the kernel's scratch-page allocation goes with the tree it boots with."""
     with usage_errors():
         check_format(format_)
-        threshold = _FAIL_ON[choice(fail_on, tuple(_FAIL_ON), "--fail-on")]
-        style = style_from(color)
-        profiles = profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
-        options = question_from(
+        threshold = _FAIL_ON[options.choice(fail_on, tuple(_FAIL_ON), "--fail-on")]
+        style = options.style_from(color)
+        profiles = options.profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
+        asked = options.question_from(
             profiles[0],
             tree=as_,
             kaslr=kaslr,
@@ -124,8 +90,8 @@ def command(
             proc_iomem=proc_iomem,
             reuse=without_reserve,
         )
-        question = host_question(
-            options,
+        question = xen_options.host_question(
+            asked,
             profiles,
             xen=xen,
             iommu=iommu,
@@ -139,7 +105,7 @@ def command(
             domu=domu,
             iomem=iomem,
         )
-    groups, failures = each_input(paths, lambda data, path: check(data, path, options, question))
+    groups, failures = each_input(paths, lambda data, path: check(data, path, asked, question))
     results = [result for group in groups for result in group]
     if format_ == "json":
         from dtanalyze.report.json import check_result, document

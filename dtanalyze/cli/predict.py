@@ -1,43 +1,13 @@
 """``dtanalyze predict``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from dtanalyze import __version__
-from dtanalyze.cli.options import (
-    ArchOption,
-    ColorOption,
-    KaslrOption,
-    KconfigOption,
-    LinuxOption,
-    MemoryOption,
-    PageSizeOption,
-    PathsArgument,
-    UnpopulatedOption,
-    VaBitsOption,
-    profiles_from,
-    question_from,
-    style_from,
-)
+from dtanalyze.cli import options, xen_options
 from dtanalyze.cli.run import each_input, fail, report_failures, usage_errors
-from dtanalyze.cli.xen_options import (
-    Dom0BankOption,
-    Dom0MemOption,
-    DomuOption,
-    EfiOption,
-    ExtRegionsOption,
-    GrantTableOption,
-    IomemOption,
-    IommuOption,
-    IpaBitsOption,
-    XenLogOption,
-    XenOption,
-    host_question,
-)
 from dtanalyze.errors import InputError
 from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
@@ -55,27 +25,27 @@ dtanalyze predict board.dtb --emit-dtb dom0.dtb
 
 
 def command(
-    paths: PathsArgument,
+    paths: options.PathsArgument,
     format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
-    xen: XenOption = None,
-    iommu: IommuOption = None,
-    ipa_bits: IpaBitsOption = None,
-    memory: MemoryOption = None,
-    dom0_mem: Dom0MemOption = None,
-    dom0_bank: Dom0BankOption = None,
-    grant_table: GrantTableOption = None,
-    ext_regions: ExtRegionsOption = None,
-    xen_log: XenLogOption = None,
-    efi: EfiOption = False,
-    domu: DomuOption = None,
-    iomem: IomemOption = None,
-    linux: LinuxOption = None,
-    arch: ArchOption = None,
-    kconfig: KconfigOption = None,
-    unpopulated_alloc: UnpopulatedOption = None,
-    page_size: PageSizeOption = None,
-    va_bits: VaBitsOption = None,
-    kaslr: KaslrOption = None,
+    xen: xen_options.XenOption = None,
+    iommu: xen_options.IommuOption = None,
+    ipa_bits: xen_options.IpaBitsOption = None,
+    memory: options.MemoryOption = None,
+    dom0_mem: xen_options.Dom0MemOption = None,
+    dom0_bank: xen_options.Dom0BankOption = None,
+    grant_table: xen_options.GrantTableOption = None,
+    ext_regions: xen_options.ExtRegionsOption = None,
+    xen_log: xen_options.XenLogOption = None,
+    efi: xen_options.EfiOption = False,
+    domu: xen_options.DomuOption = None,
+    iomem: xen_options.IomemOption = None,
+    linux: options.LinuxOption = None,
+    arch: options.ArchOption = None,
+    kconfig: options.KconfigOption = None,
+    unpopulated_alloc: options.UnpopulatedOption = None,
+    page_size: options.PageSizeOption = None,
+    va_bits: options.VaBitsOption = None,
+    kaslr: options.KaslrOption = None,
     emit_dtb: Annotated[
         str | None,
         typer.Option(
@@ -86,7 +56,7 @@ def command(
         ),
     ] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Show Xen's working step by step.")] = False,
-    color: ColorOption = "auto",
+    color: options.ColorOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print a line for each domain only.")] = False,
 ) -> None:
     """Tell what Xen does with a board's own tree: what stops it, and which extended regions each domain gets."""
@@ -96,11 +66,11 @@ def command(
 
     with usage_errors():
         check_format(format_)
-        style = style_from(color)
-        profiles = profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
-        options = question_from(profiles[0], kaslr=kaslr, memory=memory)
-        question = host_question(
-            options,
+        style = options.style_from(color)
+        profiles = options.profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
+        asked = options.question_from(profiles[0], kaslr=kaslr, memory=memory)
+        question = xen_options.host_question(
+            asked,
             profiles,
             xen=xen,
             iommu=iommu,
