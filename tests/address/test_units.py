@@ -1,0 +1,111 @@
+"""Sizes and ranges as people write them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.units import GIB, KIB, MIB, TIB, format_range, format_size, parse_range, parse_size
+from dtanalyze.errors import UsageError
+
+
+def test_units_are_powers_of_1024() -> None:
+    assert (KIB, MIB, GIB, TIB) == (1024, 1048576, 1073741824, 1099511627776)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("0", 0),
+        ("4096", 4096),
+        ("0x1000", 4096),
+        ("0X1f", 31),
+        ("010", 10),  # decimal: no octal here
+        ("4K", 4096),
+        ("4k", 4096),
+        ("512M", 536870912),
+        ("2G", 2147483648),
+        ("1T", 1099511627776),
+        ("0x10M", 16777216),
+        ("64MiB", 67108864),
+        ("64MB", 67108864),
+        (" 1G ", 1073741824),
+        ("0x1b", 27),  # a hexadecimal digit, not "bytes"
+    ],
+)
+def test_parse_size(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "M", "-1", "+1", "1.5G", "1 G", "0x", "12Q", "0b11", "1_000", "4KK", "٤", "1G2"]
+)
+def test_parse_size_refuses(text: str) -> None:
+    with pytest.raises(UsageError, match=f"^'{re.escape(text)}' is not a size: write for example 512M, 0x20000000 or 4096"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "size"),
+    [
+        ("0x48000000+512M", 0x48000000, 0x20000000),
+        ("0x48000000-0x68000000", 0x48000000, 0x20000000),
+        ("1G-2G", 0x40000000, 0x40000000),
+        ("0+1", 0, 1),
+        ("0xffffffffffffffff+1", 0xFFFFFFFFFFFFFFFF, 1),
+        ("0-0x10000000000000000", 0, 1 << 64),
+    ],
+)
+def test_parse_range(text: str, start: int, size: int) -> None:
+    assert parse_range(text) == AddressRange(start, size)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("0x1000", "'0x1000' is not a range: write START+SIZE or START-STOP, for example 0x48000000+512M"),
+        ("", "'' is not a range"),
+        ("0x1000+0", "the range '0x1000+0' is empty: its stop must lie above its start"),
+        ("2G-1G", "the range '2G-1G' is empty: its stop must lie above its start"),
+        ("1G-1G", "the range '1G-1G' is empty"),
+        ("0xffffffffffffffff+2", "the range '0xffffffffffffffff+2' ends above 2^64"),
+        ("0-0x10000000000000001", "ends above 2^64"),
+        ("+1M", "'' is not a size"),
+        ("1M+", "'' is not a size"),
+        ("1M-2M-3M", "'2M-3M' is not a size"),
+        ("a+b", "'a' is not a size"),
+    ],
+)
+def test_parse_range_refuses(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(message)):
+        parse_range(text)
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0"),
+        (1, "1 bytes"),
+        (1536, "1536 bytes"),
+        (4096, "4 KiB"),
+        (0x8000000, "128 MiB"),
+        (1536 << 20, "1536 MiB"),
+        (0x80000000, "2 GiB"),
+        (3 << 40, "3 TiB"),
+        (12288 + 256, "12.2 KiB"),
+        ((10 << 30) + (512 << 20), "10.5 GiB"),
+    ],
+)
+def test_format_size(size: int, text: str) -> None:
+    assert format_size(size) == text
+
+
+def test_format_range_shows_the_last_byte_as_the_kernel_does() -> None:
+    assert format_range(0x1000, 0x2000) == "0x1000-0x1fff"
+    assert format_range(0, 1 << 64) == "0x0-0xffffffffffffffff"
+
+
+def test_format_range_shows_an_empty_range_as_empty() -> None:
+    assert format_range(0x1000, 0x1000) == "0x1000+0"

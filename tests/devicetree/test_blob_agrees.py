@@ -1,0 +1,85 @@
+"""Agreement with the ``fdt`` package on every shipped blob: same nodes, same raw bytes, same order, same reservations."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import fdt
+import pytest
+
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.tree import Node
+from tests.conftest import FIXTURES
+
+SHIPPED = sorted((FIXTURES / "dtb").rglob("*.dtb"))
+# Several boots share one host tree: each content once.
+UNIQUE = list({hashlib.sha256(path.read_bytes()).digest(): path for path in reversed(SHIPPED)}.values())[::-1]
+
+Flat = tuple[int, str, list[tuple[str, bytes]]]
+
+
+def raw(item: object) -> bytes:
+    """The bytes behind a value whose type the package guessed."""
+    if isinstance(item, fdt.PropStrings):
+        return b"".join(text.encode("ascii") + b"\0" for text in item.data)
+    if isinstance(item, fdt.PropWords):
+        return struct.pack(f">{len(item.data)}I", *item.data)
+    if isinstance(item, fdt.PropBytes):
+        return bytes(item.data)
+    return b""
+
+
+def theirs(node: fdt.Node, depth: int = 0) -> Iterator[Flat]:
+    yield depth, "" if depth == 0 else node.name, [(item.name, raw(item)) for item in node.props]
+    for child in node.nodes:
+        yield from theirs(child, depth + 1)
+
+
+def ours(node: Node, depth: int = 0) -> Iterator[Flat]:
+    yield depth, node.name, [(item.name, item.value) for item in node.properties.values()]
+    for child in node.children:
+        yield from ours(child, depth + 1)
+
+
+def without_nops(data: bytes) -> bytes:
+    """The blob with FDT_NOP tokens cut out of its structure block, which the package cannot read."""
+    start, size = struct.unpack_from(">I", data, 8)[0], struct.unpack_from(">I", data, 36)[0]
+    at, kept = start, b""
+    while at < start + size:
+        (token,) = struct.unpack_from(">I", data, at)
+        width = 4
+        if token == 1:
+            width = (data.index(0, at + 4) + 4 & ~3) - at
+        elif token == 3:
+            width = 12 + (struct.unpack_from(">I", data, at + 4)[0] + 3 & ~3)
+        kept += b"" if token == 4 else data[at : at + width]
+        at += width
+    return data[:start] + kept.ljust(size, b"\xff") + data[start + size :]
+
+
+def test_there_are_blobs() -> None:
+    assert len(SHIPPED) >= 120
+    assert {path.parent.name for path in SHIPPED} == {"boards", "boots", "hosts"}
+
+
+@pytest.mark.parametrize("path", UNIQUE, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_same_tree(path: Path) -> None:
+    data = path.read_bytes()
+    other = fdt.parse_dtb(without_nops(data))
+    # The package appends every tree's reservations to one shared list: take this tree's, leave it empty.
+    reservations = [(entry["address"], entry["size"]) for entry in other.entries]
+    other.entries.clear()
+    tree = parse(data)
+    assert list(ours(tree.root)) == list(theirs(other.root))
+    assert [(item.start, item.size) for item, _ in tree.reservations] == reservations
+    assert [node.path for node in tree.root][1:] == list(paths(other.root))
+    assert (tree.version, tree.boot_cpuid) == (other.header.version, other.header.boot_cpuid_phys)
+
+
+def paths(node: fdt.Node, above: str = "") -> Iterator[str]:
+    for child in node.nodes:
+        yield f"{above}/{child.name}"
+        yield from paths(child, f"{above}/{child.name}")
