@@ -1,7 +1,7 @@
 """A kernel's own .config over a preset.
 
-Only what decides about scratch pages is read. ``CONFIG_ARM64_VA_BITS=52`` is kept at 48: such a kernel uses 52 bits
-only on hardware that has them, which a .config cannot know.
+Only what decides about scratch pages is read. ``CONFIG_ARM64_VA_BITS=52`` is taken for VA_BITS_MIN, 48 or with 16K pages
+47: such a kernel uses 52 bits only on hardware that has them, which a .config cannot know.
 """
 
 from __future__ import annotations
@@ -65,8 +65,15 @@ def apply_kconfig(profile: LinuxProfile, options: dict[str, str]) -> LinuxProfil
     return profile._replace(
         arch=arch,
         page_size=page_size,
-        va_bits=min(int(va_bits), 48),
+        va_bits=_fallback(int(va_bits), page_size),
         unpopulated_alloc=options.get("CONFIG_XEN_UNPOPULATED_ALLOC") == "y",
         randomize_base=options.get("CONFIG_RANDOMIZE_BASE") == "y",
         memory_hotplug_balloon=options.get("CONFIG_XEN_BALLOON_MEMORY_HOTPLUG") == "y",
     )
+
+
+def _fallback(va_bits: int, page_size: int) -> int:
+    """Return VA_BITS_MIN (arch/arm64/include/asm/memory.h)."""
+    if va_bits <= 48:
+        return va_bits
+    return 47 if page_size == 16 * KIB else 48

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import parse_size
-from dtanalyze.board.model import Board, MemoryNode, Reservation
+from dtanalyze.board.model import Board, MemoryNode, Reservation, entry_range
 from dtanalyze.devicetree.cells import CellCounts, RegTuple, inherited_cells, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node, Property
 from dtanalyze.linux.profile import LinuxProfile
@@ -55,7 +55,8 @@ def memblock(board: Board, profile: LinuxProfile) -> Memblock:
     memory = RangeSet(bank.range for bank in banks)
     memory = _capped(memory, board, notes)
     reserved, nomap = _reservations(board, profile, memory, notes)
-    stray = tuple(item._replace(range=part) for item in reserved for part in RangeSet([item.range]).difference(memory))
+    described = dict.fromkeys((*reserved, *_described(board)))
+    stray = tuple(item._replace(range=part) for item in described for part in RangeSet([item.range]).difference(memory))
     return Memblock(memory, nomap, reserved, stray, banks, tuple(notes))
 
 
@@ -123,8 +124,9 @@ def _capped(memory: RangeSet, board: Board, notes: list[str]) -> RangeSet:
                 break
             kept.append(AddressRange(run.start, min(run.size, left)))
             left -= run.size
+        if kept != list(memory):
+            notes.append(f"RAM is trimmed by mem={limits[-1]} on the kernel's command line")
         memory = RangeSet(kept)
-        notes.append(f"RAM is trimmed by mem={limits[-1]} on the kernel's command line")
     return memory
 
 
@@ -153,6 +155,15 @@ def _reservations(
     if not profile.memreserve_first:
         reserved.extend(memreserve)
     return tuple(reserved), memory.intersection(nomap)
+
+
+def _described(board: Board) -> Iterator[Claimed]:
+    """Yield every enabled static reservation, also those that this kernel ignores: firmware uses them all the same."""
+    for child in board.reservations if board.reserved_memory and board.reserved_memory.available else ():
+        for entry in child.entries if child.enabled else ():
+            found = entry_range(entry) or RawRange(read_number(entry.bus_cells), entry.size).checked()
+            if found is not None:
+                yield Claimed(found, child.node.path, entry.offset)
 
 
 def _outward(item: AddressRange, page_size: int) -> AddressRange:

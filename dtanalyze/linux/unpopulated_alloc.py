@@ -118,6 +118,7 @@ class UnpopulatedAlloc:
         self.limits = limits
         self.unseen = unseen
         self.page_list = PageList()
+        self._nested: list[AddressRange] = []
 
     @property
     def search_bounds(self) -> tuple[int, int]:
@@ -141,6 +142,8 @@ class UnpopulatedAlloc:
         if refused.error is not None:
             resource.release_resource()
             return refused
+        if refused.nested_in is not None:
+            self._nested.append(chosen)
         first = chosen.start // self.profile.page_size
         self.page_list.push(PageRun(first, want_pages, 1))
         return refused
@@ -195,9 +198,10 @@ class UnpopulatedAlloc:
                 outcome = Outcome.EXHAUSTED if fill.range is None else self._refusal(fill)
                 return Request(pages, outcome, None, fill.error, fill.message, fill, None), ()
         runs = self.page_list.pop(pages)
-        landed = self.landed_on(fill.range) if fill and fill.range else self._pages_on(runs)
+        found = {*(self.landed_on(fill.range) if fill and fill.range else ()), *self._pages_on(runs)}
+        landed = tuple(item for item in self.unseen if item in found)
         outcome = Outcome.IOMEM if self.target is self.iomem else Outcome.SCRATCH
-        if landed or (fill is not None and fill.nested_in is not None):
+        if landed or any(self._holds(runs, item) for item in self._nested):
             outcome = Outcome.HAZARD
         first_page = runs[0].first * self.profile.page_size if runs else None
         return Request(pages, outcome, fill.range if fill else None, None, None, fill, first_page, landed), runs
@@ -217,9 +221,10 @@ class UnpopulatedAlloc:
         return tuple(item for item in self.unseen if item.range.overlaps(taken))
 
     def _pages_on(self, runs: tuple[PageRun, ...]) -> tuple[Unseen, ...]:
+        return tuple(item for item in self.unseen if self._holds(runs, item.range))
+
+    def _holds(self, runs: tuple[PageRun, ...], item: AddressRange) -> bool:
+        """Tell whether any page handed out lies in ``item``."""
         size = self.profile.page_size
-        return tuple(
-            item
-            for item in self.unseen
-            if any(run.contains(range(item.range.start // size, item.range.last // size + 1)) for run in runs)
-        )
+        frames = range(item.start // size, item.last // size + 1)
+        return any(run.contains(frames) for run in runs)
