@@ -36,8 +36,9 @@ class Claimed(NamedTuple):
 class Memblock(NamedTuple):
     """``memory`` is all enabled RAM, no-map parts included; ``nomap`` what of it is never mapped.
 
-    ``reserved`` are static reservations wherever they lie; ``stray`` those parts that lie outside every memory node,
-    which Linux forgets: nothing keeps scratch pages off them. ``banks`` are the memory entries one by one.
+    ``reserved`` are static reservations wherever they lie; ``stray`` what of all described ones, honoured or ignored,
+    lies outside every memory node, which Linux forgets: nothing keeps scratch pages off them. ``banks`` are the memory
+    entries one by one.
     """
 
     memory: RangeSet
