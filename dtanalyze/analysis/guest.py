@@ -183,8 +183,12 @@ def _region_use(regions: tuple[RawRange, ...], answer: BootAnswer, profile: Linu
             note = f"below the linear map, which starts at {limits.low:#x}"
         elif limits is not None and found.start > limits.high:
             note = f"above the linear map, which ends at {limits.high:#x}"
-        elif answer.capacity is not None and not used:
-            note = f"no aligned section of {format_size(size)} is taken from it"
+        elif answer.capacity is None:
+            note = "not used"
+        elif not used:
+            refusal = answer.capacity.refusal
+            refused = refusal is not None and refusal.range.start < found.stop
+            note = "refused" if refused else f"no aligned section of {format_size(size)} is taken from it"
         out.append(RegionUse(region, used // size, region.size - used, note))
     return out
 

@@ -154,7 +154,7 @@ def _cost(result: CheckResult) -> Iterator[str]:
     yield f"  largest single mapping: {room.largest_request} pages ({format_size(room.largest_request * page)})"
     if lost:
         total = sum(use.region.size for use in result.regions)
-        yield f"  lost to alignment and limits: {format_size(lost)} of {format_size(total)}"
+        yield f"  not usable for scratch pages: {format_size(lost)} of {format_size(total)}"
     if room.sections:
         metadata = result.linux.pages_per_section * 64
         yield f"  struct page: {format_size(metadata)} of RAM for each section taken"
