@@ -187,8 +187,10 @@ def _region_use(regions: tuple[RawRange, ...], answer: BootAnswer, profile: Linu
             note = "not used"
         elif not used:
             refusal = answer.capacity.refusal
-            refused = refusal is not None and refusal.range.start < found.stop
-            note = "refused" if refused else f"no aligned section of {format_size(size)} is taken from it"
+            if refusal is None or found.stop <= refusal.range.start:
+                note = f"no aligned section of {format_size(size)} fits"
+            else:
+                note = "refused" if found.overlaps(refusal.range) else "never reached one section at a time"
         out.append(RegionUse(region, used // size, region.size - used, note))
     return out
 
