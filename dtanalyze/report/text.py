@@ -97,6 +97,9 @@ def _addresses(result: CheckResult) -> Iterator[str]:
         count = f"{use.sections} section{'' if use.sections == 1 else 's'}"
         detail = use.note or (f"{count}, {format_size(use.lost)} lost to alignment" if use.lost else count)
         yield f"  extended region {index:<2} {_shown(use.region)}  {detail}"
+    if not result.regions:
+        for index, region in enumerate(result.extended_regions):
+            yield f"  extended region {index:<2} {_shown(region)}"
     room = result.answer.capacity if result.answer else None
     if room is None:
         return
