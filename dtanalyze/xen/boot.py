@@ -115,6 +115,8 @@ class XenBoot:
         notes: list[str] = []
         if self.info.stopped_at is not None and self.info.panic is None:
             notes.append(f"Xen's scan of the tree ends at {self.info.stopped_at} without a word; what follows is not seen")
+        if not self.info.mem and self.iommu:
+            notes.append("extended regions: as of the tree without RAM, so they still cover where RAM will be")
         if not self.info.modules:
             notes.append("boot modules: none in /chosen; a boot loader adds them")
         if self.profile.efi_drops_memory_nodes and self.iommu:
