@@ -56,7 +56,7 @@ def parse_range(text: str) -> AddressRange:
 
 
 def format_size(size: int) -> str:
-    """Return ``size`` bytes in the largest binary unit that divides it, or with one decimal when none does."""
+    """Return ``size`` bytes in the largest binary unit that divides it or, rounded to one decimal, fits in ten times."""
     if size == 0:
         return "0"
     units = (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))

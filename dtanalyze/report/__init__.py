@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+import importlib
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final, TypeAlias
+
 from dtanalyze.errors import UsageError
 
-__all__ = ["FORMATS", "check_format"]
+if TYPE_CHECKING:
+    from dtanalyze.report.whole import Report
 
-FORMATS = ("text", "json")
-"""What ``check`` can print."""
+__all__ = ["FORMATS", "Format", "check_format"]
+
+Format: TypeAlias = "Callable[[Report], str]"
 
 
-def check_format(name: str) -> str:
+def _of(module: str) -> Format:
+    """Return the format's ``render``, imported when it is called: nobody pays at start-up for the others."""
+
+    def render(report: Report) -> str:
+        function: Format = importlib.import_module(f"dtanalyze.report.{module}").render
+        return function(report)
+
+    return render
+
+
+FORMATS: Final[dict[str, Format]] = {
+    "text": _of("text"),
+    "json": _of("json"),
+    "sarif": _of("sarif"),
+    "junit": _of("junit"),
+    "github": _of("github"),
+    "gitlab": _of("gitlab"),
+    "markdown": _of("markdown"),
+}
+"""What ``check`` can print, by name; the other commands print the first two."""
+
+
+def check_format(name: str, known: Iterable[str] = ("text", "json")) -> str:
     """Return ``name`` when it is a format; raise `UsageError` naming all when it is not."""
-    if name not in FORMATS:
-        raise UsageError(f"no format is called '{name}'; there are {', '.join(FORMATS)}")
+    known = tuple(known)
+    if name not in known:
+        raise UsageError(f"no format is called '{name}'; there are {', '.join(known)}")
     return name

@@ -237,6 +237,7 @@ def test_pci_windows_of_odd_bridges() -> None:
         TWO
         + f"none {{ {PCI} }}; empty {{ {PCI} ranges; }};"
         + f"partial {{ {PCI} ranges = <0x82000000 0 0 0 0x1000 0 0x100 0x82000000>; }};"
+        + f"short {{ {PCI} ranges = <0x82000000 0 0 0 0x1000 0>; }};"
         + f"zero {{ {PCI} ranges = <0x82000000 0 0 0 0x1000 0 0>; }};"
         + f"config {{ {PCI} ranges = <0 0 0 0 0x1000 0 0x100>; }};"
     )
@@ -245,6 +246,7 @@ def test_pci_windows_of_odd_bridges() -> None:
         "none": [],
         "empty": [],
         "partial": [("mem", AddressRange(0x1000, 0x100))],
+        "short": [],
         "zero": [("mem", None)],
         "config": [(None, AddressRange(0x1000, 0x100))],
     }

@@ -103,6 +103,11 @@ RANGES = {
         ONE + "soc { " + ONE + "ranges = <0 0x10000 0x100 0x1000 0x20000>; dev { reg = <0x1000 4>; }; };",
         ["the ranges of /soc do not cover 0x1000"],
     ),
+    "a window short of one cell is none": same(
+        TWO + "soc { " + TWO + "ranges = <0 0 0 0x10000 0 0x100 0 0x1000 0 0x20000 0>;"
+        "dev { reg = <0 0x1000 0 4>; }; };",
+        ["the ranges of /soc do not cover 0x1000"],
+    ),
     "a window up to 2^64 covers nothing": same(  # upstream adds in 64 bits: base + size is 0
         TWO + "soc { " + TWO + "ranges = <0xffffffff 0 0 0 1 0>; dev { reg = <0xffffffff 0x10 0 4>; }; };",
         ["the ranges of /soc do not cover 0xffffffff00000010"],
@@ -170,6 +175,17 @@ NESTED = {
     "wraps in one cell": same(
         ONE + "soc { " + ONE + "ranges = <0 0xfffff000 0x10000>; dev { reg = <0x2000 4>; }; };", [0x1000]
     ),
+    "wraps in two cells": same(
+        TWO + "soc { " + ONE + "ranges = <0 0xffffffff 0xfffff000 0x10000>; dev { reg = <0x2000 4>; }; };", [0x1000]
+    ),
+    "carries into the upper cell": same(
+        TWO + "soc { " + ONE + "ranges = <0 0x1 0xfffff000 0x10000>; dev { reg = <0x2000 4>; }; };", [0x200001000]
+    ),
+    "through an outer bus of four cells": same(  # an exact match there, as Xen wants one
+        ONE + "a { #address-cells = <4>; #size-cells = <1>; ranges = <0 0 1 0x2000 0x50000 0x1000>;"
+        "b { " + ONE + "ranges = <0x10 0 0 1 0x1ff0 0x100>; dev { reg = <0x20 4>; }; }; };",
+        [0x50000],
+    ),
 }
 
 # The flags cell of a bus of three address cells (default-flags): 0x200 memory, 0x100 I/O. Xen takes such an address
@@ -184,6 +200,14 @@ IDENTIFIERS = {
     "flags: the first address of the window": same(
         TWO + "bus { " + FLAGS + "ranges = <0x200 0 0x1000 0x8 0 0 0x1000>; dev { reg = <0x200 0 0x1000 0 4>; }; };",
         [0x800000000],
+    ),
+    "flags: above 4 GiB": same(
+        TWO + "bus { " + FLAGS + "ranges = <0x200 1 0x1000 0x8 0 0 0x1000>; dev { reg = <0x200 1 0x1000 0 4>; }; };",
+        [0x800000000],
+    ),
+    "flags: the upper cell counts": same(
+        TWO + "bus { " + FLAGS + "ranges = <0x200 1 0x1000 0x8 0 0 0x1000>; dev { reg = <0x200 2 0x1000 0 4>; }; };",
+        ["the ranges of /bus do not cover 0x200001000"],
     ),
     "flags: another first cell": same(
         TWO + "bus { " + FLAGS + "ranges = <0x200 0 0x1000 0x8 0 0 0x1000>; dev { reg = <0x1200 0 0x1000 0 4>; }; };",
@@ -245,6 +269,13 @@ PCI_BUSES = {
         ["a PCI configuration or I/O address, not memory"],
         ["the ranges of /host do not cover 0x300"],
     ),
+    "pci: above 4 GiB": same(
+        pci("<0x83000010 0x9 0x40 0 0x100>", "<0x83000000 0x9 0 0xa 0 0x1 0>"), [0xA00000040]
+    ),
+    "pci: the upper cell counts": same(
+        pci("<0x83000010 0x8 0x40 0 0x100>", "<0x83000000 0x9 0 0xa 0 0 0x1000>"),
+        ["the ranges of /host do not cover 0x800000040"],
+    ),
     "pci: reg is no address": same(
         TWO + f"host {{ {PCI} ranges = <{MEM32}>; dev {{ reg = <0x82000010 0 0x10000000 0 0x100>; }}; }};", NOTHING
     ),
@@ -279,6 +310,9 @@ ISA_BUSES = {
     # Cells: bit 0 of the first says I/O, the second is the address. Xen knows no such bus: a number of two cells.
     "isa: memory": same(
         ONE + "isa { " + ISA + "ranges = <0 0x1000 0x50000 0x1000>; dev { reg = <0 0x1040 4>; }; };", [0x50040]
+    ),
+    "isa: an odd address is no I/O": same(
+        ONE + "isa { " + ISA + "ranges = <0 0x1001 0x50000 0x1000>; dev { reg = <0 0x1041 4>; }; };", [0x50040]
     ),
     "isa: I/O": linux_and_xen(
         ONE + "isa { " + ISA + "ranges = <1 0 0x50000 0x1000>; dev { reg = <1 0x60 4>; }; };",
@@ -387,6 +421,26 @@ def test_chain_of_a_child_of_the_root() -> None:
 def test_chain_shows_pci_addresses_without_their_flags() -> None:
     (entry,) = reg_entries(device(tree(pci("<0x82000010 0 0x10000200 0 0x100>"))), LINUX)
     assert entry.where.chain == (("/host", 0x10000200), ("/", 0x810000200))
+
+
+@pytest.mark.parametrize(
+    ("body", "chain"),
+    [
+        (pci("<0x83000010 0x9 0x40 0 0x100>", "<0x83000000 0x9 0 0xa 0 0x1 0>"), (("/host", 0x900000040), ("/", 0xA00000040))),
+        (
+            TWO + "bus { " + FLAGS + "ranges = <0x200 1 0x1000 0x8 0 0 0x1000>; dev { reg = <0x200 1 0x1000 0 4>; }; };",
+            (("/bus", 0x100001000), ("/", 0x800000000)),
+        ),
+        (
+            ONE + "isa { " + ISA + "ranges = <0 0x1000 0x50000 0x1000>; dev { reg = <0 0x1040 4>; }; };",
+            (("/isa", 0x1040), ("/", 0x50040)),
+        ),
+    ],
+    ids=["pci", "flags", "isa"],
+)
+def test_chain_of_flagged_buses(body: str, chain: tuple[tuple[str, int], ...]) -> None:
+    (entry,) = reg_entries(device(tree(body)), LINUX)
+    assert entry.where.chain == chain
 
 
 def test_the_node_where_it_stopped() -> None:

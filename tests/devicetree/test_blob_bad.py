@@ -38,6 +38,8 @@ HEADER = {
     ),
     "totalsize 8": (blob(totalsize=8), "totalsize 8 is smaller than the header", 4),
     "totalsize 39": (blob(totalsize=39), "totalsize 39 is smaller than the header", 4),
+    "totalsize 40": (blob(totalsize=40), "the structure block lies outside the blob", 8),
+    "totalsize 36, version 16": (blob(version=16, totalsize=36), "the structure block lies outside the blob", 8),
     "totalsize 35, version 16": (blob(version=16, totalsize=35), "totalsize 35 is smaller than the header", 4),
     "structure unaligned": (blob(off_dt_struct=58), "the structure block starts at 0x3a, which is not a multiple of 4", 8),
     "structure outside": (blob(off_dt_struct=76), "the structure block lies outside the blob", 8),
@@ -77,6 +79,7 @@ NAMES = {
         88 + 2,
     ),
     "property name empty": (blob(begin() + prop(1) + END_NODE + END, b"a\0"), "a property has an empty name", 88 + 1),
+    "property name empty at the start": (blob(begin() + prop(0) + END_NODE + END, b"\0"), "a property has an empty name", 88),
     "property name of 256": (
         blob(begin() + prop(0) + END_NODE + END, b"x" * 256 + b"\0"),
         "a property's name is longer than 255 characters",
@@ -131,6 +134,11 @@ STRUCTURE = {
         "a property of / is cut off by the end of the structure block",
         ROOT,
     ),
+    "property header fills the block": (
+        blob(begin() + prop(0), b"a\0"),
+        "the structure block ends without an FDT_END token",
+        76,
+    ),
     "property longer than the block": (
         blob(begin() + u32(3, 9, 0) + END_NODE + END, b"a\0"),
         "a property of / claims 9 bytes, more than the structure block has left",
@@ -179,6 +187,16 @@ OVERLAPS = {
         blob(begin() + prop(0, b"abc\0") + END_NODE + END, off_dt_strings=76, size_dt_strings=4),
         "the structure block and the strings block overlap",
         76,
+    ),
+    "strings in the last token": (
+        blob(off_dt_strings=68, size_dt_strings=4),
+        "the structure block and the strings block overlap",
+        68,
+    ),
+    "strings in the last word of the header": (
+        blob(off_dt_strings=36, size_dt_strings=4),
+        "the header and the strings block overlap",
+        36,
     ),
     "strings in the reserve map": (
         blob(off_dt_strings=48, size_dt_strings=4),
@@ -236,12 +254,24 @@ def test_depth() -> None:
     assert caught.value.offset == 56 + 64 * 8
 
 
-def test_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "MAX_NODES", 4)
-    assert len(list(parse(blob(begin() + (begin(b"n") + END_NODE) * 3 + END_NODE + END)).root)) == 4
-    with pytest.raises(BlobError, match="the tree has more than 4 nodes") as caught:
-        parse(blob(begin() + (begin(b"n") + END_NODE) * 4 + END_NODE + END))
-    assert caught.value.offset == ROOT + 3 * 12
+def test_depth_counts_open_nodes_only() -> None:
+    closed = begin(b"n") * 32 + END_NODE * 32
+    assert len(list(parse(blob(begin() + closed * 3 + END_NODE + END)).root)) == 1 + 3 * 32
+    with pytest.raises(BlobError, match="nodes are nested deeper than 64"):
+        parse(blob(begin() + closed + begin(b"n") * 64))
+
+
+def test_nodes() -> None:
+    most = 1 << 17
+    assert len(parse(blob(begin() + (begin(b"n") + END_NODE) * (most - 1) + END_NODE + END)).root.children) == most - 1
+    with pytest.raises(BlobError, match="the tree has more than 131072 nodes") as caught:
+        parse(blob(begin() + (begin(b"n") + END_NODE) * most + END_NODE + END))
+    assert caught.value.offset == ROOT + (most - 1) * 12
+
+
+def test_size() -> None:
+    data = blob(totalsize=16 << 20, trailing=b"\0" * (16 << 20))
+    assert parse(data).totalsize == 16 << 20
 
 
 def test_properties_of_a_node() -> None:

@@ -168,3 +168,13 @@ def test_names_of_printable_ascii(name: bytes) -> None:
 
 def test_empty_root() -> None:
     assert content(blob()) == [("/", [])]
+
+
+def test_an_empty_block_overlaps_nothing() -> None:
+    assert content(blob(off_dt_strings=60, size_dt_strings=0)) == [("/", [])]
+
+
+def test_blocks_may_touch() -> None:
+    # Version 16 has a header of 36 bytes: the strings may begin where version 17 has one more field.
+    data = blob(begin() + prop(0, b"x") + END_NODE + END, version=16, off_dt_strings=36, size_dt_strings=4)
+    assert content(data[:36] + b"reg\0" + data[40:]) == [("/", [("reg", b"x")])]

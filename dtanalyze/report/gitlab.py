@@ -1,0 +1,46 @@
+"""GitLab's Code Quality report: a JSON array in a subset of Code Climate's format.
+
+A blob has no lines, and the format wants one: it is always the first.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+from dtanalyze.findings import Severity
+from dtanalyze.report.whole import Report, cell, digest, placed, printable, relative
+
+__all__ = ["render"]
+
+_SEVERITIES: Final = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INFO: "info"}
+
+
+def render(report: Report) -> str:
+    """Return the array, findings first; an empty one when there is nothing to say."""
+    items = [
+        _item(
+            relative(result.path, report.root),
+            finding.rule,
+            f"{finding.message} ({cell(result)})",
+            _SEVERITIES[finding.severity],
+            key,
+        )
+        for result, finding, key in placed(report)
+    ]
+    items += [
+        _item(relative(failure.path, report.root), "unreadable-input", failure.message, "blocker", ("unreadable-input",))
+        for failure in report.failures
+    ]
+    return json.dumps(items, indent=1) + "\n"
+
+
+def _item(path: str, rule: str, description: str, severity: str, key: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "description": printable(description),
+        "check_name": rule,
+        # GitLab compares by fingerprint alone, so the file is part of it.
+        "fingerprint": digest(path, *key),
+        "severity": severity,
+        "location": {"path": printable(path), "lines": {"begin": 1}},
+    }

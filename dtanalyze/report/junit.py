@@ -1,0 +1,86 @@
+"""JUnit XML: a test suite for each tree and kernel, in it the verdict and every other rule that fired.
+
+Errors are failures, warnings and notes are output of a test that passes; an input that could not be read is an error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+from xml.etree import ElementTree
+
+from dtanalyze.address.units import format_range
+from dtanalyze.errors import InputFailure
+from dtanalyze.facts import CheckResult
+from dtanalyze.findings import Finding, Severity
+from dtanalyze.report.whole import Report, cell, printable, relative
+
+__all__ = ["render"]
+
+_HEAD: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+
+def render(report: Report) -> str:
+    """Return the document; there are no times in it, so that equal answers are equal files."""
+    suites = [_suite(result, report.root) for result in report.results]
+    suites += [_unreadable(failure, report.root) for failure in report.failures]
+    top = ElementTree.Element("testsuites", {"name": "dtanalyze", **_totals(suites)})
+    top.extend(suites)
+    ElementTree.indent(top)
+    return _HEAD + ElementTree.tostring(top, encoding="unicode") + "\n"
+
+
+def _totals(suites: Sequence[ElementTree.Element]) -> dict[str, str]:
+    return {key: str(sum(int(suite.get(key, "0")) for suite in suites)) for key in ("tests", "failures", "errors")}
+
+
+def _suite(result: CheckResult, root: str) -> ElementTree.Element:
+    path = printable(relative(result.path, root))
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in result.findings:
+        by_rule.setdefault(finding.rule, []).append(finding)
+    stated = by_rule.pop(f"V-{result.verdict.value}", [])
+    name = f"{path} ({cell(result)})"
+    cases = [_case(name, "verdict", stated, f"{result.verdict.value}: {result.reason}")]
+    cases += [_case(name, f"{rule} {found[0].name}", found, "") for rule, found in by_rule.items()]
+    failures = sum(case.find("failure") is not None for case in cases)
+    suite = _element("testsuite", name=name, tests=str(len(cases)), failures=str(failures), errors="0", skipped="0")
+    suite.extend(cases)
+    return suite
+
+
+def _case(suite: str, name: str, findings: Sequence[Finding], otherwise: str) -> ElementTree.Element:
+    case = _element("testcase", classname=suite, name=name)
+    errors = [finding for finding in findings if finding.severity is Severity.ERROR]
+    others = [finding for finding in findings if finding.severity is not Severity.ERROR]
+    if errors:
+        failure = _element("failure", type=errors[0].rule, message=errors[0].message)
+        failure.text = printable("\n".join(_words(finding) for finding in errors))
+        case.append(failure)
+    quiet = "\n".join(_words(finding) for finding in others) or ("" if errors else otherwise)
+    if quiet:
+        output = _element("system-out")
+        output.text = printable(quiet)
+        case.append(output)
+    return case
+
+
+def _words(finding: Finding) -> str:
+    lines = [f"{finding.severity.label} {finding.rule} {finding.name}: {finding.message}"]
+    if finding.node:
+        lines.append(f"node: {finding.node}")
+    lines += [f"range: {format_range(item.start, item.stop)}" for item in finding.ranges]
+    return "\n".join([*lines, *([finding.advice] if finding.advice else [])])
+
+
+def _unreadable(failure: InputFailure, root: str) -> ElementTree.Element:
+    name = relative(failure.path, root)
+    suite = _element("testsuite", name=name, tests="1", failures="0", errors="1", skipped="0")
+    case = _element("testcase", classname=name, name="readable")
+    case.append(_element("error", type="unreadable-input", message=failure.message))
+    suite.append(case)
+    return suite
+
+
+def _element(tag: str, /, **attributes: str) -> ElementTree.Element:
+    return ElementTree.Element(tag, {key: printable(value) for key, value in attributes.items()})

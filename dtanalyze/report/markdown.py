@@ -1,0 +1,87 @@
+"""A table for a comment on a pull request, in GitHub's and GitLab's Markdown; the findings are folded below it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from html import escape
+from typing import Final
+
+from dtanalyze.address.units import format_range
+from dtanalyze.findings import Severity
+from dtanalyze.report.whole import Placed, Report, cell, placed, printable, relative
+
+__all__ = ["render"]
+
+_COLUMNS: Final = ("path", "domain", "kernel", "Xen", "verdict", "reason")
+_MARKS: Final = str.maketrans(
+    {
+        **{char: f"\\{char}" for char in "\\`*_[]~#"},
+        # As entities: a table's cell ends at a bar whatever stands before it, and tags end a folded part.
+        **{"|": "&#124;", "<": "&lt;", ">": "&gt;", "&": "&amp;"},
+        **{char: " " for char in "\n\r\t"},
+    }
+)
+_CODE_MARKS: Final = str.maketrans({"|": "&#124;", "`": "&#96;", "\n": " ", "\r": " ", "\t": " "})
+
+
+def render(report: Report) -> str:
+    """Return the comment; a row for each result and each input that could not be read."""
+    found = tuple(placed(report))
+    lines = ["### dtanalyze", "", _summary(report, found), ""]
+    if report.results or report.failures:
+        lines += [_row(*_COLUMNS), _row(*("---" for _ in _COLUMNS)), *_rows(report)]
+    if found:
+        count = f"{len(found)} finding" + ("" if len(found) == 1 else "s")
+        lines += ["", "<details>", f"<summary>{count}</summary>", ""]
+        lines += [line for item in found for line in _finding(item, report.root)]
+        lines += ["", "</details>"]
+    return "\n".join(lines) + "\n"
+
+
+def _summary(report: Report, found: tuple[Placed, ...]) -> str:
+    kinds = (Severity.ERROR, Severity.WARNING, Severity.INFO)
+    counts = [(kind.label, sum(item.finding.severity is kind for item in found)) for kind in kinds]
+    parts = [f"{len(report.results)} result{'' if len(report.results) == 1 else 's'}"]
+    parts += [f"{count} {label}{'' if count == 1 or label == 'info' else 's'}" for label, count in counts if count]
+    if report.failures:
+        parts.append(f"{len(report.failures)} unreadable input{'' if len(report.failures) == 1 else 's'}")
+    return ", ".join(parts) + "."
+
+
+def _rows(report: Report) -> Iterator[str]:
+    for result in report.results:
+        iommu = "" if result.iommu is None else f", IOMMU {'on' if result.iommu else 'off'}"
+        yield _row(
+            _code(relative(result.path, report.root)),
+            _code(result.domain) if result.domain else "",
+            f"Linux {_plain(result.linux.name)}",
+            _plain(result.xen) + iommu if result.xen else "",
+            f"**{result.verdict.value}**",
+            _plain(result.reason),
+        )
+    for failure in report.failures:
+        yield _row(_code(relative(failure.path, report.root)), "", "", "", "**unreadable**", _plain(failure.message))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _finding(item: Placed, root: str) -> Iterator[str]:
+    finding = item.finding
+    node = f" at {_code(finding.node)}" if finding.node else ""
+    yield f"- **{finding.severity.label}** {_plain(finding.rule)} {_plain(finding.name)}{node}"
+    yield f"  in {_code(relative(item.result.path, root))} ({_plain(cell(item.result))}): {_plain(finding.message)}."
+    if finding.ranges:
+        yield "  Ranges: " + ", ".join(_code(format_range(span.start, span.stop)) for span in finding.ranges) + "."
+    if finding.advice:
+        yield f"  {_plain(finding.advice)}"
+
+
+def _plain(text: str) -> str:
+    return printable(text).translate(_MARKS)
+
+
+def _code(text: str) -> str:
+    # As a tag: a path may hold backquotes, and inside backquotes no entity is read. Marks outside code are marks here too.
+    return f"<code>{escape(printable(text), quote=False).translate(_CODE_MARKS)}</code>"

@@ -1,0 +1,114 @@
+"""SARIF 2.1.0, for code scanning. Left out: ``helpUri``, until the rules have pages.
+
+A devicetree blob has no lines. Results give the byte offset and the node's path as a logical location, and line 1 beside
+them: GitHub shows no result without a line (ossf/scorecard#1458).
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+from urllib.parse import quote
+
+from dtanalyze.errors import InputFailure
+from dtanalyze.findings import Finding, Severity
+from dtanalyze.report.whole import Placed, Report, cell, digest, placed, printable, relative
+
+__all__ = ["render"]
+
+_SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
+_LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+_UNREADABLE: Final = "unreadable-input"
+_CELL_BYTES: Final = 4  # tokens, cells and reserve entries all start with an aligned word of this size
+
+
+def render(report: Report) -> str:
+    """Return the log: one run, all inputs in it."""
+    found = tuple(placed(report))
+    rules = {item.finding.rule: item.finding for item in reversed(found)}
+    driver: dict[str, Any] = {
+        "name": "dtanalyze",
+        "version": report.version,
+        "rules": [_rule(rules[name]) for name in sorted(rules)],
+    }
+    if report.failures:
+        driver["notifications"] = [
+            {"id": _UNREADABLE, "shortDescription": {"text": "The input could not be read."}},
+        ]
+    invocation: dict[str, Any] = {"executionSuccessful": not report.failures}
+    if report.failures:
+        invocation["toolExecutionNotifications"] = [_notification(item, report) for item in report.failures]
+    order = {name: index for index, name in enumerate(sorted(rules))}
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [invocation],
+        "artifacts": [
+            {"location": {"uri": uri}, "roles": ["analysisTarget"]}
+            for uri in dict.fromkeys(_uri(item.path, report.root) for item in (*report.results, *report.failures))
+        ],
+        "results": [_result(item, order[item.finding.rule], report) for item in found],
+    }
+    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+
+
+def _rule(finding: Finding) -> dict[str, Any]:
+    words = finding.name.replace("-", " ")
+    return {
+        "id": finding.rule,
+        "name": finding.name,
+        "shortDescription": {"text": words[:1].upper() + words[1:] + "."},
+        **({"help": {"text": printable(finding.advice)}} if finding.advice else {}),
+        "defaultConfiguration": {"level": _LEVELS[finding.severity]},
+    }
+
+
+def _result(item: Placed, rule: int, report: Report) -> dict[str, Any]:
+    finding, result = item.finding, item.result
+    # What Xen would write is checked too, but an offset in that tree means nothing in the host's file.
+    offset = finding.offset if result.tree != "host" else None
+    fingerprint = digest(*item.key)
+    where: dict[str, Any] = {"physicalLocation": _physical(result.path, offset, report.root, _CELL_BYTES)}
+    if finding.node is not None:
+        name = finding.node.rpartition("/")[2] or "/"
+        where["logicalLocations"] = [{"name": name, "fullyQualifiedName": finding.node}]
+    return {
+        "ruleId": finding.rule,
+        "ruleIndex": rule,
+        "level": _LEVELS[finding.severity],
+        "message": {"text": printable(f"{finding.message} ({cell(result)}).")},
+        "locations": [where],
+        # GitHub compares the second key only, and else hashes the "line" of a binary file.
+        "partialFingerprints": {"ruleNodeDomain/v1": fingerprint, "primaryLocationLineHash": fingerprint},
+        "properties": {
+            "verdict": result.verdict.value,
+            "tree": result.tree,
+            "domain": result.domain,
+            "linux": result.linux.name,
+            "xen": result.xen,
+            "iommu": result.iommu,
+            "ranges": [[hex(span.start), hex(span.stop)] for span in finding.ranges],
+        },
+    }
+
+
+def _physical(path: str, offset: int | None, root: str, length: int | None = None) -> dict[str, Any]:
+    region: dict[str, int] = {"startLine": 1}
+    if offset is not None:
+        region["byteOffset"] = offset
+        if length is not None:
+            region["byteLength"] = length
+    return {"artifactLocation": {"uri": _uri(path, root)}, "region": region}
+
+
+def _uri(path: str, root: str) -> str:
+    inside = relative(path, root)
+    return ("file://" if inside.startswith("/") else "") + quote(inside.encode("utf-8", "surrogateescape"))
+
+
+def _notification(failure: InputFailure, report: Report) -> dict[str, Any]:
+    return {
+        "descriptor": {"id": _UNREADABLE, "index": 0},
+        "level": "error",
+        "message": {"text": printable(failure.message)},
+        "locations": [{"physicalLocation": _physical(failure.path, failure.offset, report.root)}],
+    }
