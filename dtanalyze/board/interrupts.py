@@ -6,6 +6,7 @@ Mirrors dt_irq_find_parent and dt_device_get_raw_irq of Xen (common/device-tree/
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from dtanalyze.devicetree.tree import Node, Tree
@@ -39,6 +40,10 @@ class Phandles:
             prop = node.prop("phandle") or node.prop("linux,phandle")
             if prop is not None and prop.u32 is not None:
                 self._nodes.setdefault(prop.u32, node)
+
+    def items(self) -> Iterator[tuple[int, Node]]:
+        """Yield each phandle with its node, in document order."""
+        yield from self._nodes.items()
 
     def node(self, phandle: int) -> Node | None:
         """Return the node with this phandle, or None."""

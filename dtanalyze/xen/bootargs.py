@@ -28,6 +28,7 @@ class XenArgs(NamedTuple):
     iommu: bool | None = None
     dtuart: str | None = None
     max_grant_frames: int = 64
+    dom0_max_vcpus: int | None = None
 
 
 def xen_bootargs(tree: Tree) -> str:
@@ -67,6 +68,8 @@ def parse_bootargs(text: str) -> XenArgs:
             args = args._replace(dtuart=value)
         elif name == "gnttab_max_frames" and value.isdigit():
             args = args._replace(max_grant_frames=int(value))
+        elif name == "dom0_max_vcpus" and value.isdigit():
+            args = args._replace(dom0_max_vcpus=int(value))
     return args
 
 

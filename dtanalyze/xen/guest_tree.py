@@ -11,14 +11,16 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.board.bus import XEN
 from dtanalyze.board.cpus import cpu_nodes
-from dtanalyze.board.interrupts import GIC_COMPATIBLE
+from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property, strings, to_blob
 from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo
 from dtanalyze.xen.dom0less import DomU
-from dtanalyze.xen.handle_node import Fate, HostNodes
+from dtanalyze.xen.handle_node import IOMMU_COMPATIBLE, Fate, HostNodes
+from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["dom0_blob", "domu_blob", "with_memory"]
 
@@ -37,13 +39,31 @@ _CHOSEN_DROPPED: Final = (
     "xen,static-heap",
 )
 _GIC_PHANDLE: Final = 65000
-_EVTCHN_PPI: Final = 15
+_DOM0_EVTCHN_PPI: Final = 0
+"""evtchn_allocate takes the first PPI that no node of dom0 uses."""
+_GUEST_EVTCHN_PPI: Final = 15
 _LEVEL_LOW: Final = 8
+_LEVEL_HIGH: Final = 4
 _GUEST: Final = CellCounts(2, 2)
 _PSCI: Final[dict[str, bytes]] = {
     "compatible": strings("arm,psci-1.0", "arm,psci-0.2", "arm,psci"),
     "method": strings("hvc"),
+    "cpu_off": cells((1,)),
+    "cpu_on": cells((2,)),
 }
+_GIC_KEPT: Final[tuple[str, ...]] = (
+    "phandle",
+    "linux,phandle",
+    "#address-cells",
+    "#size-cells",
+    "#interrupt-cells",
+    "interrupt-controller",
+    "compatible",
+    "#redistributor-regions",
+    "redistributor-stride",
+    "reg",
+)
+_IOMMU_PROPERTIES: Final = ("iommus", "iommu-map", "iommu-map-mask")
 
 
 def with_memory(tree: Tree, ranges: Iterable[AddressRange]) -> bytes:
@@ -74,11 +94,13 @@ def _memory_node(name: str, ranges: Sequence[AddressRange | RawRange], counts: C
     return new_node(name, parent, {"device_type": strings("memory"), "reg": _reg(ranges, counts)})
 
 
-def _hypervisor(parent: Node, release: str, ranges: Sequence[AddressRange], counts: CellCounts, gic_phandle: int) -> None:
+def _hypervisor(
+    parent: Node, release: str, ranges: Sequence[AddressRange], counts: CellCounts, gic_phandle: int, ppi: int
+) -> None:
     node = new_node("hypervisor", parent)
     set_property(node, "compatible", strings(f"xen,xen-{release}", "xen,xen"))
     set_property(node, "reg", _reg(ranges, counts))
-    set_property(node, "interrupts", cells((1, _EVTCHN_PPI, 0xF << 8 | _LEVEL_LOW)))
+    set_property(node, "interrupts", _ppi(ppi))
     set_property(node, "interrupt-parent", cells((gic_phandle,)))
 
 
@@ -91,27 +113,89 @@ def dom0_blob(
     tree: Tree,
     nodes: HostNodes,
     info: BootInfo,
-    release: str,
+    profile: XenProfile,
     memory: Sequence[AddressRange],
     grant_table: AddressRange | None,
     regions: Sequence[AddressRange],
+    vcpus: int | None,
 ) -> bytes:
     """Return dom0's tree."""
     counts = inherited_cells(tree.root, CellCounts(2, 1))
-    root = copy_node(tree.root, None, lambda node: nodes.fate(node) is not Fate.DROPPED)
+    root = _HostCopy(tree, nodes, profile).copy(tree.root, None)
     _rewrite_chosen(tree, root)
     gic = next((node for node in root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
     phandle = gic.prop("phandle") if gic else None
     ranges = ((grant_table,) if grant_table else ()) + tuple(regions)
-    _hypervisor(root, _release(release), ranges, counts, (phandle.u32 or _GIC_PHANDLE) if phandle else _GIC_PHANDLE)
+    gic_phandle = (phandle.u32 if phandle else None) or _GIC_PHANDLE
+    _hypervisor(root, _release(profile.name), ranges, counts, gic_phandle, _DOM0_EVTCHN_PPI)
     new_node("psci", root, _PSCI)
-    _cpus(root, tree, len(cpu_nodes(tree)) or 1)
+    _cpus(root, tree, vcpus or len(cpu_nodes(tree)) or 1)
     if memory:
         _memory_node(f"memory@{memory[0].start:x}", memory, counts, root)
     second = _second_memory(info.reserved_mem)
     if second:
         _memory_node(f"memory@{second[0].start:x}", second, counts, root)
     return to_blob(root)
+
+
+class _HostCopy:
+    """The host's nodes as dom0 gets them: dropped, copied, or written anew."""
+
+    def __init__(self, tree: Tree, nodes: HostNodes, profile: XenProfile) -> None:
+        self.nodes = nodes
+        self.profile = profile
+        self.phandles = Phandles(tree)
+
+    def copy(self, node: Node, parent: Node | None) -> Node:
+        """Return the copy of ``node`` below ``parent`` with what dom0 gets of the nodes below it."""
+        made = Node(node.name, parent, 0)
+        made.properties = dict(node.properties)
+        if self._behind_iommu(node):
+            for name in _IOMMU_PROPERTIES:
+                made.properties.pop(name, None)
+        if parent is not None:
+            parent.children.append(made)
+        for child in node.children:
+            fate = self.nodes.fate(child)
+            if fate is Fate.KEPT:
+                self.copy(child, made)
+            elif fate is Fate.GIC:
+                self._gic(child, made)
+            elif fate is Fate.TIMER:
+                _timer(made, self._gic_phandle())
+        return made
+
+    def _gic(self, node: Node, parent: Node) -> None:
+        """Write the virtual GIC: of a GICv2 only the distributor and the CPU interface."""
+        kept = {name: node.properties[name].value for name in _GIC_KEPT if name in node.properties}
+        bus = XEN.bus_of(node.parent) if node.parent else None
+        if "reg" in kept and bus is not None and node.parent is not None and not node.is_compatible("arm,gic-v3"):
+            kept["reg"] = kept["reg"][: 2 * 4 * sum(XEN.counts(bus, node.parent))]
+        new_node(node.name if self.profile.gic_node_keeps_name else "interrupt-controller", parent, kept)
+
+    def _behind_iommu(self, node: Node) -> bool:
+        """Tell whether the node's IOMMU is one that Xen drives, and so keeps from dom0."""
+        for name, at in (("iommus", 0), ("iommu-map", 1)):
+            prop = node.prop(name)
+            target = self.phandles.node(prop.cells[at]) if prop is not None and len(prop.cells) > at else None
+            if target is not None and any(target.is_compatible(item) for item in IOMMU_COMPATIBLE):
+                return True
+        return False
+
+    def _gic_phandle(self) -> int:
+        return next((number for number, node in self.phandles.items() if self.nodes.fate(node) is Fate.GIC), _GIC_PHANDLE)
+
+
+def _ppi(number: int) -> bytes:
+    """Return the specifier of a PPI, active low, for all CPUs."""
+    return cells((1, number, 0xF << 8 | _LEVEL_LOW))
+
+
+def _timer(parent: Node, gic_phandle: int) -> None:
+    """Write the architected timer: secure, non-secure and virtual, always the same PPIs."""
+    node = new_node("timer", parent, {"compatible": strings("arm,armv8-timer")})
+    set_property(node, "interrupts", _ppi(13) + _ppi(14) + _ppi(11))
+    set_property(node, "interrupt-parent", cells((gic_phandle,)))
 
 
 def _second_memory(reserved: Sequence[Bank]) -> list[RawRange]:
@@ -159,6 +243,7 @@ def _cpus(root: Node, tree: Tree, count: int) -> None:
             set_property(node, "compatible", compatible.value)
         set_property(node, "device_type", strings("cpu"))
         set_property(node, "reg", cells((cpu,)))
+        set_property(node, "enable-method", strings("psci"))
 
 
 def domu_blob(
@@ -173,8 +258,6 @@ def domu_blob(
     root = Node("", None, 0)
     set_property(root, "#address-cells", cells((2,)))
     set_property(root, "#size-cells", cells((2,)))
-    set_property(root, "compatible", strings(f"xen,xenvm-{version}", "xen,xenvm"))
-    set_property(root, "interrupt-parent", cells((_GIC_PHANDLE,)))
     chosen = new_node("chosen", root)
     if domu.bootargs:
         set_property(chosen, "bootargs", strings(domu.bootargs))
@@ -183,12 +266,16 @@ def domu_blob(
     if domu.memory:
         _memory_node(f"memory@{domu.memory[0].start:x}", domu.memory, _GUEST, root)
     _guest_gic(root, tree, domu)
+    _timer(root, _GIC_PHANDLE)
     if domu.vpl011:
         uart = new_node("sbsa-uart@22000000", root, {"compatible": strings("arm,sbsa-uart")})
         set_property(uart, "reg", _reg((AddressRange(0x22000000, 0x1000),), _GUEST))
+        set_property(uart, "interrupts", cells((0, 0, 0xF << 8 | _LEVEL_HIGH)))
+        set_property(uart, "interrupt-parent", cells((_GIC_PHANDLE,)))
+        set_property(uart, "current-speed", cells((115200,)))
     _passthrough(root, domu)
     if domu.enhanced:
-        _hypervisor(root, version, (grant_table, *regions), _GUEST, _GIC_PHANDLE)
+        _hypervisor(root, version, (grant_table, *regions), _GUEST, _GIC_PHANDLE, _GUEST_EVTCHN_PPI)
     return to_blob(root)
 
 
@@ -218,7 +305,11 @@ def _guest_gic(root: Node, tree: Tree, domu: DomU) -> None:
             return
     node = new_node("interrupt-controller@3001000", root)
     set_property(node, "compatible", strings("arm,gic-v3" if v3 else "arm,gic-400"))
+    set_property(node, "#address-cells", cells((0,)))
     set_property(node, "#interrupt-cells", cells((3,)))
     set_property(node, "interrupt-controller")
+    if v3:
+        set_property(node, "#redistributor-regions", cells((1,)))
     set_property(node, "reg", _reg(ranges, _GUEST))
+    set_property(node, "linux,phandle", cells((_GIC_PHANDLE,)))
     set_property(node, "phandle", cells((_GIC_PHANDLE,)))

@@ -53,6 +53,7 @@ _UARTS: Final = (
     "snps,dw-apb-uart",
     "brcm,bcm2835-aux-uart",
     "cdns,uart-r1p8",
+    "cdns,uart-r1p12",
     "xlnx,xuartps",
     "samsung,exynos4210-uart",
     "fsl,imx8qm-lpuart",

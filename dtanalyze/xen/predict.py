@@ -74,7 +74,8 @@ def _dom0(boot: XenBoot) -> Prediction:
         regions = find_unallocated_memory(boot.info, profile, boot.ipa_bits, placed.banks, grant)
     blob = None
     if boot.info.mem:
-        blob = dom0_blob(host.tree, host.nodes, boot.info, profile.name, placed.banks, grant, regions.ranges)
+        vcpus = host.args.dom0_max_vcpus
+        blob = dom0_blob(host.tree, host.nodes, boot.info, profile, placed.banks, grant, regions.ranges, vcpus)
     return Prediction(
         xen=profile.name,
         iommu=boot.iommu,

@@ -54,6 +54,8 @@ class XenProfile(NamedTuple):
     """xen,static-mem is cut by #xen,static-mem-address-cells and -size-cells, in 4.16 only."""
     ipa_bits_default: int | None = 48
     """CONFIG_PADDR_BITS and its predecessors; None: whatever the hardware has (4.16)."""
+    gic_node_keeps_name: bool = True
+    """dom0's GIC node is called as the host's (seen in 4.22), plain interrupt-controller up to 4.20."""
     libxl_excludes_iomem: bool = True
     """libxl keeps iomem= out of a guest's regions, from 4.21 (108308feef)."""
 
@@ -64,6 +66,7 @@ _4_20: Final = _MASTER._replace(
     last_page_start_is_end=True,
     xen_reg_excluded=False,
     enhanced_legacy=False,
+    gic_node_keeps_name=False,
     libxl_excludes_iomem=False,
 )
 _4_19: Final = _4_20._replace(

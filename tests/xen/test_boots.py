@@ -17,6 +17,7 @@ from dtanalyze.analysis import check
 from dtanalyze.analysis.host import predict_host
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.tree import Property
 from dtanalyze.facts import Predicted
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS, LinuxProfile
@@ -112,6 +113,27 @@ def test_scratch_ranges_equal_proc_iomem(name: str) -> None:
     assert guest is not None and guest.answer is not None
     taken = sorted((hex(item.taken.start), hex(item.taken.last)) for item in guest.answer.requests if item.taken)
     assert taken == sorted((start, end) for start, end in CASES[name]["scratch_inclusive"])
+
+
+# Written after the tree is built (initrd placement), or by Linux once it has read it (the seed).
+LATER = {("/chosen", "linux,initrd-start"), ("/chosen", "linux,initrd-end"), ("/chosen", "kaslr-seed")}
+
+
+@pytest.mark.parametrize("name", RAN)
+def test_the_tree_written_equals_the_one_linux_booted_with(name: str) -> None:
+    """Node for node and property for property, phandles, interrupts and all."""
+    blob = _predicted(name).prediction.blob
+    assert blob is not None
+    mine, recorded = (
+        {
+            (node.path, prop.name): prop.value
+            for node in parse(data).root
+            for prop in (*node.properties.values(), Property("", b"", 0))
+            if (node.path, prop.name) not in LATER
+        }
+        for data in (blob, (FIXTURES / "dtb" / "boots" / f"{name}.dtb").read_bytes())
+    )
+    assert mine == recorded
 
 
 @pytest.mark.parametrize("name", sorted(STOPPED))
