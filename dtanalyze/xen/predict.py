@@ -15,6 +15,7 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.allocate_memory import allocate_memory_11, boot_heap
 from dtanalyze.xen.boot import Host, XenBoot
 from dtanalyze.xen.bootargs import DOM0_MEM_DEFAULT, parse_bootargs, xen_bootargs
+from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU, domu_domains
 from dtanalyze.xen.domain_build import (
     GUEST_GNTTAB,
@@ -22,7 +23,8 @@ from dtanalyze.xen.domain_build import (
     find_memory_holes,
     find_unallocated_memory,
 )
-from dtanalyze.xen.guest_tree import dom0_blob, domu_blob, with_memory
+from dtanalyze.xen.domu_tree import domu_blob
+from dtanalyze.xen.guest_tree import with_memory
 from dtanalyze.xen.handle_node import handle_host_nodes
 from dtanalyze.xen.libxl import extended_regions, guest_memory
 from dtanalyze.xen.options import XenOptions

@@ -1,0 +1,164 @@
+"""dom0's tree: the host's, less what Xen keeps for itself, with what Xen writes anew.
+
+Mirrors handle_node and write_properties (arch/arm/domain_build.c). Left out: where kernel and initrd are placed, which
+Xen fills in after the tree is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.board.bus import XEN
+from dtanalyze.board.cpus import cpu_nodes
+from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells
+from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.devicetree.write import new_node, set_property, strings, to_blob
+from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo
+from dtanalyze.xen.guest_tree import GIC_PHANDLE, PSCI, cpus_node, hypervisor_node, memory_node, release_of, timer_node
+from dtanalyze.xen.handle_node import IOMMU_COMPATIBLE, Fate, HostNodes
+from dtanalyze.xen.profile import XenProfile
+
+__all__ = ["dom0_blob"]
+
+_CHOSEN_DROPPED: Final = (
+    "xen,xen-bootargs",
+    "linux,initrd-start",
+    "linux,initrd-end",
+    "stdout-path",
+    "linux,uefi-system-table",
+    "linux,uefi-mmap-start",
+    "linux,uefi-mmap-size",
+    "linux,uefi-mmap-desc-size",
+    "linux,uefi-mmap-desc-ver",
+    "xen,dom0-bootargs",
+    "bootargs",
+    "xen,static-heap",
+)
+_DOM0_EVTCHN_PPI: Final = 0
+"""evtchn_allocate takes the first PPI that no node of dom0 uses."""
+_GIC_KEPT: Final[tuple[str, ...]] = (
+    "phandle",
+    "linux,phandle",
+    "#address-cells",
+    "#size-cells",
+    "#interrupt-cells",
+    "interrupt-controller",
+    "compatible",
+    "#redistributor-regions",
+    "redistributor-stride",
+    "reg",
+)
+_IOMMU_PROPERTIES: Final = ("iommus", "iommu-map", "iommu-map-mask")
+
+
+def dom0_blob(
+    tree: Tree,
+    nodes: HostNodes,
+    info: BootInfo,
+    profile: XenProfile,
+    memory: Sequence[AddressRange],
+    grant_table: AddressRange | None,
+    regions: Sequence[AddressRange],
+    vcpus: int | None,
+) -> bytes:
+    """Return dom0's tree."""
+    counts = inherited_cells(tree.root, CellCounts(2, 1))
+    root = _HostCopy(tree, nodes, profile).copy(tree.root, None)
+    _rewrite_chosen(tree, root)
+    gic = next((node for node in root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
+    phandle = gic.prop("phandle") if gic else None
+    ranges = ((grant_table,) if grant_table else ()) + tuple(regions)
+    gic_phandle = (phandle.u32 if phandle else None) or GIC_PHANDLE
+    hypervisor_node(root, release_of(profile.name), ranges, counts, gic_phandle, _DOM0_EVTCHN_PPI)
+    new_node("psci", root, PSCI)
+    cpus_node(root, tree, vcpus or len(cpu_nodes(tree)) or 1)
+    if memory:
+        memory_node(f"memory@{memory[0].start:x}", memory, counts, root)
+    second = _second_memory(info.reserved_mem)
+    if second:
+        memory_node(f"memory@{second[0].start:x}", second, counts, root)
+    return to_blob(root)
+
+
+class _HostCopy:
+    """The host's nodes as dom0 gets them: dropped, copied, or written anew."""
+
+    def __init__(self, tree: Tree, nodes: HostNodes, profile: XenProfile) -> None:
+        self.nodes = nodes
+        self.profile = profile
+        self.phandles = Phandles(tree)
+
+    def copy(self, node: Node, parent: Node | None) -> Node:
+        """Return the copy of ``node`` below ``parent`` with what dom0 gets of the nodes below it."""
+        made = Node(node.name, parent, 0)
+        made.properties = dict(node.properties)
+        if self._behind_iommu(node):
+            for name in _IOMMU_PROPERTIES:
+                made.properties.pop(name, None)
+        if parent is not None:
+            parent.children.append(made)
+        for child in node.children:
+            fate = self.nodes.fate(child)
+            if fate is Fate.KEPT:
+                self.copy(child, made)
+            elif fate is Fate.GIC:
+                self._gic(child, made)
+            elif fate is Fate.TIMER:
+                timer_node(made, self._gic_phandle())
+        return made
+
+    def _gic(self, node: Node, parent: Node) -> None:
+        """Write the virtual GIC: of a GICv2 only the distributor and the CPU interface."""
+        kept = {name: node.properties[name].value for name in _GIC_KEPT if name in node.properties}
+        bus = XEN.bus_of(node.parent) if node.parent else None
+        if "reg" in kept and bus is not None and node.parent is not None and not node.is_compatible("arm,gic-v3"):
+            kept["reg"] = kept["reg"][: 2 * 4 * sum(XEN.counts(bus, node.parent))]
+        new_node(node.name if self.profile.gic_node_keeps_name else "interrupt-controller", parent, kept)
+
+    def _behind_iommu(self, node: Node) -> bool:
+        """Tell whether the node's IOMMU is one that Xen drives, and so keeps from dom0."""
+        for name, at in (("iommus", 0), ("iommu-map", 1)):
+            prop = node.prop(name)
+            target = self.phandles.node(prop.cells[at]) if prop is not None and len(prop.cells) > at else None
+            if target is not None and any(target.is_compatible(item) for item in IOMMU_COMPATIBLE):
+                return True
+        return False
+
+    def _gic_phandle(self) -> int:
+        return next((number for number, node in self.phandles.items() if self.nodes.fate(node) is Fate.GIC), GIC_PHANDLE)
+
+
+def _second_memory(reserved: Sequence[Bank]) -> list[RawRange]:
+    """Return the ranges of the node over reserved memory; nothing when no bank is an ordinary one."""
+    first = next((at for at, bank in enumerate(reserved) if bank.type is BankType.DEFAULT), None)
+    if first is None:
+        return []
+    return [
+        RawRange(bank.start, bank.size)
+        for bank in reserved[first:]
+        if bank.type not in (BankType.STATIC_DOMAIN, BankType.FDT_RESVMEM)
+    ]
+
+
+def _rewrite_chosen(tree: Tree, root: Node) -> None:
+    chosen = root.child("chosen")
+    source = tree.root.child("chosen")
+    if chosen is None or source is None:
+        return
+    args = _dom0_bootargs(source)
+    for name in _CHOSEN_DROPPED:
+        chosen.properties.pop(name, None)
+    if args is not None:
+        set_property(chosen, "bootargs", strings(args))
+
+
+def _dom0_bootargs(chosen: Node) -> str | None:
+    for node in chosen.children:
+        prop = node.prop("bootargs")
+        if node.is_compatible("multiboot,kernel") and prop is not None and prop.string:
+            return prop.string
+    found = chosen.prop("xen,dom0-bootargs") or chosen.prop("bootargs")
+    return found.string if found else None
