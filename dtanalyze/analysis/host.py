@@ -45,7 +45,8 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
         for linux in question.linux:
             for iommu in question.iommu:
                 for prediction in by_iommu[iommu]:
-                    yield _predicted(prediction, guests, linux, path, question.options)
+                    found = _predicted(prediction, guests, linux, path, question.options)
+                    yield found._replace(host=_placed_in(tree, found.host))
 
 
 class _Guests:
@@ -72,6 +73,21 @@ class _Guests:
         with_seed = check_guest(tree, self._path, options._replace(kaslr=True))
         worse = worse_of((without, with_seed))
         return worse._replace(assumed=tuple(_KASLR_OPEN if item.startswith("KASLR:") else item for item in worse.assumed))
+
+
+def _placed_in(tree: Tree, result: CheckResult) -> CheckResult:
+    """Return the host's result with offsets into the host's own file: those found lie in the tree that Xen would write."""
+    findings = tuple(item._replace(offset=_offset_of(tree, item.node)) for item in result.findings)
+    return result._replace(findings=findings)
+
+
+def _offset_of(tree: Tree, path: str | None) -> int | None:
+    """Return where the node at ``path`` has its addresses, or begins; None when only Xen's tree has it."""
+    node = tree.find(path) if path is not None and path.startswith("/") else None
+    if node is None:
+        return None
+    reg = node.prop("reg")
+    return reg.offset if reg is not None else node.offset
 
 
 def _settles_kaslr(tree: Tree) -> bool:

@@ -56,7 +56,7 @@ def _app(argv: list[str]) -> typer.Typer:
     wanted = next((item for item in argv if not item.startswith("-")), None)
     for name in (wanted,) if wanted in COMMANDS else COMMANDS:
         module = importlib.import_module(f"dtanalyze.cli.{name}")
-        app.command(name, epilog=module.EPILOG)(module.command)
+        app.command(name, cls=getattr(module, "COMMAND_CLASS", None), epilog=module.EPILOG)(module.command)
     return app
 
 

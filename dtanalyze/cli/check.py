@@ -1,18 +1,21 @@
 """``dtanalyze check``."""
 
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from dtanalyze import __version__
 from dtanalyze.analysis import check
-from dtanalyze.cli import options, xen_options
+from dtanalyze.cli import options, outputs, xen_options
 from dtanalyze.cli.run import each_input, report_failures, usage_errors
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
-from dtanalyze.report import check_format
+from dtanalyze.report.whole import Report
 
-__all__ = ["EPILOG", "command"]
+__all__ = ["COMMAND_CLASS", "EPILOG", "command"]
+
+COMMAND_CLASS: Final = outputs.InOrder
 
 EPILOG: Final = """Examples:
 
@@ -22,6 +25,8 @@ dtanalyze check guest.dtb --linux 6.12 --request 1 --request 65536 --explain
 
 dtanalyze check *.dtb --format json --fail-on warning
 
+dtanalyze check *.dtb --format sarif -o dtanalyze.sarif --format junit -o junit.xml --format text
+
 dtanalyze check board.dtb --memory 0x40000000+4G --xen 4.20 --dom0-mem 1G
 
 dtanalyze check board.dtb --memory 0x40000000+4G --xen all --linux all --iommu both
@@ -30,8 +35,10 @@ _FAIL_ON: Final = {"error": Severity.ERROR, "warning": Severity.WARNING, "info":
 
 
 def command(
+    ctx: typer.Context,
     paths: options.PathsArgument,
-    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
+    format_: outputs.FormatOption = None,
+    output: outputs.OutputOption = None,
     linux: options.LinuxOption = None,
     arch: options.ArchOption = None,
     kconfig: options.KconfigOption = None,
@@ -71,12 +78,13 @@ def command(
     fail_on: Annotated[
         str, typer.Option("--fail-on", metavar="error|warning|info|never", help="Lowest severity that gives exit status 1.")
     ] = "error",
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="The same as --fail-on never.")] = False,
     color: options.ColorOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line only.")] = False,
 ) -> None:
     """Tell which way the kernel's scratch-page allocation goes with the tree it boots with."""
     with usage_errors():
-        check_format(format_)
+        wanted = outputs.pair(ctx, format_ or [], output or [], paths)
         threshold = _FAIL_ON[options.choice(fail_on, tuple(_FAIL_ON), "--fail-on")]
         style = options.style_from(color)
         profiles = options.profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
@@ -106,26 +114,23 @@ def command(
             iomem=iomem,
         )
     groups, failures = each_input(paths, lambda data, path: check(data, path, asked, question))
-    results = [result for group in groups for result in group]
-    if format_ == "json":
-        from dtanalyze.report.json import check_result, document
-
-        typer.echo(document([check_result(result) for result in results], failures, __version__), nl=False)
-    elif len(question.linux) * len(question.xen) * len(question.iommu) > 1 and not explain:
-        from dtanalyze.report.sweep import sweep_text
-
-        typer.echo("\n".join(sweep_text(group, style=style) for group in groups), nl=False, color=True)
-    else:
-        from dtanalyze.report.text import check_text
-
-        texts = [check_text(item, style=style, quiet=quiet, explain=explain) for item in results]
-        typer.echo(("" if quiet else "\n").join(texts), nl=False, color=True)
+    report = Report(
+        groups=tuple(groups),
+        failures=tuple(failures),
+        version=__version__,
+        root=str(Path.cwd()),
+        sweep=len(question.linux) * len(question.xen) * len(question.iommu) > 1,
+        style=style,
+        quiet=quiet,
+        explain=explain,
+    )
+    written = outputs.write(wanted, report)
     report_failures(failures)
-    if failures:
+    if failures or not written:
         raise typer.Exit(2)
-    if threshold is not None and _reaches(results, threshold):
+    if threshold is not None and not exit_zero and _reaches(report.results, threshold):
         raise typer.Exit(1)
 
 
-def _reaches(results: list[CheckResult], threshold: Severity) -> bool:
+def _reaches(results: tuple[CheckResult, ...], threshold: Severity) -> bool:
     return any(finding.severity >= threshold for result in results for finding in result.findings)

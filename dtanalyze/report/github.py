@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from dtanalyze.findings import Severity
-from dtanalyze.report.whole import Report, cell, placed, printable, relative
+from dtanalyze.report.naming import cell, placed, printable, relative
+from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
 

@@ -9,7 +9,8 @@ import json
 from typing import Any, Final
 
 from dtanalyze.findings import Severity
-from dtanalyze.report.whole import Report, cell, digest, placed, printable, relative
+from dtanalyze.report.naming import cell, digest, placed, printable, relative
+from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.model import PciHost
@@ -18,9 +18,17 @@ from dtanalyze.findings import Finding
 from dtanalyze.linux.unpopulated_alloc import Request
 from dtanalyze.linux.view import View
 
-__all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "predict_result"]
+if TYPE_CHECKING:
+    from dtanalyze.report.whole import Report
+
+__all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "predict_result", "render"]
 
 SCHEMA_VERSION: Final = 1
+
+
+def render(report: Report) -> str:
+    """Return the whole JSON answer of ``check``."""
+    return document([check_result(result) for result in report.results], report.failures, report.version)
 
 
 def document(results: Sequence[dict[str, Any]], errors: Iterable[InputFailure], version: str) -> str:

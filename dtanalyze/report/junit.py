@@ -13,7 +13,8 @@ from dtanalyze.address.units import format_range
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
-from dtanalyze.report.whole import Report, cell, printable, relative
+from dtanalyze.report.naming import cell, printable, relative
+from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
 

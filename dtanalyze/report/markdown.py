@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 from typing import Final
 
 from dtanalyze.address.units import format_range
 from dtanalyze.findings import Severity
-from dtanalyze.report.whole import Placed, Report, cell, placed, printable, relative
+from dtanalyze.report.naming import Placed, cell, placed, printable, relative
+from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
 
@@ -17,11 +17,13 @@ _MARKS: Final = str.maketrans(
     {
         **{char: f"\\{char}" for char in "\\`*_[]~#"},
         # As entities: a table's cell ends at a bar whatever stands before it, and tags end a folded part.
-        **{"|": "&#124;", "<": "&lt;", ">": "&gt;", "&": "&amp;"},
-        **{char: " " for char in "\n\r\t"},
+        "|": "&#124;",
+        "<": "&lt;",
+        ">": "&gt;",
+        "&": "&amp;",
+        **dict.fromkeys("\n\r\t", " "),
     }
 )
-_CODE_MARKS: Final = str.maketrans({"|": "&#124;", "`": "&#96;", "\n": " ", "\r": " ", "\t": " "})
 
 
 def render(report: Report) -> str:
@@ -83,5 +85,5 @@ def _plain(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    # As a tag: a path may hold backquotes, and inside backquotes no entity is read. Marks outside code are marks here too.
-    return f"<code>{escape(printable(text), quote=False).translate(_CODE_MARKS)}</code>"
+    # A tag, not backquotes: a path may hold them, and no entity is read between them.
+    return f"<code>{_plain(text)}</code>"

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from dtanalyze.errors import InputFailure
 from dtanalyze.findings import Finding, Severity
-from dtanalyze.report.whole import Placed, Report, cell, digest, placed, printable, relative
+from dtanalyze.report.naming import Placed, cell, digest, placed, printable, relative
+from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
 
@@ -38,13 +39,14 @@ def render(report: Report) -> str:
     invocation: dict[str, Any] = {"executionSuccessful": not report.failures}
     if report.failures:
         invocation["toolExecutionNotifications"] = [_notification(item, report) for item in report.failures]
+    paths = [item.path for item in report.results] + [item.path for item in report.failures]
     order = {name: index for index, name in enumerate(sorted(rules))}
     run = {
         "tool": {"driver": driver},
         "invocations": [invocation],
         "artifacts": [
             {"location": {"uri": uri}, "roles": ["analysisTarget"]}
-            for uri in dict.fromkeys(_uri(item.path, report.root) for item in (*report.results, *report.failures))
+            for uri in dict.fromkeys(_uri(path, report.root) for path in paths)
         ],
         "results": [_result(item, order[item.finding.rule], report) for item in found],
     }
@@ -64,10 +66,8 @@ def _rule(finding: Finding) -> dict[str, Any]:
 
 def _result(item: Placed, rule: int, report: Report) -> dict[str, Any]:
     finding, result = item.finding, item.result
-    # What Xen would write is checked too, but an offset in that tree means nothing in the host's file.
-    offset = finding.offset if result.tree != "host" else None
     fingerprint = digest(*item.key)
-    where: dict[str, Any] = {"physicalLocation": _physical(result.path, offset, report.root, _CELL_BYTES)}
+    where: dict[str, Any] = {"physicalLocation": _physical(result.path, finding.offset, report.root, _CELL_BYTES)}
     if finding.node is not None:
         name = finding.node.rpartition("/")[2] or "/"
         where["logicalLocations"] = [{"name": name, "fullyQualifiedName": finding.node}]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range, format_size
@@ -14,7 +14,10 @@ from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.unpopulated_alloc import Outcome, Request
 from dtanalyze.report.style import PLAIN, Style
 
-__all__ = ["check_text"]
+if TYPE_CHECKING:
+    from dtanalyze.report.whole import Report
+
+__all__ = ["check_text", "render"]
 
 _WIDTH: Final = 108
 
@@ -30,6 +33,16 @@ _HEADLINE: Final[dict[Verdict, str]] = {
     Verdict.SCRATCH: "scratch pages work",
 }
 _SEVERITY_WORD: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "info"}
+
+
+def render(report: Report) -> str:
+    """Return the reports one after another; a sweep as tables, unless it is to be explained."""
+    if report.sweep and not report.explain:
+        from dtanalyze.report.sweep import sweep_text
+
+        return "\n".join(sweep_text(group, style=report.style) for group in report.groups)
+    texts = [check_text(item, style=report.style, quiet=report.quiet, explain=report.explain) for item in report.results]
+    return ("" if report.quiet else "\n").join(texts)
 
 
 def check_text(result: CheckResult, *, style: Style = PLAIN, quiet: bool = False, explain: bool = False) -> str:

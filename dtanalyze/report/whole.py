@@ -1,21 +1,12 @@
-"""Everything that one call of ``check`` found, and what a report calls it: paths, cells, fingerprints.
+"""What a report is made of: everything that one call of ``check`` found, and how people want it shown."""
 
-A fingerprint says that two runs report the same thing: rule, node and domain make it, addresses and messages do not, so
-that it outlives a shifted region.
-"""
-
-from __future__ import annotations
-
-from collections import Counter
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
-from dtanalyze.findings import Finding
 from dtanalyze.report.style import PLAIN, Style
 
-__all__ = ["Placed", "Report", "cell", "digest", "placed", "printable", "relative"]
+__all__ = ["Report"]
 
 
 class Report(NamedTuple):
@@ -38,54 +29,3 @@ class Report(NamedTuple):
     def results(self) -> tuple[CheckResult, ...]:
         """All results, in the order of the inputs."""
         return tuple(result for group in self.groups for result in group)
-
-
-class Placed(NamedTuple):
-    """A finding with the result it belongs to and what makes it the same finding in another run."""
-
-    result: CheckResult
-    finding: Finding
-    key: tuple[str, ...]
-
-
-def placed(report: Report) -> Iterator[Placed]:
-    """Yield every finding; in a sweep the key also names the cell, and findings alike are counted through."""
-    seen: Counter[tuple[str, ...]] = Counter()
-    for result in report.results:
-        for finding in result.findings:
-            key = (finding.rule, finding.node or "", result.domain or "", *(_releases(result) if report.sweep else ()))
-            known = (result.path, *key)
-            seen[known] += 1
-            yield Placed(result, finding, key if seen[known] == 1 else (*key, f"#{seen[known]}"))
-
-
-def digest(*parts: str) -> str:
-    """Return the fingerprint of ``parts``: hexadecimal, the same on every machine."""
-    from hashlib import sha256
-
-    return sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-def _releases(result: CheckResult) -> tuple[str, ...]:
-    xen = (f"Xen {result.xen}",) if result.xen else ()
-    iommu = () if result.iommu is None else (f"IOMMU {'on' if result.iommu else 'off'}",)
-    return (f"Linux {result.linux.name}", *xen, *iommu)
-
-
-def cell(result: CheckResult) -> str:
-    """Return whose tree it is, with the releases: ``dom0, Linux 6.12, Xen 4.20``."""
-    return ", ".join((result.domain or result.tree, *_releases(result)))
-
-
-def relative(path: str, root: str) -> str:
-    """Return ``path`` as seen from ``root``, without a leading ``./``; one outside of it stays as it is."""
-    if root and path.startswith(root.rstrip("/") + "/"):
-        path = path[len(root.rstrip("/")) + 1 :]
-    while path.startswith("./"):
-        path = path[2:].lstrip("/")
-    return path
-
-
-def printable(text: str) -> str:
-    """Return ``text`` with what no document can hold (bytes that are no UTF-8, control characters) replaced."""
-    return "".join(char if char.isprintable() or char in "\n\r\t" else "\ufffd" for char in text)

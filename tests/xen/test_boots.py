@@ -155,3 +155,14 @@ def test_check_runs_the_whole_chain_on_a_host_tree() -> None:
         ("4.20", "host", "dom0", "exhausted"),
         ("4.22", "host", "dom0", "scratch"),
     ], "4.20 cuts 2 MiB off each region and loses the only section"
+
+
+def test_offsets_of_a_host_tree_lie_in_its_own_file() -> None:
+    """The hazard is found in the tree that Xen would write; the place named is the device's reg in the board's file."""
+    blob = (FIXTURES / "dtb" / "hosts" / "09a-noiommu-rogue-in-ram.dtb").read_bytes()
+    question = HostQuestion(CheckOptions(), (PRESETS["6.12"],), (preset("4.20"),))
+    (result,) = check(blob, "board.dtb", question.options, question)
+    (finding,) = [item for item in result.findings if item.rule == "V-hazard"]
+    assert finding.node == "/rogue@90000000" and finding.offset is not None
+    # one page at 0x90000000 in the root's two cells each
+    assert blob[finding.offset : finding.offset + 16] == bytes.fromhex("00000000900000000000000000001000")

@@ -1,0 +1,123 @@
+"""``--format`` and ``--output``, each repeatable, paired in the order in which they stand on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Final, TypeAlias
+
+import typer
+from typer.core import TyperCommand
+
+from dtanalyze.errors import UsageError
+from dtanalyze.report import FORMATS, check_format
+from dtanalyze.report.style import PLAIN
+from dtanalyze.report.whole import Report
+
+__all__ = ["FormatOption", "InOrder", "Output", "OutputOption", "pair", "pair_in_order", "write"]
+
+_ORDER: Final = "dtanalyze.order"
+
+FormatOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--format",
+        metavar="|".join(FORMATS),
+        help="How to give the answer (repeatable, each with an --output; one without goes to stdout). Default text.",
+        show_default=False,
+    ),
+]
+OutputOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Where the --format before it goes; - is standard output.",
+        show_default=False,
+    ),
+]
+
+
+Output: TypeAlias = tuple[str, str | None]
+"""One report to write: its format, and the file, or None for standard output."""
+
+
+class InOrder(TyperCommand):
+    """A command that knows in which order its options were given; their values alone do not tell."""
+
+    def make_parser(self, ctx: Any) -> Any:
+        """Return the parser, made to leave the order in ``ctx.meta`` when it has parsed."""
+        parser: Any = super().make_parser(ctx)
+        parse = parser.parse_args
+
+        def parse_args(args: list[str]) -> tuple[Any, list[str], list[Any]]:
+            values, rest, order = parse(args=args)
+            ctx.meta[_ORDER] = tuple(item.name for item in order)
+            return values, rest, order
+
+        parser.parse_args = parse_args
+        return parser
+
+
+def pair(ctx: typer.Context, formats: Sequence[str], files: Sequence[str], inputs: Sequence[str]) -> list[Output]:
+    """Return what to write, after `pair_in_order`; raise `UsageError` when it cannot be meant."""
+    wanted = pair_in_order(ctx.meta[_ORDER], formats, files)
+    for name, _ in wanted:
+        check_format(name, FORMATS)
+    to_stdout = [name for name, file in wanted if file is None]
+    if len(to_stdout) > 1:
+        raise UsageError(
+            f"only one format can go to standard output, not {' and '.join(to_stdout)}: give each of the others an --output"
+        )
+    if len(to_stdout) == len(wanted):
+        return wanted
+    known = {Path(item).resolve() for item in inputs if item != "-"}
+    for _, file in wanted:
+        if file is not None:
+            place = Path(file).resolve()
+            if place in known:
+                raise UsageError(f"--output: {file} is an input or has another report in it already")
+            known.add(place)
+    return wanted
+
+
+def pair_in_order(order: Iterable[str], formats: Sequence[str], files: Sequence[str]) -> list[Output]:
+    """Return each format with its file: an ``--output`` belongs to the ``--format`` before it.
+
+    When that one has its file already, or there is none before it, it belongs to the next. ``order`` holds the names of all
+    options given, those of other options too.
+    """
+    given: list[Output] = []
+    waiting: list[str] = []
+    next_format, next_file = iter(formats), iter(files)
+    for name in order:
+        if name == "format_":
+            given.append((next(next_format), waiting.pop(0) if waiting else None))
+        elif name == "output":
+            file = next(next_file)
+            if given and given[-1][1] is None:
+                given[-1] = (given[-1][0], file)
+            else:
+                waiting.append(file)
+    if not given:
+        given.append(("text", waiting.pop(0) if waiting else None))
+    if waiting:
+        raise UsageError(f"--output: no --format is left for {waiting[0]}; each file takes one")
+    return [(name, None if file == "-" else file) for name, file in given]
+
+
+def write(wanted: Iterable[Output], report: Report) -> bool:
+    """Write every report, files without colour; say which cannot be written, and return whether all could."""
+    written = True
+    for name, file in sorted(wanted, key=lambda item: item[1] is None):
+        if file is None:
+            typer.echo(FORMATS[name](report), nl=False, color=True)
+            continue
+        text = FORMATS[name](report._replace(style=PLAIN))
+        try:
+            Path(file).write_bytes(text.encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            typer.echo(f"dtanalyze: --output: {file}: {error.strerror or error}", err=True)
+            written = False
+    return written
