@@ -117,7 +117,9 @@ def command(
 
 def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:
     """Write the trees: one to a file, several into a folder under names that say what they are."""
-    blobs = [(path, item.prediction) for path, item in results if item.prediction.blob is not None]
+    found = [(path, item.prediction) for path, item in results if item.prediction.blob is not None]
+    # One prediction serves every kernel of a sweep.
+    blobs = list({(path, item.domain, item.xen, item.iommu): (path, item) for path, item in found}.values())
     if not blobs:
         fail("--emit-dtb: there is no tree to write, since the host tree lists no RAM (--memory supplies it)")
     try:
@@ -127,10 +129,14 @@ def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:
         if out.exists() and not out.is_dir():
             fail(f"--emit-dtb: {out} is a file, and {len(blobs)} trees need a folder")
         out.mkdir(parents=True, exist_ok=True)
+        taken: dict[str, bytes] = {}
         for path, item in blobs:
             domain = item.domain.strip("/").replace("/", "-").replace(":", "-")
             iommu = "iommu" if item.iommu else "noiommu"
             name = f"{Path(path).stem}-{domain}-xen{item.xen}-{iommu}.dtb"
-            (out / name).write_bytes(item.blob or b"")
+            blob = item.blob or b""
+            if taken.setdefault(name, blob) != blob:
+                fail(f"--emit-dtb: two different trees would both be called {name}; give each input a run of its own")
+            (out / name).write_bytes(blob)
     except OSError as error:
         fail(f"--emit-dtb: {out}: {error.strerror or error}")

@@ -96,10 +96,17 @@ IomemOption = Annotated[
 
 def _releases(text: str | None, log: XenLog | None) -> tuple[XenProfile, ...]:
     if text is None:
-        return (preset(log.version if log and log.version else NEWEST),)
+        return (_logged(log.version) if log and log.version else preset(NEWEST),)
     if text == "all":
         return tuple(PRESETS.values())
     return tuple(preset(item.strip()) for item in text.split(","))
+
+
+def _logged(version: str) -> XenProfile:
+    """Return the release that a log names; one newer than all known is taken for master."""
+    numbers = [int(part) for part in version.split(".")[:2]]
+    newest = [int(part) for part in NEWEST.split(".")]
+    return preset("master" if numbers > newest else version)
 
 
 def _iommus(text: str | None) -> tuple[bool | None, ...]:

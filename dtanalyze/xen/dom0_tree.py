@@ -95,6 +95,8 @@ class _HostCopy:
         """Return the copy of ``node`` below ``parent`` with what dom0 gets of the nodes below it."""
         made = Node(node.name, parent, 0)
         made.properties = dict(node.properties)
+        if made.properties.pop("xen,passthrough", None) is not None:
+            set_property(made, "status", strings("disabled"))
         if self._behind_iommu(node):
             for name in _IOMMU_PROPERTIES:
                 made.properties.pop(name, None)

@@ -19,7 +19,7 @@ from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["DomU", "domu_domains"]
 
-_ENHANCED: Final = ("", "enabled", "no-xenstore")
+_ENHANCED: Final = ("enabled", "no-xenstore")
 
 
 class DomU(NamedTuple):
@@ -50,7 +50,7 @@ def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:
 
 def _domu(node: Node, profile: XenProfile) -> DomU:
     memory = node.prop("memory")
-    size = read_number(memory.cells) * KIB if memory and len(memory.value) in (4, 8) else None
+    size = read_number(memory.cells[:2]) * KIB if memory and len(memory.value) >= 8 else None
     cpus = node.prop("cpus")
     static = tuple(_static_mem(node, profile))
     direct_map = node.prop("direct-map") is not None
@@ -61,6 +61,8 @@ def _domu(node: Node, profile: XenProfile) -> DomU:
         problem = f"Missing property 'cpus' for domain {node.name}"
     elif direct_map and not static:
         problem = f"direct-map is not valid for domain {node.name} without static allocation."
+    elif static and sum(item.size for item in static) != size:
+        problem = f"Failed to allocate/assign requested static memory for domain {node.name}: it is not what memory says"
     total = sum(item.size for item in static) if static else size or 0
     banks = static if direct_map else tuple(_guest_banks(total))
     return DomU(
@@ -69,7 +71,7 @@ def _domu(node: Node, profile: XenProfile) -> DomU:
         cpus=(cpus.u32 or 1) if cpus else 1,
         direct_map=direct_map,
         enhanced=_enhanced(node, profile),
-        passthrough=any(child.is_compatible("multiboot,device-tree") for child in node.children),
+        passthrough=_passthrough(node),
         vpl011=node.prop("vpl011") is not None,
         shared=tuple(_shared(node)),
         passed_through=tuple(_xen_reg(node)),
@@ -77,6 +79,13 @@ def _domu(node: Node, profile: XenProfile) -> DomU:
         bootargs=_bootargs(node),
         problem=problem,
     )
+
+
+def _passthrough(node: Node) -> bool:
+    """Tell whether the domain gets an IOMMU: a partial tree says what is passed through, or ``passthrough`` asks for it."""
+    prop = node.prop("passthrough")
+    asked = prop is not None and prop.string == "enabled"
+    return asked or any(child.is_compatible("multiboot,device-tree") for child in node.children)
 
 
 def _u32(node: Node, name: str) -> int | None:
@@ -98,8 +107,9 @@ def _enhanced(node: Node, profile: XenProfile) -> bool:
     prop = node.prop("xen,enhanced")
     if prop is None:
         return False
-    value = prop.string or ""
-    return value in _ENHANCED or (value == "legacy" and profile.enhanced_legacy)
+    if not prop.value.endswith(b"\0"):
+        return True  # no value, or one that is no string: both mean enabled
+    return prop.string in _ENHANCED or (prop.string == "legacy" and profile.enhanced_legacy)
 
 
 def _counts(node: Node) -> CellCounts:

@@ -60,10 +60,23 @@ def domu_blob(
         set_property(uart, "interrupts", cells((0, 0, 0xF << 8 | LEVEL_HIGH)))
         set_property(uart, "interrupt-parent", cells((GIC_PHANDLE,)))
         set_property(uart, "current-speed", cells((115200,)))
+    _shared_memory(root, domu)
     _passthrough(root, domu)
     if domu.enhanced:
         hypervisor_node(root, version, (grant_table, *regions), _GUEST, GIC_PHANDLE, _GUEST_EVTCHN_PPI)
     return to_blob(root)
+
+
+def _shared_memory(root: Node, domu: DomU) -> None:
+    """Write /reserved-memory with the static shared memory (make_shm_memory_node)."""
+    if not domu.shared:
+        return
+    parent = new_node("reserved-memory", root, {"ranges": b""})
+    set_property(parent, "#address-cells", cells((2,)))
+    set_property(parent, "#size-cells", cells((2,)))
+    for item in domu.shared:
+        node = new_node(f"xen-shmem@{item.start:x}", parent, {"compatible": strings("xen,shared-memory-v1")})
+        set_property(node, "reg", reg_of((item,), _GUEST))
 
 
 def _passthrough(root: Node, domu: DomU) -> None:

@@ -6,14 +6,16 @@ Mirrors make_hypervisor_node, make_memory_node, make_cpus_node, make_timer_node 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.units import GIB
 from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property, strings, to_blob
+from dtanalyze.errors import UsageError
 
 __all__ = [
     "GIC_PHANDLE",
@@ -48,9 +50,22 @@ def with_memory(tree: Tree, ranges: Iterable[AddressRange]) -> bytes:
         None,
         lambda node: node.parent is not tree.root or not (node.base_name == "memory" or node.device_type == "memory"),
     )
-    made = [memory_node(f"memory@{item.start:x}", (item,), counts, root) for item in sorted(ranges)]
+    fitting = [piece for item in sorted(ranges) for piece in _pieces(item, counts)]
+    made = [memory_node(f"memory@{item.start:x}", (item,), counts, root) for item in fitting]
     root.children[:] = made + [child for child in root.children if child not in made]
     return to_blob(root, [raw for raw, _ in tree.reservations], tree.boot_cpuid)
+
+
+def _pieces(item: AddressRange, counts: CellCounts) -> Iterator[AddressRange]:
+    """Cut RAM into what one entry can say; raise `UsageError` for an address that the root's cells cannot."""
+    if item.last >> 32 * counts.address:
+        raise UsageError(
+            f"RAM at {item.start:#x}-{item.last:#x} cannot be said in this tree: its root has #address-cells "
+            f"{counts.address}"
+        )
+    most = item.size if counts.size > 1 else 2 * GIB
+    for start in range(item.start, item.stop, most):
+        yield AddressRange.spanning(start, min(start + most, item.stop))
 
 
 def _number(value: int, count: int) -> tuple[int, ...]:

@@ -32,6 +32,7 @@ _SKIPPED: Final = (
     "arm,armv7-timer-mem",
 )
 _SKIPPED_4_18: Final = ("xen,domain", "xen,domain-shared-memory-v1", "xen,evtchn-v1")
+_SENSE_MASK: Final = 0xF
 _TIMERS: Final = ("arm,armv7-timer", "arm,armv8-timer")
 IOMMU_COMPATIBLE: Final = (
     "arm,smmu-v1",
@@ -57,7 +58,7 @@ _UARTS: Final = (
     "xlnx,xuartps",
     "samsung,exynos4210-uart",
     "fsl,imx8qm-lpuart",
-    "fsl,imx7ulp-lpuart",
+    "fsl,imx8qxp-lpuart",
     "fsl,imx6q-uart",
     "amlogic,meson-uart",
     "amlogic,meson-gx-uart",
@@ -126,6 +127,10 @@ class _Walk:
         self.phandles = Phandles(tree)
         self.console = console_node(tree, args)
         self.console_irqs = self._spis(self.console) if self.console else frozenset()
+        self.types: dict[int, int] = {}
+        for node in tree.root:
+            if node is self.console or (_any(node, IOMMU_COMPATIBLE) and node.available):
+                self._irq_failure(node)  # their drivers ask first
         self.fates: dict[int, Fate] = {}
         self.failure: str | None = None
 
@@ -143,8 +148,8 @@ class _Walk:
             self.fates[id(node)] = fate
             if fate is not Fate.KEPT:
                 continue
-            if self.failure is None:
-                self.failure = self._device_failure(node)
+            failure = self._device_failure(node)
+            self.failure = self.failure or failure
             stack.extend(reversed(node.children))
 
     def _fate(self, node: Node) -> Fate:
@@ -157,11 +162,31 @@ class _Walk:
         if node is self.console or _any(node, IOMMU_COMPATIBLE):
             return Fate.DROPPED
         ids = [item.gic_id for item in self.phandles.interrupts(node)]
-        return Fate.DROPPED if any(item is not None and 16 <= item < 32 for item in ids) else Fate.KEPT
+        if not any(item is not None and 16 <= item < 32 for item in ids):
+            return Fate.KEPT
+        self._irq_failure(node)
+        return Fate.DROPPED
+
+    def _irq_failure(self, node: Node) -> str | None:
+        """Ask for each SPI as platform_get_irq does: one that has another trigger type already is refused."""
+        failure = None
+        for number, item in enumerate(self.phandles.interrupts(node)):
+            if item.gic_id is None or item.gic_id < 32:
+                continue
+            wanted = item.cells[2] & _SENSE_MASK
+            if self.types.setdefault(item.gic_id, wanted) != wanted and failure is None:
+                failure = (
+                    f"Unable to get irq {number} for {node.path} (interrupt {item.gic_id} has another trigger type "
+                    "already); Could not set up DOM0 guest OS (rc = -1)"
+                )
+        return failure
 
     def _device_failure(self, node: Node) -> str | None:
+        refused = self._irq_failure(node)
         shared = self.console_irqs & self._spis(node)
-        if shared and self.console is not None:
+        if refused is not None:
+            return refused
+        if shared and self.console is not None and node.prop("xen,passthrough") is None:
             irq = min(shared)
             return (
                 f"IRQ {irq} is already used by Xen; Unable to map IRQ{irq} to dom0 "

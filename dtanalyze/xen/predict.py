@@ -47,14 +47,18 @@ def prepare(tree: Tree, options: XenOptions) -> Host:
 def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Prediction, ...]:
     """Return what this release does for each domain: dom0 first, then those in /chosen, then the toolstack's.
 
-    What stops dom0 stops them all: Xen panics.
+    What stops one of them stops them all: Xen panics.
     """
     boot = XenBoot(host, profile, options)
     domus = domu_domains(host.tree, profile)
+    problem = next((domu.problem for domu in domus if domu.problem is not None), None)
     found: list[Prediction] = []
     if not domus or any(item.kind == "Kernel" and not item.domu for item in boot.info.modules):
         found.append(_dom0(boot))
     stop = found[0].stopped_by if found else boot.stop
+    if stop is None and problem is not None:
+        stop = Stop("modules", problem)
+        found = [item._replace(stopped_by=stop) for item in found]
     found += [_domu(boot, domu, stop) for domu in domus]
     found += [_libxl(boot, size, stop) for size in options.guests]
     return tuple(found)
@@ -128,8 +132,6 @@ def _dom0_memory(boot: XenBoot, grant_table: AddressRange | None) -> _Placed:
 
 def _domu(boot: XenBoot, domu: DomU, stop: Stop | None) -> Prediction:
     method, regions = _domu_regions(boot, domu)
-    if stop is None and domu.problem is not None:
-        stop = Stop("modules", domu.problem)
     return Prediction(
         xen=boot.profile.name,
         iommu=boot.iommu,
@@ -155,14 +157,15 @@ def _domu_regions(boot: XenBoot, domu: DomU) -> tuple[str, Regions]:
         return "none", Regions((), None, "no xen,enhanced: the domain gets no hypervisor node")
     if not boot.ext_regions:
         return "none", Regions((), None, "extended regions support is disabled")
-    excluded = domu.shared if profile.shm_excluded else ()
-    if profile.xen_reg_excluded:
-        excluded += domu.passed_through
+    shared = domu.shared if profile.shm_excluded else ()
+    passed = domu.passed_through if profile.xen_reg_excluded else ()
     if domu.direct_map and domu.passthrough and boot.iommu:
-        return "holes", find_memory_holes(boot.host.tree, profile, boot.ipa_bits, excluded=excluded)
+        return "holes", find_memory_holes(boot.host.tree, profile, boot.ipa_bits, excluded=shared + passed)
     if domu.direct_map:
-        return "unallocated", find_unallocated_memory(boot.info, profile, boot.ipa_bits, domu.memory, GUEST_GNTTAB)
-    return "guest-layout", find_domU_holes(profile, boot.ipa_bits, domu.memory, excluded=excluded)
+        # Shared memory of the host is left out of the host's RAM already.
+        taken = (*domu.memory, *passed)
+        return "unallocated", find_unallocated_memory(boot.info, profile, boot.ipa_bits, taken, GUEST_GNTTAB)
+    return "guest-layout", find_domU_holes(profile, boot.ipa_bits, domu.memory, excluded=shared + passed)
 
 
 def _libxl(boot: XenBoot, size: int, stop: Stop | None) -> Prediction:

@@ -14,6 +14,7 @@ from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import GIB, MIB
 from dtanalyze.analysis.host import check_host, predict_host
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.cli import main
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import InputError, UsageError
@@ -27,7 +28,7 @@ from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import PRESETS, preset
-from tests.xen.build import blob, host
+from tests.xen.build import HEAD, blob, host
 
 GIC = """
 interrupt-controller@8000000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>; #address-cells = <2>; #size-cells = <2>; ranges;
@@ -499,3 +500,101 @@ def test_unknown_kaslr_gives_both_answers_when_they_differ() -> None:
     ]
     newer = question._replace(linux=(LINUX["7.3"],))
     assert check_host(tree, "board.dtb", newer)[0].alternatives == (), "7.3 does not move the linear map"
+
+
+def test_an_interrupt_with_two_trigger_types_stops_dom0() -> None:
+    """Level for a device and edge for the controller behind it: the second is refused, disabled or not."""
+    body = """pcie@9000000 { reg = <0 0x9000000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 72 4>;
+        legacy { status = "disabled"; interrupts-extended = <1 0 72 %s>; };
+    };"""
+    assert one(body % "4").stopped_by is None
+    stop = one(body % "1").stopped_by
+    assert stop is not None and stop.stage == "dom0-devices"
+    assert stop.message.startswith("Unable to get irq 0 for /pcie@9000000/legacy ")
+    assert stop.message.endswith("(rc = -1)")
+
+
+def test_a_domain_that_cannot_be_built_stops_all() -> None:
+    body = """chosen { #address-cells = <2>; #size-cells = <2>;
+        m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
+        good { compatible = "xen,domain"; memory = <0 0x40000>; cpus = <1>; };
+        bad { compatible = "xen,domain"; memory = <0 0x40000>; };
+    };"""
+    options = XenOptions()
+    found = predict(prepare(host(GIC + body), options), preset("4.22"), options)
+    assert [item.domain for item in found] == ["dom0", "/chosen/good", "/chosen/bad"]
+    assert {item.stopped_by for item in found} == {("modules", "Missing property 'cpus' for domain bad")}
+
+
+@pytest.mark.parametrize(
+    ("properties", "stopped"),
+    [
+        ("memory = <0x40000>; cpus = <1>;", True),
+        ("memory = <0 0x40000>; cpus = <1>;", False),
+        ("memory = <0 0x40000>; cpus = <1>; xen,static-mem = <0 0x60000000 0 0x10000000>;", False),
+        ("memory = <0 0x20000>; cpus = <1>; xen,static-mem = <0 0x60000000 0 0x10000000>;", True),
+    ],
+)
+def test_memory_of_a_domain(properties: str, stopped: bool) -> None:
+    assert (domu(properties).stopped_by is not None) is stopped
+
+
+def test_an_empty_string_does_not_enhance() -> None:
+    assert domu('memory = <0 0x40000>; cpus = <1>; xen,enhanced = [00];').method == "none"
+
+
+def test_passed_through_devices_are_disabled_for_dom0_and_keep_their_interrupts() -> None:
+    body = """aliases { serial0 = "/uart@9000000"; };
+    chosen { stdout-path = "serial0"; };
+    uart@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 121 4>; };
+    uart@9001000 { compatible = "arm,pl011"; reg = <0 0x9001000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 121 4>; xen,passthrough; };
+    """
+    found = one(body)
+    assert found.stopped_by is None
+    node = written(found).find("/uart@9001000")
+    assert node is not None and not node.available and node.prop("xen,passthrough") is None
+
+
+def test_shared_memory_is_in_the_domains_tree() -> None:
+    """4.17 and 4.18 put regions over it: Linux then finds scratch space on a reservation that it does not know."""
+    body = DOMAINS.format(name="guest", properties="memory = <0 0x40000>; cpus = <1>; xen,enhanced;", children=SHM)
+    options = CheckOptions(linux=LINUX["6.12"])
+    for release, verdict in (("4.17", Verdict.HAZARD), ("4.22", Verdict.SCRATCH)):
+        (result,) = check_host(host(GIC + body), "board.dtb", HostQuestion(options, (options.linux,), (preset(release),)))
+        assert result.verdict is verdict
+
+
+def test_memory_that_one_cell_cannot_say() -> None:
+    one_cell = parse(blob('#address-cells = <2>; #size-cells = <1>; memory@0 { device_type = "memory"; reg = <0 0 0>; };'))
+    options = XenOptions(memory=(AddressRange(0x40000000, 8 * GIB),))
+    (found,) = predict(prepare(one_cell, options), preset("4.22"), options)
+    assert sum(bank.size for bank in found.info.mem) == 8 * GIB
+    narrow = parse(blob("#address-cells = <1>; #size-cells = <1>;"))
+    with pytest.raises(UsageError, match="its root has #address-cells 1"):
+        prepare(narrow, options)
+
+
+def test_a_log_of_a_development_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "xen.log"
+    log.write_text(LOG.replace("4.20.4", "4.99-unstable"))
+    board = tmp_path / "board.dtb"
+    board.write_bytes(blob(HEAD))
+    with pytest.raises(SystemExit):
+        main(["predict", "-q", "--xen-log", str(log), str(board)])
+    assert "dom0, Xen master:" in capsys.readouterr().out
+
+
+def test_two_trees_of_one_name_are_not_lost(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = []
+    for folder, extra in (("a", ""), ("b", "dev@a000000 { reg = <0 0xa000000 0 0x1000>; };")):
+        (tmp_path / folder).mkdir()
+        path = tmp_path / folder / "board.dtb"
+        path.write_bytes(blob(HEAD + extra))
+        paths.append(str(path))
+    with pytest.raises(SystemExit) as left:
+        main(["predict", "-q", *paths, "--emit-dtb", str(tmp_path / "out")])
+    assert left.value.code == 2 and "two different trees would both be called" in capsys.readouterr().err
+    one_file = tmp_path / "dom0.dtb"
+    with pytest.raises(SystemExit) as left:
+        main(["predict", "-q", paths[0], "--linux", "6.1,6.12", "--emit-dtb", str(one_file)])
+    assert not left.value.code and one_file.is_file()
