@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from dtanalyze.address.range import AddressRange
+from dtanalyze.board.bus import XEN
 from dtanalyze.board.interrupts import GIC_COMPATIBLE
+from dtanalyze.board.model import entry_range
+from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.cells import CellCounts
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property, strings, to_blob
+from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
 from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.guest_tree import (
     GIC_PHANDLE,
@@ -31,6 +34,9 @@ __all__ = ["domu_blob"]
 
 _GUEST_EVTCHN_PPI: Final = 15
 _GUEST: Final = CellCounts(2, 2)
+GUEST_PL011: Final = AddressRange(0x22000000, 0x1000)
+_GICV2: Final[tuple[AddressRange, ...]] = (AddressRange(0x3001000, 0x1000), AddressRange(0x3002000, 0x2000))
+_GICV3: Final[tuple[AddressRange, ...]] = (AddressRange(0x3001000, 0x10000), AddressRange(0x3020000, 0x1000000))
 
 
 def domu_blob(
@@ -39,8 +45,9 @@ def domu_blob(
     release: str,
     grant_table: AddressRange,
     regions: Sequence[AddressRange],
+    uart: AddressRange | None = None,
 ) -> bytes:
-    """Return the tree of a dom0less domain."""
+    """Return the tree of a dom0less domain; a direct-mapped one has its UART where Xen's console, ``uart``, is."""
     version = release_of(release)
     root = Node("", None, 0)
     set_property(root, "#address-cells", cells((2,)))
@@ -55,16 +62,21 @@ def domu_blob(
     _guest_gic(root, tree, domu)
     timer_node(root, GIC_PHANDLE)
     if domu.vpl011:
-        uart = new_node("sbsa-uart@22000000", root, {"compatible": strings("arm,sbsa-uart")})
-        set_property(uart, "reg", reg_of((AddressRange(0x22000000, 0x1000),), _GUEST))
-        set_property(uart, "interrupts", cells((0, 0, 0xF << 8 | LEVEL_HIGH)))
-        set_property(uart, "interrupt-parent", cells((GIC_PHANDLE,)))
-        set_property(uart, "current-speed", cells((115200,)))
+        _uart(root, uart if domu.direct_map and uart is not None else GUEST_PL011)
     _shared_memory(root, domu)
     _passthrough(root, domu)
     if domu.enhanced:
         hypervisor_node(root, version, (grant_table, *regions), _GUEST, GIC_PHANDLE, _GUEST_EVTCHN_PPI)
     return to_blob(root)
+
+
+def _uart(root: Node, place: AddressRange) -> None:
+    """Write the emulated UART (make_vpl011_uart_node)."""
+    node = new_node(f"sbsa-uart@{place.start:x}", root, {"compatible": strings("arm,sbsa-uart")})
+    set_property(node, "reg", reg_of((AddressRange(place.start, GUEST_PL011.size),), _GUEST))
+    set_property(node, "interrupts", cells((0, 0, 0xF << 8 | LEVEL_HIGH)))
+    set_property(node, "interrupt-parent", cells((GIC_PHANDLE,)))
+    set_property(node, "current-speed", cells((115200,)))
 
 
 def _shared_memory(root: Node, domu: DomU) -> None:
@@ -91,25 +103,21 @@ def _passthrough(root: Node, domu: DomU) -> None:
 
 
 def _guest_gic(root: Node, tree: Tree, domu: DomU) -> None:
-    """Write the virtual GIC at its place in the guest layout, of the host's version."""
-    v3 = any(node.is_compatible("arm,gic-v3") for node in tree.root)
-    if v3:
-        ranges = (AddressRange(0x3001000, 0x10000), AddressRange(0x3020000, 0x1000000))
-    else:
-        ranges = (AddressRange(0x3001000, 0x1000), AddressRange(0x3002000, 0x2000))
-    if domu.direct_map:
-        host = next((node for node in tree.root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
-        if host is not None:
-            copy = copy_node(host, root)
-            copy.children.clear()
-            return
-    node = new_node("interrupt-controller@3001000", root)
+    """Write the virtual GIC, of the host's version: in the guest layout, or where the host's is."""
+    host = next((node for node in tree.root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
+    v3 = host is not None and host.is_compatible("arm,gic-v3")
+    ranges = _GICV3 if v3 else _GICV2
+    if domu.direct_map and host is not None:
+        found = [entry_range(entry) for entry in reg_entries(host, XEN)]
+        there = [item for item in found if item is not None]
+        ranges = tuple(there if v3 else there[:2]) or ranges
+    node = new_node(f"interrupt-controller@{ranges[0].start:x}", root)
     set_property(node, "compatible", strings("arm,gic-v3" if v3 else "arm,gic-400"))
     set_property(node, "#address-cells", cells((0,)))
     set_property(node, "#interrupt-cells", cells((3,)))
     set_property(node, "interrupt-controller")
     if v3:
-        set_property(node, "#redistributor-regions", cells((1,)))
+        set_property(node, "#redistributor-regions", cells((len(ranges) - 1 if domu.direct_map else 1,)))
     set_property(node, "reg", reg_of(ranges, _GUEST))
     set_property(node, "linux,phandle", cells((GIC_PHANDLE,)))
     set_property(node, "phandle", cells((GIC_PHANDLE,)))

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import KIB, MIB, format_size
+from dtanalyze.board.bus import XEN
+from dtanalyze.board.model import entry_range
+from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.allocate_memory import allocate_memory_11, boot_heap
@@ -25,7 +28,7 @@ from dtanalyze.xen.domain_build import (
 )
 from dtanalyze.xen.domu_tree import domu_blob
 from dtanalyze.xen.guest_tree import with_memory
-from dtanalyze.xen.handle_node import handle_host_nodes
+from dtanalyze.xen.handle_node import console_node, handle_host_nodes
 from dtanalyze.xen.libxl import extended_regions, guest_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.platforms import platform_of
@@ -143,9 +146,16 @@ def _domu(boot: XenBoot, domu: DomU, stop: Stop | None) -> Prediction:
         memory_known=True,
         grant_table=GUEST_GNTTAB,
         regions=_with_message(regions, domu.node.name),
-        blob=domu_blob(boot.host.tree, domu, boot.profile.name, GUEST_GNTTAB, regions.ranges),
+        blob=domu_blob(boot.host.tree, domu, boot.profile.name, GUEST_GNTTAB, regions.ranges, _console(boot)),
         assumed=(f"Xen {boot.profile.name}", *boot.notes, _p2m_note(domu), *boot.scan_notes()),
     )
+
+
+def _console(boot: XenBoot) -> AddressRange | None:
+    """Return where Xen's console is, for a direct-mapped domain's emulated UART."""
+    node = console_node(boot.host.tree, boot.host.args)
+    entry = next(iter(reg_entries(node, XEN)), None) if node is not None else None
+    return entry_range(entry) if entry is not None else None
 
 
 def _domu_regions(boot: XenBoot, domu: DomU) -> tuple[str, Regions]:

@@ -540,7 +540,7 @@ def test_memory_of_a_domain(properties: str, stopped: bool) -> None:
 
 
 def test_an_empty_string_does_not_enhance() -> None:
-    assert domu('memory = <0 0x40000>; cpus = <1>; xen,enhanced = [00];').method == "none"
+    assert domu("memory = <0 0x40000>; cpus = <1>; xen,enhanced = [00];").method == "none"
 
 
 def test_passed_through_devices_are_disabled_for_dom0_and_keep_their_interrupts() -> None:
@@ -598,3 +598,24 @@ def test_two_trees_of_one_name_are_not_lost(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit) as left:
         main(["predict", "-q", paths[0], "--linux", "6.1,6.12", "--emit-dtb", str(one_file)])
     assert not left.value.code and one_file.is_file()
+
+
+def test_a_direct_mapped_domain_has_its_devices_where_the_host_has_them() -> None:
+    """The host's GIC sits behind a one-cell bus; the emulated UART takes the place of Xen's console."""
+    body = """aliases { serial0 = "/soc/uart@9000000"; };
+    soc { compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>; ranges = <0 0 0x10000000 0x10000000>;
+        gic@100000 { compatible = "arm,gic-400"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
+            reg = <0x100000 0x1000>, <0x102000 0x2000>, <0x104000 0x2000>, <0x106000 0x2000>; };
+        uart@9000000 { compatible = "arm,pl011"; reg = <0x9000000 0x1000>; };
+    };
+    chosen { #address-cells = <2>; #size-cells = <2>; stdout-path = "serial0";
+        guest { compatible = "xen,domain"; memory = <0 0x40000>; cpus = <1>; direct-map; vpl011; xen,enhanced;
+            xen,static-mem = <0 0x60000000 0 0x10000000>; };
+    };"""
+    options = XenOptions()
+    (found,) = predict(prepare(host(body), options), preset("4.22"), options)
+    tree = written(found)
+    gic = tree.root.child("interrupt-controller@10100000")
+    assert gic is not None and gic.properties["reg"].cells == (0, 0x10100000, 0, 0x1000, 0, 0x10102000, 0, 0x2000)
+    uart = tree.root.child("sbsa-uart@19000000")
+    assert uart is not None and uart.properties["reg"].cells == (0, 0x19000000, 0, 0x1000)
