@@ -61,7 +61,7 @@ def check_guest(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
         linux=profile,
         xen=answer.detection.version,
         iommu=None,
-        assumed=tuple(_assumed(answer, memory, profile, ram_from, kaslr_from, options)),
+        assumed=(*_assumed(answer, memory, profile, ram_from, kaslr_from, options), *_event_channel(board, answer)),
         verdict=answer.verdict,
         reason=answer.reason,
         kaslr=kaslr,
@@ -164,6 +164,15 @@ def _assumed(
     out.extend(memory.notes)
     out.extend(answer.iomem.notes)
     return out
+
+
+def _event_channel(board: Board, answer: BootAnswer) -> tuple[str, ...]:
+    if not answer.detection.found or board.event_channel is not None:
+        return ()
+    return (
+        "event channels: /hypervisor names no interrupt that resolves, so the kernel sets up no grant tables "
+        "(Xen event channel interrupt not found) and nothing will ask for scratch pages",
+    )
 
 
 def _region_use(regions: tuple[RawRange, ...], answer: BootAnswer, profile: LinuxProfile) -> list[RegionUse]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.board.bus import AddressRules, pci_space
+from dtanalyze.board.interrupts import Interrupt, Phandles
 from dtanalyze.board.model import Board, Device, MemoryNode, PciHost, Reservation, Window
 from dtanalyze.board.translate import RegEntry, Untranslatable, reg_entries, translate
 from dtanalyze.devicetree.cells import inherited_cells, read_number, reg_tuples
@@ -41,6 +42,7 @@ def build_board(tree: Tree, rules: AddressRules) -> Board:
         devices=tuple(devices),
         pci_hosts=tuple(hosts),
         hypervisors=hypervisors,
+        event_channel=_event_channel(tree, hypervisors),
         chosen=root.child("chosen"),
     )
 
@@ -50,6 +52,12 @@ def hypervisor_nodes(root: Node) -> tuple[Node, ...]:
     return tuple(
         node for node in root if node.is_compatible("xen,xen") or (node.name == "hypervisor" and node.parent is root)
     )
+
+
+def _event_channel(tree: Tree, hypervisors: tuple[Node, ...]) -> Interrupt | None:
+    if not hypervisors or not {"interrupts", "interrupts-extended"} & hypervisors[0].properties.keys():
+        return None
+    return next(iter(Phandles(tree).interrupts(hypervisors[0])), None)
 
 
 def _memory_nodes(root: Node) -> Iterator[MemoryNode]:

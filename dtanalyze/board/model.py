@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.bus import AddressRules
+from dtanalyze.board.interrupts import Interrupt
 from dtanalyze.board.translate import RegEntry, Translated, Untranslatable
 from dtanalyze.devicetree.tree import Node, Tree
 
@@ -77,6 +78,8 @@ class Board(NamedTuple):
     pci_hosts: tuple[PciHost, ...]
     hypervisors: tuple[Node, ...]
     """Every node compatible with ``xen,xen``, and ``/hypervisor`` whatever it says."""
+    event_channel: Interrupt | None
+    """The interrupt of the first of them, over which Xen signals events; None when it names none that resolves."""
     chosen: Node | None
 
 

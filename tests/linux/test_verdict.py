@@ -10,6 +10,7 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS, Arch
+from tests.conftest import FIXTURES
 from tests.linux.build import MEMORY, ROOT, XEN, answer, guest, hypervisor, reg
 from tests.trees import dtb
 
@@ -329,3 +330,11 @@ def test_the_target_of_32_bit_arm_is_none() -> None:
 def test_a_xen_node_without_reg_is_not_a_region() -> None:
     result = answer(f"{ROOT} {MEMORY} hypervisor {{ {XEN} }};")
     assert (result.verdict, result.grant_table, result.extended_regions) == (Verdict.BALLOON, None, ())
+
+
+def test_an_event_channel_that_does_not_resolve_is_said() -> None:
+    """Without its interrupt the kernel has no grant tables: scratch space would be there for nobody."""
+    blob = (FIXTURES / "dtb" / "boots" / "01-dom0-x420-l612.dtb").read_bytes()
+    assert not any("event channels" in item for item in check(blob, "guest.dtb", CheckOptions())[0].assumed)
+    renamed = blob.replace(b"interrupts\0", b"interruptz\0")
+    assert any("event channels" in item for item in check(renamed, "guest.dtb", CheckOptions())[0].assumed)
