@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dtanalyze.address.units import parse_range, parse_size
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.units import format_range, format_size, parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.options import choice, read_text
 from dtanalyze.errors import InputError, UsageError
@@ -23,6 +25,7 @@ __all__ = [
     "DomuOption",
     "EfiOption",
     "ExtRegionsOption",
+    "FdtAddressOption",
     "GrantTableOption",
     "IomemOption",
     "IommuOption",
@@ -81,6 +84,15 @@ XenLogOption = Annotated[
         show_default=False,
     ),
 ]
+FdtAddressOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fdt-address",
+        metavar="ADDRESS",
+        help="Host trees: where the boot loader puts the tree itself, for overlaps with it.",
+        show_default=False,
+    ),
+]
 EfiOption = Annotated[
     bool, typer.Option("--efi", help="Host trees: Xen is booted through EFI (4.16 then loses track of RAM).")
 ]
@@ -117,6 +129,33 @@ def _iommus(text: str | None) -> tuple[bool | None, ...]:
     return tuple(choice(item.strip(), ("on", "off", "both"), "--iommu") == "on" for item in text.split(","))
 
 
+def _address(text: str) -> int:
+    try:
+        return parse_size(text)
+    except UsageError as error:
+        raise UsageError(f"--fdt-address takes an address such as 0x44000000, not '{text}'") from error
+
+
+def _guest_size(text: str) -> int:
+    """Return a toolstack guest's RAM in bytes, which has to fit the guest layout."""
+    from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
+
+    size = parse_size(text)
+    room = sum(bank.size for bank in GUEST_RAM_BANKS)
+    if not 0 < size <= room:
+        raise UsageError(f"--domu takes a guest's RAM, more than 0 and at most {format_size(room)}, not '{text}'")
+    return size
+
+
+def _disjoint(ranges: tuple[AddressRange, ...], option: str) -> tuple[AddressRange, ...]:
+    for one, other in pairwise(ranges):
+        if one.overlaps(other):
+            raise UsageError(
+                f"{option}: {format_range(one.start, one.stop)} and {format_range(other.start, other.stop)} overlap"
+            )
+    return ranges
+
+
 def host_question(
     options: CheckOptions,
     linux: tuple[LinuxProfile, ...],
@@ -129,6 +168,7 @@ def host_question(
     grant_table: str | None,
     ext_regions: bool | None,
     xen_log: str | None,
+    fdt_address: str | None,
     efi: bool,
     domu: list[str] | None,
     iomem: list[str] | None,
@@ -149,12 +189,13 @@ def host_question(
         ipa_bits=ipa_bits,
         memory=options.memory or (log.ram if log else ()),
         dom0_mem=parse_size(dom0_mem) if dom0_mem is not None else None,
-        dom0_banks=tuple(parse_range(item) for item in dom0_bank or ()),
+        dom0_banks=_disjoint(tuple(sorted(parse_range(item) for item in dom0_bank or ())), "--dom0-bank"),
         grant_table=parse_range(grant_table) if grant_table is not None else None,
         ext_regions=ext_regions,
         log=log,
+        fdt_address=_address(fdt_address) if fdt_address is not None else None,
         efi=efi,
-        guests=tuple(parse_size(item) for item in domu or ()),
+        guests=tuple(_guest_size(item) for item in domu or ()),
         iomem=tuple(parse_range(item) for item in iomem or ()),
     )
     return HostQuestion(options, linux, _releases(xen, log), _iommus(iommu), host)

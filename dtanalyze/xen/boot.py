@@ -12,7 +12,7 @@ from dtanalyze.board.cpus import pa_bits
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.bootargs import XenArgs
-from dtanalyze.xen.bootinfo import boot_fdt_info
+from dtanalyze.xen.bootinfo import DEVICE_TREE, Module, boot_fdt_info
 from dtanalyze.xen.guest_tree import with_memory
 from dtanalyze.xen.handle_node import HostNodes, tree_has_iommu
 from dtanalyze.xen.options import XenOptions
@@ -22,6 +22,8 @@ from dtanalyze.xen.profile import XenProfile
 __all__ = ["Host", "XenBoot"]
 
 _IPMMU_BITS: Final = 40
+_TEXT_PAGES: Final = 256
+"""Pages of Xen's text, which dom0's grant table cannot outgrow (gnttab_dom0_frames): about 1 MiB."""
 _XEN_TEXT_OFFSET: Final = 4 * MIB
 """Where Xen's text is taken to lie in the lowest RAM bank when nothing says it, as on the machines recorded."""
 
@@ -41,12 +43,21 @@ class XenBoot:
         self.host = host
         self.profile = profile
         self.options = options
-        self.info = boot_fdt_info(host.tree, profile)
+        self.info = boot_fdt_info(host.tree, profile, modules=self._known_modules())
         self.notes: list[str] = []
         self.iommu = self._iommu()
         self.ipa_bits = self._ipa_bits()
         self.ext_regions = host.args.ext_regions if options.ext_regions is None else options.ext_regions
         self.stop = self._stop()
+
+    def _known_modules(self) -> tuple[Module, ...]:
+        """Return what start_xen registers before it scans the tree: Xen itself and the tree, as far as it is known."""
+        known = self.options.log.modules if self.options.log is not None else ()
+        address = self.options.fdt_address
+        if address is None:
+            return known
+        known = tuple(item for item in known if item.kind != DEVICE_TREE)
+        return (*known, Module(DEVICE_TREE, address, self.host.tree.totalsize, "", False))
 
     def _iommu(self) -> bool:
         if self.options.iommu is not None:
@@ -83,7 +94,11 @@ class XenBoot:
             )
         kernels = [path for path in self.info.dropped if self._is_kernel(path)]
         if kernels:
-            return Stop("modules", f"the boot module {kernels[0]} overlaps reserved memory or another module and is dropped")
+            return Stop(
+                "modules",
+                f"Missing kernel boot module? (the module {kernels[0]} overlaps reserved memory, Xen, the tree itself or "
+                "another module, and is dropped)",
+            )
         return None
 
     def _is_kernel(self, path: str) -> bool:
@@ -103,7 +118,9 @@ class XenBoot:
             f"grant table: taken as Xen's text at {start:#x}, {_XEN_TEXT_OFFSET >> 20} MiB into RAM, a guess "
             "(--grant-table or --xen-log settles it)"
         )
-        return AddressRange(start, self.host.args.max_grant_frames * 4 * KIB), (note,)
+        if self.host.args.max_grant_frames > _TEXT_PAGES:
+            note += f"; Xen makes it no larger than its own text, here taken as {_TEXT_PAGES} pages"
+        return AddressRange(start, min(self.host.args.max_grant_frames, _TEXT_PAGES) * 4 * KIB), (note,)
 
     def unflattened(self) -> Tree:
         """Return the tree that the search for holes sees: 4.16 booted through EFI has deleted the memory nodes."""
@@ -117,8 +134,15 @@ class XenBoot:
             notes.append(f"Xen's scan of the tree ends at {self.info.stopped_at} without a word; what follows is not seen")
         if not self.info.mem and self.iommu:
             notes.append("extended regions: as of the tree without RAM, so they still cover where RAM will be")
-        if not self.info.modules:
+        if not any(item.node for item in self.info.modules):
             notes.append("boot modules: none in /chosen; a boot loader adds them")
+        elif not any(item.kind == DEVICE_TREE for item in self.info.modules):
+            notes.append(
+                "boot modules: where Xen and the tree itself lie is not known, so that overlaps with them are not seen "
+                "(--fdt-address or --xen-log settles it)"
+            )
+        if self.info.shmem:
+            notes.append("static shared memory: Xen is taken to be built with CONFIG_STATIC_SHM, which is off by default")
         if self.profile.efi_drops_memory_nodes and self.iommu:
             how = (
                 "through EFI: this release deletes the memory nodes and offers RAM itself"

@@ -1,7 +1,7 @@
 """A recorded Xen boot log: what it says where a tree only allows a guess.
 
 Lines looked for: the version banner, ``RAM:``, ``Grant table range:``, the ``BANK[n]`` lines of dom0, and
-``extended region``.
+``extended region``, and the ``MODULE[n]`` lines of Xen itself and the tree (``end`` exclusive there, as printed).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.errors import InputError
+from dtanalyze.xen.bootinfo import Module
 
 __all__ = ["XenLog", "read_xen_log"]
 
@@ -19,6 +20,7 @@ _RAM: Final = re.compile(r"\bRAM: ([0-9a-fA-F]+) - ([0-9a-fA-F]+)")
 _GRANT: Final = re.compile(r"Grant table range: (0x[0-9a-fA-F]+)-(0x[0-9a-fA-F]+)")
 _BANK: Final = re.compile(r"\) BANK\[\d+\] (0x[0-9a-fA-F]+)-(0x[0-9a-fA-F]+)")
 _REGION: Final = re.compile(r"\bd0: extended region \d+: (0x[0-9a-fA-F]+)->(0x[0-9a-fA-F]+)")
+_MODULE: Final = re.compile(r"\) MODULE\[\d+\]: ([0-9a-fA-F]+) - ([0-9a-fA-F]+) +(Xen|Device Tree)\b")
 
 
 class XenLog(NamedTuple):
@@ -29,6 +31,7 @@ class XenLog(NamedTuple):
     grant_table: AddressRange | None
     dom0_banks: tuple[AddressRange, ...]
     extended_regions: tuple[AddressRange, ...]
+    modules: tuple[Module, ...] = ()
 
 
 def read_xen_log(text: str) -> XenLog:
@@ -43,6 +46,7 @@ def read_xen_log(text: str) -> XenLog:
         grant_table=_range(grant[1], grant[2], 0) if grant else None,
         dom0_banks=tuple(_range(low, high, 0) for low, high in _BANK.findall(text)),
         extended_regions=tuple(_range(low, high, 0) for low, high in _REGION.findall(text)),
+        modules=tuple(Module(kind, *_range(low, high, 0), "", False) for low, high, kind in _MODULE.findall(text)),
     )
 
 

@@ -17,16 +17,22 @@ DOM0_MEM_DEFAULT: Final = 512 * MIB
 """Bytes that dom0 gets when the command line has no dom0_mem."""
 
 _UNIT: Final = {"": KIB, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
-_SIZE: Final = re.compile(r"(0[xX][0-9a-fA-F]+|[0-9]+)([bBkKmMgGtT]?)")
+_NUMBER: Final = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
+_TRUE: Final = ("1", "yes", "on", "true", "enable")
+_FALSE: Final = ("0", "no", "off", "false", "disable")
 
 
 class XenArgs(NamedTuple):
-    """Options of Xen. ``dom0_mem`` is bytes, None when absent; ``iommu`` None leaves it to the default."""
+    """Options of Xen. ``dom0_mem`` is bytes, None when absent; ``iommu`` None leaves it to the default.
+
+    ``console`` lists the consoles used: without ``dtuart`` among them Xen leaves every UART of the tree alone.
+    """
 
     dom0_mem: int | None = None
     ext_regions: bool = True
     iommu: bool | None = None
     dtuart: str | None = None
+    console: str = "dtuart"
     max_grant_frames: int = 64
     dom0_max_vcpus: int | None = None
 
@@ -53,35 +59,64 @@ def _dom0_has_own_args(tree: Tree) -> bool:
 
 
 def parse_bootargs(text: str) -> XenArgs:
-    """Return what ``text`` sets; the last word of a kind counts, as in Xen."""
+    """Return what ``text`` sets; the last word of a kind counts, and a value that Xen cannot read changes nothing."""
     args = XenArgs()
     for word in text.split():
-        name, equals, value = word.partition("=")
-        if name == "dom0_mem" and equals:
-            args = args._replace(dom0_mem=_parse_size(value))
-        elif name in ("ext_regions", "no-ext_regions"):
-            args = args._replace(ext_regions=_parse_bool(name, equals, value, args.ext_regions))
-        elif name in ("iommu", "no-iommu"):
-            first = value.split(",")[0]
-            args = args._replace(iommu=_parse_bool(name, equals, first, args.iommu is not False))
-        elif name == "dtuart" and value:
-            args = args._replace(dtuart=value)
-        elif name == "gnttab_max_frames" and value.isdigit():
-            args = args._replace(max_grant_frames=int(value))
-        elif name == "dom0_max_vcpus" and value.isdigit():
-            args = args._replace(dom0_max_vcpus=int(value))
+        key, equals, value = word.partition("=")
+        negated = key.startswith("no-")
+        name = key.removeprefix("no-")
+        if name == "ext_regions":
+            args = args._replace(ext_regions=_boolean(value, args.ext_regions, negated=negated))
+        elif name == "iommu":
+            args = args._replace(iommu=_iommu("no" if negated else value, args.iommu))
+        elif negated or not equals:
+            continue
+        elif name == "dom0_mem":
+            args = args._replace(dom0_mem=_parse_size_and_unit(value))
+        elif name == "dtuart":
+            args = args._replace(dtuart=value or None)
+        elif name == "console":
+            args = args._replace(console=value)
+        elif name == "gnttab_max_frames" and (frames := _whole(value)) is not None:
+            args = args._replace(max_grant_frames=frames)
+        elif name == "dom0_max_vcpus" and (vcpus := _whole(value)) is not None:
+            args = args._replace(dom0_max_vcpus=vcpus)
     return args
 
 
-def _parse_size(text: str) -> int | None:
-    """Return a size as parse_size_and_unit does: a bare number is KiB."""
-    match = _SIZE.match(text)
-    return int(match[1], 0 if match[1][:2].lower() == "0x" else 10) * _UNIT[match[2].lower()] if match else None
+def _strtoull(text: str) -> tuple[int, str]:
+    """Return the number at the start of ``text`` and the rest, as simple_strtoull does with base 0: 0x hex, 0 octal."""
+    match = _NUMBER.match(text)
+    if match is None:
+        return 0, text
+    base = {"hex": 16, "octal": 8, "decimal": 10}[match.lastgroup or "decimal"]
+    return int(match[match.lastgroup or 0], base), text[match.end() :]
 
 
-def _parse_bool(name: str, equals: str, value: str, default: bool) -> bool:
-    if name.startswith("no-"):
-        return False
-    if not equals or value in ("1", "yes", "on", "true", "enable"):
-        return True
-    return False if value in ("0", "no", "off", "false", "disable") else default
+def _whole(text: str) -> int | None:
+    """Return the number that all of ``text`` is, else None."""
+    number, rest = _strtoull(text)
+    return number if text and not rest else None
+
+
+def _parse_size_and_unit(text: str) -> int:
+    """Return a size in bytes: a bare number is KiB."""
+    number, rest = _strtoull(text)
+    return number * _UNIT.get(rest[:1].lower(), KIB)
+
+
+def _iommu(value: str, default: bool | None) -> bool | None:
+    """Each item of the comma list is looked at; those that are no boolean (``force``, ``verbose``) decide nothing here."""
+    for item in value.split(","):
+        if item in _FALSE:
+            default = False
+        elif item in _TRUE:
+            default = True
+    return default
+
+
+def _boolean(value: str, default: bool, *, negated: bool) -> bool:
+    """A boolean parameter; ``no-`` turns it round, so that ``no-name=0`` means on."""
+    if value and value not in _TRUE and value not in _FALSE:
+        return default
+    return (value not in _FALSE) is not negated

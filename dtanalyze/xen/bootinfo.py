@@ -15,10 +15,14 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["Bank", "BankType", "BootInfo", "Module", "boot_fdt_info"]
+__all__ = ["DEVICE_TREE", "Bank", "BankType", "BootInfo", "Module", "boot_fdt_info"]
 
 DEVICE_TREE_MAX_DEPTH: Final = 16
 MAX_MODULES: Final = 32
+DEVICE_TREE: Final = "Device Tree"
+"""The kind of the module that is the tree itself (BOOTMOD_FDT)."""
+MAX_SHM_ID_LENGTH: Final = 16
+_PAGE: Final = 4096
 _ROOT: Final = CellCounts(2, 1)
 
 
@@ -112,6 +116,7 @@ class _Scan:
         self.shmem: list[Bank] = []
         self.modules: list[Module] = list(modules)
         self.dropped: list[str] = []
+        self.shm_ids: dict[bytes, tuple[int | None, int]] = {}
         self.guesses = 0
 
     def run(self) -> None:
@@ -256,19 +261,39 @@ class _Scan:
         self._meminfo(node, "xen,static-mem", counts, self.reserved, BankType.STATIC_DOMAIN)
 
     def _shm(self, node: Node) -> None:
-        """process_shm_node: host and guest address, size in the parent's cells; two cells of each when it has two."""
-        prop = node.prop("xen,shared-mem")
-        if prop is None:
-            raise _ScanError(-2, node.path)
+        """process_shm_node: host address (it may be left out from 4.20), guest address, size, in the parent's cells."""
+        if not self.profile.static_shm:
+            return
         counts = inherited_cells(_parent(node), _ROOT)
-        cells = prop.cells
+        if counts.address < 1 or counts.size < 1:
+            raise _ScanError(-22, node.path)
+        name, prop = node.prop("xen,shm-id"), node.prop("xen,shared-mem")
+        if name is None or prop is None:
+            raise _ScanError(-2, node.path)
+        shm_id, cells = name.value.partition(b"\0")[0], prop.cells
         width = 2 * counts.address + counts.size
-        if len(cells) >= width:
-            start, size = read_number(cells[: counts.address]), read_number(cells[2 * counts.address : width])
-            if not any((bank.start, bank.size) == (start, size) for bank in self.shmem):
-                if self._overlaps(start, size, within_memreserve=False):
-                    raise _ScanError(-22, node.path)
-                self.shmem.append(Bank(start, size, BankType.STATIC_DOMAIN, node.path))
+        without_host = self.profile.shm_without_host_address and len(cells) == width - counts.address
+        start = None if without_host else read_number(cells[: counts.address])
+        size = read_number(cells[-counts.size :])
+        fits = (without_host or len(cells) == width) and len(prop.value) == 4 * len(cells)
+        if len(shm_id) >= MAX_SHM_ID_LENGTH or not fits or not size or (start or 0) % _PAGE or size % _PAGE:
+            raise _ScanError(-22, node.path)
+        self._add_shm(shm_id, start, size, node)
+
+    def _add_shm(self, shm_id: bytes, start: int | None, size: int, node: Node) -> None:
+        """One identity means one region, and no other region may touch it."""
+        known = self.shm_ids.get(shm_id)
+        if known is not None:
+            if known[1] != size or start not in (None, known[0]):
+                raise _ScanError(-22, node.path)
+            return
+        if start is not None:
+            stop = start + size
+            touched = any(start < bank.stop and bank.start < stop for bank in self.shmem)
+            if touched or self._overlaps(start, size, within_memreserve=False):
+                raise _ScanError(-22, node.path)
+            self.shmem.append(Bank(start, size, BankType.STATIC_DOMAIN, node.path))
+        self.shm_ids[shm_id] = (start, size)
 
 
 def _parent(node: Node) -> Node:

@@ -1,8 +1,8 @@
 """The domains that /chosen describes: ``xen,domain`` nodes.
 
 Mirrors create_domUs and construct_domU (arch/arm/dom0less-build.c, from 4.20 common/device-tree/dom0less-build.c) as
-far as address space goes. Left out: what a passthrough module (a partial tree) contains; its xen,reg ranges can be
-given beside the tree.
+far as address space goes. Left out: what a passthrough module (a partial tree) contains (its xen,reg ranges can be
+given beside the tree), and what is special about a hardware domain made by ``capabilities``.
 """
 
 from __future__ import annotations
@@ -14,18 +14,23 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.bootinfo import BootInfo
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["DomU", "domu_domains"]
+__all__ = ["DomU", "domu_domains", "what_stops"]
 
-_ENHANCED: Final = ("enabled", "no-xenstore")
+_GUEST_PL011_SIZE: Final = 4 * KIB
+_DOMAIN_CAPS_HARDWARE: Final = 1 << 1
+_DOMAIN_CAPS_XENSTORE: Final = 1 << 2
 
 
 class DomU(NamedTuple):
     """One domain. ``memory`` is where its RAM lies in its own address space; ``shared`` and ``passed_through`` likewise.
 
-    ``enhanced`` tells whether it gets a /hypervisor node. ``problem`` is Xen's line when it cannot be built.
+    ``enhanced`` tells whether it gets a /hypervisor node, ``xenstore`` whether it wants a xenstore beside it.
+    ``capabilities`` are those of 4.21 and newer. ``problem`` is Xen's line when the node alone shows that it cannot be
+    built; `what_stops` tells what the host adds to that.
     """
 
     node: Node
@@ -33,6 +38,9 @@ class DomU(NamedTuple):
     cpus: int = 1
     direct_map: bool = False
     enhanced: bool = False
+    xenstore: bool = False
+    capabilities: int = 0
+    static: bool = False
     passthrough: bool = False
     vpl011: bool = False
     shared: tuple[AddressRange, ...] = ()
@@ -41,6 +49,11 @@ class DomU(NamedTuple):
     bootargs: str = ""
     problem: str | None = None
 
+    @property
+    def is_hardware_domain(self) -> bool:
+        """Whether ``capabilities`` make it the hardware domain."""
+        return bool(self.capabilities & _DOMAIN_CAPS_HARDWARE)
+
 
 def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:
     """Return the domains in document order."""
@@ -48,37 +61,79 @@ def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:
     return tuple(_domu(node, profile) for node in (chosen.children if chosen else ()) if node.is_compatible("xen,domain"))
 
 
+def what_stops(
+    domus: tuple[DomU, ...], info: BootInfo, profile: XenProfile, uart: AddressRange | None, *, dom0: bool
+) -> str | None:
+    """Return Xen's line when one of the domains cannot be built, in the order in which create_domUs meets them.
+
+    ``uart`` is Xen's console, ``dom0`` whether there is one. RAM is judged only where it cannot be enough.
+    """
+    kernels = {item.node.rpartition("/")[0] for item in info.modules if item.kind == "Kernel" and item.domu and item.size}
+    for domu in domus:
+        failure = f"Could not set up domain {domu.node.name} (rc = "
+        if domu.problem is not None:
+            return domu.problem
+        if domu.xenstore and profile.xenstore_needs_dom0 and not dom0:
+            return "At the moment, Xenstore support requires dom0 to be present"
+        if info.modules and domu.node.path not in kernels:
+            return f"Missing kernel boot module?; {failure}-2)"
+        ram = sum(bank.size for bank in info.mem)
+        size = sum(bank.size for bank in domu.memory)
+        if info.mem and not domu.static and size > ram:
+            short = (size - ram) // KIB
+            return (
+                "Failed to allocate requested domain memory. "
+                f"At least {short}KB unallocated. Fix the VMs configurations. ({domu.node.name})"
+            )
+        if domu.vpl011 and domu.direct_map and uart is None:
+            return f"vpl011: Unable to re-use the Xen UART information.; {failure}-22)"
+        if domu.vpl011 and domu.direct_map and uart is not None and uart.size < _GUEST_PL011_SIZE:
+            return f"vpl011: Can't re-use the Xen UART MMIO region as it is too small.; {failure}-22)"
+    served = dom0 or any(domu.capabilities & _DOMAIN_CAPS_XENSTORE for domu in domus)
+    if any(domu.xenstore for domu in domus) and not served and not profile.xenstore_needs_dom0:
+        return "xenstore requested, but xenstore domain not present"
+    return None
+
+
 def _domu(node: Node, profile: XenProfile) -> DomU:
     memory = node.prop("memory")
     size = read_number(memory.cells[:2]) * KIB if memory and len(memory.value) >= 8 else None
-    cpus = node.prop("cpus")
+    cpus = _u32(node, "cpus")
     static = tuple(_static_mem(node, profile))
     direct_map = node.prop("direct-map") is not None
-    problem = None
-    if size is None:
-        problem = f'Error building DomU: cannot read "memory" property ({node.path})'
-    elif cpus is None or cpus.u32 is None:
-        problem = f"Missing property 'cpus' for domain {node.name}"
-    elif direct_map and not static:
-        problem = f"direct-map is not valid for domain {node.name} without static allocation."
-    elif static and sum(item.size for item in static) != size:
-        problem = f"Failed to allocate/assign requested static memory for domain {node.name}: it is not what memory says"
     total = sum(item.size for item in static) if static else size or 0
-    banks = static if direct_map else tuple(_guest_banks(total))
+    enhanced = _enhanced(node, profile)
     return DomU(
         node=node,
-        memory=banks,
-        cpus=(cpus.u32 or 1) if cpus else 1,
+        memory=static if direct_map else tuple(_guest_banks(total)),
+        cpus=cpus or 1,
         direct_map=direct_map,
-        enhanced=_enhanced(node, profile),
+        enhanced=enhanced is not None,
+        xenstore=enhanced in ("enabled", "legacy"),
+        capabilities=(_u32(node, "capabilities") or 0) if profile.domain_capabilities else 0,
+        static=bool(static),
         passthrough=_passthrough(node),
         vpl011=node.prop("vpl011") is not None,
-        shared=tuple(_shared(node)),
+        shared=tuple(_shared(node, profile)),
         passed_through=tuple(_xen_reg(node)),
         p2m_mb=_u32(node, "xen,domain-p2m-mem-mb"),
         bootargs=_bootargs(node),
-        problem=problem,
+        problem=_problem(node, size, cpus, direct_map, static),
     )
+
+
+def _problem(
+    node: Node, size: int | None, cpus: int | None, direct_map: bool, static: tuple[AddressRange, ...]
+) -> str | None:
+    if cpus is None:
+        return f"Missing property 'cpus' for domain {node.name}"
+    if direct_map and not static:
+        return f"direct-map is not valid for domain {node.name} without static allocation."
+    if size is None:
+        return f'Error building DomU: cannot read "memory" property ({node.path})'
+    if static and sum(item.size for item in static) != size:
+        return f"Failed to allocate/assign requested static memory for domain {node.name}: it is not what memory says"
+    return None
 
 
 def _passthrough(node: Node) -> bool:
@@ -101,15 +156,15 @@ def _guest_banks(size: int) -> Iterator[AddressRange]:
         size -= part
 
 
-def _enhanced(node: Node, profile: XenProfile) -> bool:
-    if not profile.domu_hypervisor:
-        return False
-    prop = node.prop("xen,enhanced")
+def _enhanced(node: Node, profile: XenProfile) -> str | None:
+    """Return which services a domain gets: ``enabled``, ``legacy``, ``no-xenstore``, or None."""
+    prop = node.prop("xen,enhanced") if profile.domu_hypervisor else None
     if prop is None:
-        return False
+        return None
     if not prop.value.endswith(b"\0"):
-        return True  # no value, or one that is no string: both mean enabled
-    return prop.string in _ENHANCED or (prop.string == "legacy" and profile.enhanced_legacy)
+        return "enabled"  # no value, or one that is no string: both mean enabled
+    known = ("enabled", "no-xenstore", "legacy") if profile.enhanced_legacy else ("enabled", "no-xenstore")
+    return prop.string if prop.string in known else None
 
 
 def _counts(node: Node) -> CellCounts:
@@ -133,18 +188,19 @@ def _static_mem(node: Node, profile: XenProfile) -> Iterator[AddressRange]:
             yield found
 
 
-def _shared(node: Node) -> Iterator[AddressRange]:
-    """Yield the guest addresses of static shared memory: xen,shared-mem = <host guest size>."""
+def _shared(node: Node, profile: XenProfile) -> Iterator[AddressRange]:
+    """Yield the guest addresses of static shared memory: xen,shared-mem = <host guest size>, from 4.20 also <guest size>."""
     for child in node.children:
         prop = child.prop("xen,shared-mem")
-        if prop is None or not child.is_compatible("xen,domain-shared-memory-v1"):
+        if prop is None or not profile.static_shm or not child.is_compatible("xen,domain-shared-memory-v1"):
             continue
         counts = inherited_cells(node, CellCounts(2, 1))
-        width = 2 * counts.address + counts.size
         words = prop.cells
-        if len(words) >= width:
-            start = read_number(words[counts.address : 2 * counts.address])
-            found = RawRange(start, read_number(words[2 * counts.address : width])).checked()
+        if not profile.shm_without_host_address or len(words) != counts.address + counts.size:
+            words = words[counts.address :]
+        if len(words) >= counts.address + counts.size:
+            start, size = words[: counts.address], words[counts.address : counts.address + counts.size]
+            found = RawRange(read_number(start), read_number(size)).checked()
             if found is not None:
                 yield found
 

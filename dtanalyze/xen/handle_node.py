@@ -95,7 +95,12 @@ def tree_has_iommu(tree: Tree) -> bool:
 
 
 def console_node(tree: Tree, args: XenArgs) -> Node | None:
-    """Return the UART that Xen takes for its console: ``dtuart=``, else stdout-path; None when it has no driver."""
+    """Return the UART that Xen takes for its console: ``dtuart=``, else stdout-path; None when it has no driver.
+
+    ``console=`` may name other consoles only, and then Xen leaves the UART to dom0 (console_has).
+    """
+    if not any(item.startswith("dtuart") for item in args.console.split(",")):
+        return None
     chosen = tree.root.child("chosen")
     stdout = chosen.prop("stdout-path") if chosen else None
     name = (args.dtuart or (stdout.string if stdout else None) or "").partition(":")[0]

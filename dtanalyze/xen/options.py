@@ -13,7 +13,8 @@ __all__ = ["XenOptions"]
 class XenOptions(NamedTuple):
     """What the tree does not say; None leaves it to the tree, the log or a stated guess.
 
-    ``efi`` says that Xen is booted through EFI, which matters to 4.16 only.
+    ``fdt_address`` is where the boot loader puts the tree; ``efi`` says that Xen is booted through EFI, which matters to
+    4.16 only.
 
     ``dom0_mem`` is bytes, 0 for none assigned. ``guests`` are the sizes of toolstack guests, ``iomem`` their exclusions.
     """
@@ -26,6 +27,7 @@ class XenOptions(NamedTuple):
     grant_table: AddressRange | None = None
     ext_regions: bool | None = None
     log: "XenLog | None" = None
+    fdt_address: int | None = None
     efi: bool = False
     guests: tuple[int, ...] = ()
     iomem: tuple[AddressRange, ...] = ()

@@ -19,7 +19,7 @@ from dtanalyze.xen.allocate_memory import allocate_memory_11, boot_heap
 from dtanalyze.xen.boot import Host, XenBoot
 from dtanalyze.xen.bootargs import DOM0_MEM_DEFAULT, parse_bootargs, xen_bootargs
 from dtanalyze.xen.dom0_tree import dom0_blob
-from dtanalyze.xen.dom0less import DomU, domu_domains
+from dtanalyze.xen.dom0less import DomU, domu_domains, what_stops
 from dtanalyze.xen.domain_build import (
     GUEST_GNTTAB,
     find_domU_holes,
@@ -54,11 +54,11 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
     """
     boot = XenBoot(host, profile, options)
     domus = domu_domains(host.tree, profile)
-    problem = next((domu.problem for domu in domus if domu.problem is not None), None)
     found: list[Prediction] = []
     if not domus or any(item.kind == "Kernel" and not item.domu for item in boot.info.modules):
         found.append(_dom0(boot))
     stop = found[0].stopped_by if found else boot.stop
+    problem = what_stops(domus, boot.info, profile, _console(boot), dom0=bool(found))
     if stop is None and problem is not None:
         stop = Stop("modules", problem)
         found = [item._replace(stopped_by=stop) for item in found]
@@ -130,6 +130,8 @@ def _dom0_memory(boot: XenBoot, grant_table: AddressRange | None) -> _Placed:
     if got.unallocated:
         line = f"Failed to allocate requested dom0 memory. {got.unallocated >> 20}MB unallocated"
         stop = Stop("dom0-memory", line)
+        if not options.memory:
+            note += "; RAM is what the tree lists, which a boot loader may replace (--memory)"
     return _Placed(got.banks, False, stop, note)
 
 
@@ -147,7 +149,7 @@ def _domu(boot: XenBoot, domu: DomU, stop: Stop | None) -> Prediction:
         grant_table=GUEST_GNTTAB,
         regions=_with_message(regions, domu.node.name),
         blob=domu_blob(boot.host.tree, domu, boot.profile.name, GUEST_GNTTAB, regions.ranges, _console(boot)),
-        assumed=(f"Xen {boot.profile.name}", *boot.notes, _p2m_note(domu), *boot.scan_notes()),
+        assumed=(f"Xen {boot.profile.name}", *boot.notes, _p2m_note(domu), *_unsaid(domu), *boot.scan_notes()),
     )
 
 
@@ -197,6 +199,16 @@ def _libxl(boot: XenBoot, size: int, stop: Stop | None) -> Prediction:
         blob=domu_blob(boot.host.tree, domu, boot.profile.name, GUEST_GNTTAB, regions.ranges),
         assumed=(f"Xen {boot.profile.name}, a guest of the toolstack", *boot.notes),
     )
+
+
+def _unsaid(domu: DomU) -> list[str]:
+    """Say what is taken for granted of this domain."""
+    notes = []
+    if domu.static:
+        notes.append("static memory: Xen is taken to be built with CONFIG_STATIC_MEMORY, which is off by default")
+    if domu.is_hardware_domain:
+        notes.append("hardware domain: answered like any other domain; that it gets the host's devices is not modelled")
+    return notes
 
 
 def _p2m_note(domu: DomU) -> str:

@@ -26,6 +26,12 @@ class XenProfile(NamedTuple):
     """rangeset_remove_range gives back the gap in which a removal starts; fixed by e118fc98e7 (4.19.3, 4.20.1)."""
     domu_hypervisor: bool = True
     """dom0less domains get a /hypervisor node, from 4.17 (2a2447757b)."""
+    static_shm: bool = True
+    """Static shared memory exists, from 4.17 (in Xen built with CONFIG_STATIC_SHM, which is off by default)."""
+    shm_without_host_address: bool = True
+    """xen,shared-mem may leave out the host address, from 4.20."""
+    xenstore_needs_dom0: bool = False
+    """A domain that wants xenstore panics Xen at once when there is no dom0, up to 4.20; then once all are built."""
     shm_excluded: bool = True
     """Static shared memory is kept out of the regions, from 4.19."""
     xen_reg_excluded: bool = True
@@ -46,6 +52,8 @@ class XenProfile(NamedTuple):
     """A PCI window that wraps or has no address is -ERANGE, from 4.18."""
     hwdom_uses_host_layout: bool = True
     """The hardware domain has the host's layout even when it is not direct-mapped, from 4.20."""
+    domain_capabilities: bool = True
+    """``capabilities`` make a domU the control, hardware or xenstore domain, from 4.21."""
     enhanced_legacy: bool = True
     """``xen,enhanced = "legacy"`` exists, from 4.21."""
     efi_drops_memory_nodes: bool = False
@@ -65,12 +73,18 @@ _4_20: Final = _MASTER._replace(
     name="4.20",
     last_page_start_is_end=True,
     xen_reg_excluded=False,
+    domain_capabilities=False,
     enhanced_legacy=False,
+    xenstore_needs_dom0=True,
     gic_node_keeps_name=False,
     libxl_excludes_iomem=False,
 )
 _4_19: Final = _4_20._replace(
-    name="4.19", memory_by_name_anywhere=True, overlap_within_memreserve=False, hwdom_uses_host_layout=False
+    name="4.19",
+    memory_by_name_anywhere=True,
+    overlap_within_memreserve=False,
+    hwdom_uses_host_layout=False,
+    shm_without_host_address=False,
 )
 _4_18: Final = _4_19._replace(
     name="4.18",
@@ -91,6 +105,7 @@ _4_16: Final = _4_17._replace(
     name="4.16",
     nr_mem_banks=128,
     domu_hypervisor=False,
+    static_shm=False,
     efi_drops_memory_nodes=True,
     static_mem_own_cells=True,
     ipa_bits_default=None,

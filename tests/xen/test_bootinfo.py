@@ -194,10 +194,54 @@ def test_static_memory_has_cells_of_its_own_in_4_16() -> None:
 def test_shared_memory_banks() -> None:
     body = """chosen { #address-cells = <1>; #size-cells = <1>;
         guest { compatible = "xen,domain"; #address-cells = <1>; #size-cells = <1>;
-            shm@50000000 { compatible = "xen,domain-shared-memory-v1"; xen,shared-mem = <0x50000000 0x70000000 0x200000>; };
+            shm@50000000 { compatible = "xen,domain-shared-memory-v1"; xen,shm-id = "a"; xen,shared-mem = <0x50000000 0x70000000 0x200000>; };
         };
     };"""
     assert pairs(scan(body, "4.22").shmem) == [("0x50000000", "0x50200000")]
+    assert pairs(scan(body, "4.16").shmem) == [], "4.16 knows no shared memory"
+
+
+SHARED = """chosen {{ #address-cells = <1>; #size-cells = <1>;
+    guest {{ compatible = "xen,domain"; {cells}
+        one {{ compatible = "xen,domain-shared-memory-v1"; {one} }};
+        two {{ compatible = "xen,domain-shared-memory-v1"; {two} }};
+    }};
+}};"""
+CELLS = "#address-cells = <1>; #size-cells = <1>;"
+GOOD = 'xen,shm-id = "a"; xen,shared-mem = <0x50000000 0x70000000 0x200000>;'
+
+
+@pytest.mark.parametrize(
+    ("two", "release", "code"),
+    [
+        (GOOD, "4.22", None),  # the same region named twice: an owner and a borrower
+        ('xen,shm-id = "b"; xen,shared-mem = <0x60000000 0x70000000 0x200000>;', "4.22", None),
+        ('xen,shm-id = "a"; xen,shared-mem = <0x60000000 0x70000000 0x200000>;', "4.22", -22),  # one id, two regions
+        ('xen,shm-id = "b"; xen,shared-mem = <0x50000000 0x70000000 0x200000>;', "4.22", -22),  # two ids, one region
+        ('xen,shm-id = "b"; xen,shared-mem = <0x50100000 0x70000000 0x200000>;', "4.22", -22),  # overlap
+        ('xen,shm-id = "0123456789abcdef"; xen,shared-mem = <0x60000000 0x70000000 0x1000>;', "4.22", -22),
+        ('xen,shm-id = "0123456789abcde"; xen,shared-mem = <0x60000000 0x70000000 0x1000>;', "4.22", None),
+        ('xen,shm-id = "b"; xen,shared-mem = <0x60000800 0x70000000 0x1000>;', "4.22", -22),
+        ('xen,shm-id = "b"; xen,shared-mem = <0x60000000 0x70000000 0x1800>;', "4.22", -22),
+        ('xen,shm-id = "b"; xen,shared-mem = <0x60000000 0x70000000 0>;', "4.22", -22),
+        ('xen,shm-id = "b"; xen,shared-mem = <0x60000000 0x70000000 0x1000 0>;', "4.22", -22),
+        ('xen,shm-id = "b"; xen,shared-mem = <0x70000000 0x1000>;', "4.20", None),  # Xen finds the memory itself
+        ('xen,shm-id = "a"; xen,shared-mem = <0x70000000 0x200000>;', "4.20", None),
+        ('xen,shm-id = "a"; xen,shared-mem = <0x70000000 0x400000>;', "4.20", -22),
+        ('xen,shm-id = "b"; xen,shared-mem = <0x70000000 0x1000>;', "4.19", -22),
+        ("xen,shared-mem = <0x60000000 0x70000000 0x1000>;", "4.22", -2),
+        ('xen,shm-id = "b";', "4.22", -2),
+    ],
+)
+def test_what_a_shared_memory_node_may_say(two: str, release: str, code: int | None) -> None:
+    info = scan(SHARED.format(cells=CELLS, one=GOOD, two=two), release)
+    assert info.panic == (None if code is None else f"Early FDT parsing failed ({code})")
+    assert (info.stopped_at is None) is (code is None)
+
+
+def test_shared_memory_without_cells() -> None:
+    body = SHARED.format(cells="#address-cells = <1>; #size-cells = <0>;", one=GOOD, two=GOOD)
+    assert scan(body, "4.22").panic == "Early FDT parsing failed (-22)"
 
 
 def test_more_reservations_than_banks() -> None:

@@ -65,7 +65,36 @@ def test_arguments() -> None:
     assert parse_bootargs("no-ext_regions").ext_regions is False
     assert parse_bootargs("ext_regions=0 ext_regions").ext_regions is True, "the last one counts"
     assert parse_bootargs("iommu=1").iommu is True
-    assert parse_bootargs("dom0_mem=huge").dom0_mem is None
+    assert parse_bootargs("dom0_mem=huge").dom0_mem == 0, "no digits: zero, for which Xen takes its default"
+    assert parse_bootargs("dom0_mem=0512M").dom0_mem == 0o512 * MIB, "a leading zero is octal"
+    assert parse_bootargs("dom0_mem=0x200M").dom0_mem == 512 * MIB
+    assert parse_bootargs("dom0_mem=089M").dom0_mem == 0, "the octal digits end at the 8, which is no unit either"
+    assert parse_bootargs("gnttab_max_frames=0x80").max_grant_frames == 128
+    assert parse_bootargs("gnttab_max_frames=12x").max_grant_frames == 64, "a tail makes it unreadable"
+    assert parse_bootargs("dom0_max_vcpus=2").dom0_max_vcpus == 2
+    assert parse_bootargs("no-dom0_mem=1").dom0_mem is None
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [
+        ("iommu=force,off", False),
+        ("iommu=off,on", True),
+        ("iommu=force", None),
+        ("no-iommu", False),
+        ("iommu=off,verbose", False),
+    ],
+)
+def test_every_item_of_iommu_counts(text: str, on: bool | None) -> None:
+    assert parse_bootargs(text).iommu is on
+
+
+@pytest.mark.parametrize(
+    ("text", "on"),
+    [("no-ext_regions=0", True), ("no-ext_regions=1", False), ("ext_regions=maybe", True), ("ext_regions=", True)],
+)
+def test_booleans_turn_round(text: str, on: bool) -> None:
+    assert parse_bootargs(text).ext_regions is on
 
 
 @pytest.mark.parametrize(
@@ -330,7 +359,7 @@ def test_static_memory_without_direct_map_stays_in_the_guest_layout() -> None:
     assert (found.method, found.memory) == ("guest-layout", (AddressRange(0x40000000, 256 * MIB),))
 
 
-SHM = """shm@50000000 { compatible = "xen,domain-shared-memory-v1"; xen,shared-mem = <0 0x70000000 0 0xa0000000 0 0x10000000>; };"""
+SHM = """shm@50000000 { compatible = "xen,domain-shared-memory-v1"; xen,shm-id = "a"; xen,shared-mem = <0 0x70000000 0 0xa0000000 0 0x10000000>; };"""
 
 
 @pytest.mark.parametrize(("release", "count"), [("4.18", 2), ("4.19", 3), ("4.22", 3)])
@@ -347,7 +376,9 @@ PASSED = (
 @pytest.mark.parametrize(("release", "found"), [("4.17", True), ("4.20", True), ("4.21", False), ("4.22", False)])
 def test_region_over_passed_through_mmio(release: str, found: bool) -> None:
     """The defect of May 2025: a guest's extended region over the device that it was given."""
-    body = DOMAINS.format(name="guest", properties="memory = <0 0x40000>; cpus = <1>; xen,enhanced;", children=PASSED)
+    body = DOMAINS.format(
+        name="guest", properties='memory = <0 0x40000>; cpus = <1>; xen,enhanced = "no-xenstore";', children=PASSED
+    )
     options = CheckOptions(linux=LINUX["6.12"])
     question = HostQuestion(options, (options.linux,), (preset(release),))
     (result,) = check_host(host(GIC + body), "board.dtb", question)
@@ -443,6 +474,188 @@ LOG = """(XEN) Xen version 4.20.4 (root@) (gcc) debug=n
 """
 
 
+KERNEL = 'm@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 {at:#x} 0 0x1000>; }};'
+SMALL = "#address-cells = <2>; #size-cells = <2>; memory = <0 0x40000>; cpus = <1>; "
+
+
+def dom0less(guests: dict[str, str], release: str, *, dom0: bool = False, more: str = "") -> str | None:
+    """Return what stops Xen with these domains, each with a kernel of its own."""
+    kernels = {name: KERNEL.format(at=0x49000000 + 0x100000 * at) for at, name in enumerate(guests)}
+    nodes = "".join(
+        f'{name} {{ compatible = "xen,domain"; {SMALL} {text} {kernels[name]} }};' for name, text in guests.items()
+    )
+    body = f"chosen {{ #address-cells = <2>; #size-cells = <2>; {KERNEL.format(at=0x48000000) if dom0 else ''} {nodes} }}; {more}"
+    options = XenOptions()
+    found = predict(prepare(host(GIC + body), options), preset(release), options)
+    stops = {item.stopped_by for item in found}
+    assert len(stops) == 1, "what stops one stops them all"
+    stop = stops.pop()
+    return stop.message if stop else None
+
+
+REQUIRES_DOM0 = "At the moment, Xenstore support requires dom0 to be present"
+NOT_PRESENT = "xenstore requested, but xenstore domain not present"
+
+
+@pytest.mark.parametrize(
+    ("enhanced", "release", "dom0", "message"),
+    [
+        ("xen,enhanced;", "4.17", False, REQUIRES_DOM0),
+        ('xen,enhanced = "enabled";', "4.20", False, REQUIRES_DOM0),
+        ('xen,enhanced = "enabled";', "4.20", True, None),
+        ('xen,enhanced = "no-xenstore";', "4.20", False, None),
+        ('xen,enhanced = "legacy";', "4.20", False, None),
+        ('xen,enhanced = "legacy";', "4.21", False, NOT_PRESENT),
+        ("xen,enhanced;", "4.22", False, NOT_PRESENT),
+        ("xen,enhanced;", "4.22", True, None),
+        ("xen,enhanced;", "4.16", False, None),
+    ],
+)
+def test_xenstore_needs_someone_to_serve_it(enhanced: str, release: str, dom0: bool, message: str | None) -> None:
+    assert dom0less({"guest": enhanced}, release, dom0=dom0) == message
+
+
+def test_a_xenstore_domain_serves_the_others_from_4_21() -> None:
+    guests = {"store": "capabilities = <4>;", "guest": "xen,enhanced;"}
+    assert dom0less(guests, "4.21") is None
+    assert dom0less(guests, "4.20") == REQUIRES_DOM0
+    hardware = domu('memory = <0 0x40000>; cpus = <1>; capabilities = <2>; xen,enhanced = "no-xenstore";', "4.22")
+    assert any(note.startswith("hardware domain: answered like any other") for note in hardware.assumed)
+
+
+def test_a_domain_without_a_kernel() -> None:
+    body = f"""chosen {{ #address-cells = <2>; #size-cells = <2>; {KERNEL.format(at=0x48000000)}
+        guest {{ compatible = "xen,domain"; {SMALL} }}; }};"""
+    options = XenOptions()
+    found = predict(prepare(host(GIC + body), options), preset("4.22"), options)
+    assert [item.stopped_by for item in found] == [
+        ("modules", "Missing kernel boot module?; Could not set up domain guest (rc = -2)")
+    ] * 2
+    bare = f'chosen {{ guest {{ compatible = "xen,domain"; {SMALL} }}; }};'
+    found = predict(prepare(host(GIC + bare), options), preset("4.22"), options)
+    assert all(item.stopped_by is None for item in found), "a boot loader may add the modules"
+
+
+def test_more_ram_than_the_host_has() -> None:
+    """The host has 1 GiB; memory is in KiB."""
+    options = XenOptions()
+    for memory, stopped in (("0x100000", False), ("0x100400", True)):
+        body = DOMAINS.format(name="guest", properties=f"memory = <0 {memory}>; cpus = <1>;", children="")
+        (found,) = predict(prepare(host(GIC + body), options), preset("4.22"), options)
+        assert (found.stopped_by is not None) is stopped
+        if found.stopped_by is not None:
+            assert found.stopped_by.message.startswith(
+                "Failed to allocate requested domain memory. At least 1024KB unallocated. Fix the VMs configurations."
+            )
+
+
+@pytest.mark.parametrize(
+    ("size", "console", "message"),
+    [
+        ("0x1000", True, None),
+        ("0x1000", False, "vpl011: Unable to re-use the Xen UART information.; Could not set up domain guest (rc = -22)"),
+        (
+            "0x400",
+            True,
+            "vpl011: Can't re-use the Xen UART MMIO region as it is too small.; Could not set up domain guest (rc = -22)",
+        ),
+    ],
+)
+def test_the_uart_of_a_direct_mapped_domain(size: str, console: bool, message: str | None) -> None:
+    uart = f'uart@9000000 {{ compatible = "arm,pl011"; reg = <0 0x9000000 0 {size}>; }};'
+    path = 'xen,xen-bootargs = "dtuart=/uart@9000000";' if console else ""
+    guest = f"""chosen {{ #address-cells = <2>; #size-cells = <2>; {path}
+        guest {{ compatible = "xen,domain"; {SMALL} direct-map; vpl011; xen,static-mem = <0 0x60000000 0 0x10000000>;
+            {KERNEL.format(at=0x48000000)} }}; }};"""
+    options = XenOptions()
+    (found,) = predict(prepare(host(GIC + guest + uart), options), preset("4.22"), options)
+    assert (found.stopped_by.message if found.stopped_by else None) == message
+    assert any(
+        note.startswith("static memory: Xen is taken to be built with CONFIG_STATIC_MEMORY") for note in found.assumed
+    )
+
+
+def test_consoles_without_a_uart_leave_it_to_dom0() -> None:
+    body = """chosen { stdout-path = "/uart@9000000"; xen,xen-bootargs = "console=null"; };
+    uart@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; };"""
+    assert written(one(body)).find("/uart@9000000") is not None
+    assert written(one(body.replace("=null", "=null,dtuart"))).find("/uart@9000000") is None
+
+
+MODULE = "chosen { #address-cells = <2>; #size-cells = <2>; " + KERNEL.format(at=0x48000000) + " };"
+
+
+@pytest.mark.parametrize(
+    ("release", "address", "stage"),
+    [
+        ("4.22", 0x48000000, "modules"),
+        ("4.18", 0x48000800, "modules"),
+        ("4.17", 0x48000000, None),  # nothing is compared up to 4.17
+        ("4.22", 0x48001000, None),
+        ("4.22", 0x44000000, None),
+    ],
+)
+def test_a_module_over_the_tree_itself(release: str, address: int, stage: str | None) -> None:
+    found = one(MODULE, release, fdt_address=address)
+    assert (found.stopped_by.stage if found.stopped_by else None) == stage
+    if found.stopped_by is not None:
+        assert found.stopped_by.message.startswith("Missing kernel boot module? (the module /chosen/m@48000000 overlaps")
+    unknown = one(MODULE, release)
+    assert unknown.stopped_by is None
+    assert any("overlaps with them are not seen (--fdt-address" in note for note in unknown.assumed)
+
+
+def test_a_log_tells_where_xen_and_the_tree_lie() -> None:
+    text = LOG + (
+        "(XEN) MODULE[0]: 0000000040400000 - 000000004055f000 Xen         \n"
+        "(XEN) MODULE[1]: 0000000047ffff00 - 0000000048000100 Device Tree \n"
+        "(XEN) MODULE[2]: 0000000048000000 - 0000000048001000 Kernel      \n"
+    )
+    log = read_xen_log(text)
+    assert [(item.kind, item.start, item.size) for item in log.modules] == [
+        ("Xen", 0x40400000, 0x15F000),
+        ("Device Tree", 0x47FFFF00, 0x200),
+    ]
+    stop = one(MODULE, "4.22", log=log).stopped_by
+    assert stop is not None and stop.stage == "modules"
+    assert one(MODULE, "4.22", log=log, fdt_address=0x46000000).stopped_by is None, "what is given stands above the log"
+
+
+def test_ram_that_is_too_small_may_be_a_placeholder() -> None:
+    words = "RAM is what the tree lists, which a boot loader may replace (--memory)"
+    assert any(words in note for note in one("", dom0_mem=4 * GIB).assumed)
+    given = one("", dom0_mem=4 * GIB, memory=(AddressRange(0x40000000, GIB),))
+    assert given.stopped_by is not None and not any(words in note for note in given.assumed)
+
+
+def test_a_grant_table_is_no_larger_than_xens_text() -> None:
+    found = one('chosen { xen,xen-bootargs = "gnttab_max_frames=1024"; };')
+    assert found.grant_table is not None and found.grant_table.size == MIB
+    assert any("no larger than its own text" in note for note in found.assumed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--domu", "0"], "--domu takes a guest's RAM"),
+        (["--domu", "2T"], "at most 1019 GiB, not '2T'"),
+        (["--fdt-address", "there"], "--fdt-address takes an address such as 0x44000000, not 'there'"),
+        (
+            ["--dom0-bank", "0x50000000+512M", "--dom0-bank", "0x40000000+512M"],
+            "--dom0-bank: 0x40000000-0x5fffffff and 0x50000000-0x6fffffff overlap",
+        ),
+    ],
+)
+def test_options_that_cannot_be(
+    arguments: list[str], words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = tmp_path / "board.dtb"
+    board.write_bytes(blob(HEAD))
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(board), *arguments])
+    assert left.value.code == 2 and words in capsys.readouterr().err
+
+
 def test_boot_log() -> None:
     log = read_xen_log(LOG)
     assert log.version == "4.20.4"
@@ -517,7 +730,8 @@ def test_an_interrupt_with_two_trigger_types_stops_dom0() -> None:
 def test_a_domain_that_cannot_be_built_stops_all() -> None:
     body = """chosen { #address-cells = <2>; #size-cells = <2>;
         m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
-        good { compatible = "xen,domain"; memory = <0 0x40000>; cpus = <1>; };
+        good { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; memory = <0 0x40000>; cpus = <1>;
+            m@48100000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48100000 0 0x1000>; }; };
         bad { compatible = "xen,domain"; memory = <0 0x40000>; };
     };"""
     options = XenOptions()
@@ -557,7 +771,9 @@ def test_passed_through_devices_are_disabled_for_dom0_and_keep_their_interrupts(
 
 def test_shared_memory_is_in_the_domains_tree() -> None:
     """4.17 and 4.18 put regions over it: Linux then finds scratch space on a reservation that it does not know."""
-    body = DOMAINS.format(name="guest", properties="memory = <0 0x40000>; cpus = <1>; xen,enhanced;", children=SHM)
+    body = DOMAINS.format(
+        name="guest", properties='memory = <0 0x40000>; cpus = <1>; xen,enhanced = "no-xenstore";', children=SHM
+    )
     options = CheckOptions(linux=LINUX["6.12"])
     for release, verdict in (("4.17", Verdict.HAZARD), ("4.22", Verdict.SCRATCH)):
         (result,) = check_host(host(GIC + body), "board.dtb", HostQuestion(options, (options.linux,), (preset(release),)))
