@@ -91,7 +91,7 @@ def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | U
         parent_counts = rules.counts(parent_bus, parent)
         if not _usable(parent_counts):
             return stop(_bad_counts(parent, parent_counts), parent)
-        moved = _through_ranges(bus_node, bus, counts, parent_bus, parent_counts, address)
+        moved = _through_ranges(bus_node, bus, counts, parent_bus, parent_counts, address, rules)
         if isinstance(moved, str):
             return stop(moved, bus_node)
         bus_node, bus, counts, address = parent, parent_bus, parent_counts, moved
@@ -100,14 +100,22 @@ def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | U
 
 
 def _through_ranges(
-    bus_node: Node, bus: Bus, counts: CellCounts, parent_bus: Bus, parent_counts: CellCounts, address: Cells
+    bus_node: Node,
+    bus: Bus,
+    counts: CellCounts,
+    parent_bus: Bus,
+    parent_counts: CellCounts,
+    address: Cells,
+    rules: AddressRules,
 ) -> Cells | str:
     """Return the address on the bus above ``bus_node``, or the reason why there is none (``of_translate_one``)."""
     ranges = bus_node.prop("ranges")
     if ranges is None:
         return f"{bus_node.path} has no ranges: its bus is not part of the CPU's address space"
     if not ranges.value:
-        return _added((0,) * parent_counts.address, read_number(address), parent_bus)
+        flags = address[: parent_bus.flag_cells] if rules.keeps_flags else (0,) * parent_bus.flag_cells
+        base = flags + (0,) * (parent_counts.address - parent_bus.flag_cells)
+        return _added(base, read_number(address), parent_bus)
     for child, parent, size in _entries(ranges, counts, parent_counts):
         offset = bus.offset_in(address, child, parent, size)
         if offset is not None:
