@@ -155,7 +155,12 @@ _DEFAULT_FLAGS: Final = Bus(
 _DEFAULT: Final = Bus("default", _always, None, "reg", _default_offset, 0, _always)
 
 LINUX: Final = AddressRules(
-    "linux", (_pci_bus(_linux_pci), _ISA, _DEFAULT_FLAGS, _DEFAULT), CellCounts(1, 1), True, True, True
+    "linux",
+    (_pci_bus(_linux_pci), _ISA, _DEFAULT_FLAGS, _DEFAULT),
+    CellCounts(1, 1),
+    checks_space=True,
+    counts_sizeless=True,
+    keeps_flags=True,
 )
 """Linux up to 6.12."""
 

@@ -6,7 +6,7 @@ window nor transformed. An address that cannot be translated is never passed thr
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dtanalyze.board.bus import AddressRules, Bus
 from dtanalyze.devicetree.cells import CellCounts, read_number, reg_tuples
@@ -15,6 +15,9 @@ from dtanalyze.devicetree.tree import Node, Property
 __all__ = ["Hop", "RegEntry", "Translated", "Untranslatable", "reg_entries", "translate"]
 
 Cells = tuple[int, ...]
+
+BAD_ADDRESS: Final = (1 << 64) - 1
+"""OF_BAD_ADDR in Linux, DT_BAD_ADDR in Xen: an entry that begins there is taken for one without an address."""
 
 
 class Hop(NamedTuple):
@@ -96,7 +99,10 @@ def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | U
             return stop(moved, bus_node)
         bus_node, bus, counts, address = parent, parent_bus, parent_counts, moved
         chain.append(Hop(bus_node.path, read_number(address[bus.flag_cells :])))
-    return Translated(read_number(address), tuple(chain))
+    found = read_number(address)
+    if found == BAD_ADDRESS:
+        return stop(f"{found:#x} is the value by which a failed translation is told", node)
+    return Translated(found, tuple(chain))
 
 
 def _through_ranges(

@@ -485,6 +485,16 @@ def test_linux_hands_the_flags_on_through_empty_ranges(rules: AddressRules) -> N
     assert (behind_bridge.address, behind_inner.address) == (0x810100040, 0x800000040)
 
 
+@pytest.mark.parametrize("rules", [LINUX, LINUX_6_13, XEN], ids=["linux", "6.13", "xen"])
+def test_the_last_address_of_all_means_failure(rules: AddressRules) -> None:
+    last, before = reg_entries(
+        device(tree(TWO + "dev { reg = <0xffffffff 0xffffffff 0 1 0xffffffff 0xfffffffe 0 1>; };")), rules
+    )
+    assert isinstance(last.where, Untranslatable)
+    assert last.where.reason == "0xffffffffffffffff is the value by which a failed translation is told"
+    assert before.address == 0xFFFFFFFFFFFFFFFE
+
+
 # Every reg, also where the rules see no address: nothing is left out, and nothing is passed through.
 
 
