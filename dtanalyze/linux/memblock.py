@@ -104,18 +104,14 @@ def _page_aligned(raw: RawRange, page_size: int) -> AddressRange | None:
 
 
 def _capped(memory: RangeSet, board: Board, notes: list[str]) -> RangeSet:
-    """Apply /chosen linux,usable-memory-range (kdump)."""
+    """Apply /chosen linux,usable-memory-range (kdump): the first entry caps RAM, the second is added to it."""
     cap = board.chosen.prop("linux,usable-memory-range") if board.chosen else None
-    if cap is not None:
-        allowed = [
-            checked
-            for entry in reg_tuples(cap, _root_cells(board))
-            if (checked := RawRange(read_number(entry.address_cells), entry.size).checked())
-        ]
-        if allowed:
-            memory = memory.intersection(allowed)
-            notes.append("RAM is capped by linux,usable-memory-range in /chosen")
-    return memory
+    entries = list(reg_tuples(cap, _root_cells(board)))[:2] if cap is not None else []
+    ranges = [RawRange(read_number(entry.address_cells), entry.size).checked() for entry in entries]
+    if ranges and ranges[0] is not None:
+        memory = memory.intersection([ranges[0]])
+        notes.append("RAM is capped by linux,usable-memory-range in /chosen")
+    return memory.union(item for item in ranges[1:] if item is not None)
 
 
 def _trimmed(memory: RangeSet, board: Board, profile: LinuxProfile, notes: list[str]) -> RangeSet:

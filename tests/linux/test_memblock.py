@@ -187,6 +187,15 @@ def test_usable_memory_range_caps_ram() -> None:
     assert blocks(RAM + cap).notes == ("RAM is capped by linux,usable-memory-range in /chosen",)
 
 
+def test_the_second_usable_memory_range_is_added_and_a_third_ignored() -> None:
+    # early_init_dt_check_for_usable_mem_range: memblock_cap_memory_range once, then memblock_add.
+    ranges = words((0x50000000, 0x10000000, 0x90000000, 0x4000000, 0x60000000, 0x1000000))
+    assert memory(RAM + f"chosen {{ linux,usable-memory-range = {ranges}; }};") == [
+        (0x50000000, 0x60000000),
+        (0x90000000, 0x94000000),
+    ]
+
+
 def test_an_empty_usable_memory_range_caps_nothing() -> None:
     cap = f"chosen {{ linux,usable-memory-range = {words((0x50000000, 0))}; }};"
     assert memory(RAM + cap) == [(0x40000000, 0x80000000)]
