@@ -154,6 +154,8 @@ def test_space_below_ram_is_used_only_with_kaslr() -> None:
     assert first_taken("6.16", SEED) == 0x100000000
     no = 'chosen { kaslr-seed = <0x1234 0x5678>; bootargs = "quiet nokaslr"; };'
     assert first_taken("6.12", no) == 0x100000000
+    for other in ("<0x1234>", "<1 2 3>"):  # get_kaslr_seed takes 8 bytes only
+        assert first_taken("6.12", f"chosen {{ kaslr-seed = {other}; }};") == 0x100000000
 
 
 def test_a_region_above_the_linear_map_is_clipped() -> None:
