@@ -182,7 +182,7 @@ def test_a_mem_that_is_no_number_is_no_reason_to_stop(text: str) -> None:
 
 
 def test_usable_memory_range_caps_ram() -> None:
-    cap = f"chosen {{ linux,usable-memory-range = {words((0x50000000, 0x10000000, 0x70000000, 0x20000000))}; }};"
+    cap = f"chosen {{ linux,usable-memory-range = {words((0x50000000, 0x10000000, 0x70000000, 0x10000000))}; }};"
     assert memory(RAM + cap) == [(0x50000000, 0x60000000), (0x70000000, 0x80000000)]
     assert blocks(RAM + cap).notes == ("RAM is capped by linux,usable-memory-range in /chosen",)
 
