@@ -62,10 +62,14 @@ def apply_kconfig(profile: LinuxProfile, options: dict[str, str]) -> LinuxProfil
     va_bits = options.get("CONFIG_ARM64_VA_BITS", str(profile.va_bits))
     if not re.fullmatch("3[6-9]|4[0-9]|5[0-2]", va_bits):
         raise InputError(f"CONFIG_ARM64_VA_BITS is '{va_bits}', not a number of bits from 36 to 52")
+    pa_bits = options.get("CONFIG_ARM64_PA_BITS", str(profile.pa_bits))
+    if pa_bits not in ("48", "52"):
+        raise InputError(f"CONFIG_ARM64_PA_BITS is '{pa_bits}', neither 48 nor 52")
     return profile._replace(
         arch=arch,
         page_size=page_size,
         va_bits=_fallback(int(va_bits), page_size),
+        pa_bits=int(pa_bits),
         unpopulated_alloc=options.get("CONFIG_XEN_UNPOPULATED_ALLOC") == "y",
         randomize_base=options.get("CONFIG_RANDOMIZE_BASE") == "y",
         memory_hotplug_balloon=options.get("CONFIG_XEN_BALLOON_MEMORY_HOTPLUG") == "y",

@@ -132,3 +132,10 @@ def test_address_bits_that_are_no_number(value: str) -> None:
 )
 def test_the_newest_preset_that_is_not_newer(version: tuple[int, int], name: str) -> None:
     assert preset_of_version(version) == name
+
+
+def test_physical_bits_are_read_and_checked() -> None:
+    assert apply_kconfig(PRESETS["6.1"], {"CONFIG_ARM64_PA_BITS": "52"}).pa_bits == 52
+    assert apply_kconfig(PRESETS["6.1"], {}).pa_bits == 48
+    with pytest.raises(InputError, match="CONFIG_ARM64_PA_BITS is 'many', neither 48 nor 52"):
+        apply_kconfig(PRESETS["6.1"], {"CONFIG_ARM64_PA_BITS": "many"})

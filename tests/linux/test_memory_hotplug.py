@@ -169,6 +169,15 @@ def test_a_region_above_the_linear_map_is_clipped() -> None:
     assert "above 0x403fffffff" in above.reason
 
 
+@pytest.mark.parametrize(("linux", "pa_bits", "high"), [("6.1", 48, 1 << 48), ("6.1", 52, 3 << 47), ("6.12", 48, 3 << 47)])
+def test_before_6_12_nothing_lies_beyond_the_physical_bits_built_for(linux: str, pa_bits: int, high: int) -> None:
+    # RAM from 2^48: the linear map ends at 2^47 more.
+    profile = PRESETS[linux]._replace(pa_bits=pa_bits)
+    assert mhp_get_pluggable_range(1 << 47, profile, randomized=False)[:2] == (1 << 47, (1 << 48) - 1)
+    found = mhp_get_pluggable_range(1 << 48, profile, randomized=False)
+    assert found[:2] == ((0, 0) if high == 1 << 48 else (1 << 48, high - 1))
+
+
 @pytest.mark.parametrize(("va_bits", "sections"), [(48, 0), (52, 2)])
 def test_52_bits_reach_further(va_bits: int, sections: int) -> None:
     result = answer(guest([(1 << 48, 0x10000000)]), L612._replace(va_bits=va_bits))
