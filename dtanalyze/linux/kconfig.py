@@ -10,10 +10,11 @@ import re
 from typing import Final
 
 from dtanalyze.address.units import KIB
+from dtanalyze.board.bus import LINUX_6_13
 from dtanalyze.errors import InputError
 from dtanalyze.linux.profile import PRESETS, Arch, LinuxProfile
 
-__all__ = ["apply_kconfig", "preset_of_version", "read_kconfig"]
+__all__ = ["apply_kconfig", "at_version", "preset_of_version", "read_kconfig"]
 
 _SET: Final = re.compile(r'(CONFIG_\w+)=("?)(.*?)\2')
 _UNSET: Final = re.compile(r"# (CONFIG_\w+) is not set")
@@ -44,6 +45,15 @@ def preset_of_version(version: tuple[int, int]) -> str:
     released = {tuple(int(part) for part in name.split(".")): name for name in PRESETS if name[0].isdigit()}
     fitting = [key for key in released if key <= version]
     return released[max(fitting)] if fitting else released[min(released)]
+
+
+def at_version(profile: LinuxProfile, version: tuple[int, int]) -> LinuxProfile:
+    """Return the preset with what changed between it and ``version``, where the next preset is newer still."""
+    if version >= (6, 13):
+        profile = profile._replace(address_rules=LINUX_6_13)
+    if version >= (7, 1):
+        profile = profile._replace(null_compatible_crashes=False)
+    return profile
 
 
 def apply_kconfig(profile: LinuxProfile, options: dict[str, str]) -> LinuxProfile:
