@@ -164,7 +164,14 @@ def test_module_state_is_a_final_table(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("source", "mutable"),
-    [("[1]", True), ("{}", True), ("dict(a=1)", True), ("collections.deque[int]()", True), ("(1, 2)", False), ("f()", False)],
+    [
+        ("[1]", True),
+        ("{}", True),
+        ("dict(a=1)", True),
+        ("collections.deque[int]()", True),
+        ("(1, 2)", False),
+        ("f()", False),
+    ],
 )
 def test_what_counts_as_mutable(source: str, mutable: bool) -> None:
     assert is_mutable(ast.parse(source, mode="eval").body) is mutable
@@ -172,6 +179,8 @@ def test_what_counts_as_mutable(source: str, mutable: bool) -> None:
 
 @pytest.mark.parametrize("name", [name for name in SOURCES if layer(name) not in ("cli", "__main__")])
 def test_side_effects_live_in_the_command_line(name: str) -> None:
-    called = {node.func.id for node in ast.walk(TREES[name]) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    called = {
+        node.func.id for node in ast.walk(TREES[name]) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     assert not called & {"print", "open", "input", "exit", "exec", "eval"}
     assert not any(isinstance(node, ast.Global | ast.Nonlocal) for node in ast.walk(TREES[name]))

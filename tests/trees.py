@@ -22,9 +22,7 @@ def strip(drawing: str, unit: int = 1, start: int = 0, mark: str = "#") -> list[
     ``strip("##..#", 0x1000)`` is 0x0-0x1fff and 0x4000-0x4fff.
     """
     line = re.sub(r"\s", "", drawing)
-    return [
-        AddressRange(start + run.start() * unit, len(run[0]) * unit) for run in re.finditer(f"{re.escape(mark)}+", line)
-    ]
+    return [AddressRange(start + run.start() * unit, len(run[0]) * unit) for run in re.finditer(f"{re.escape(mark)}+", line)]
 
 
 def dtb(body: str = "", reservations: Sequence[tuple[int, int]] = (), boot_cpuid: int = 0) -> bytes:

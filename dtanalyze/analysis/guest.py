@@ -110,7 +110,10 @@ def _kaslr(board: Board, options: CheckOptions) -> tuple[bool, str]:
         return options.kaslr, f"KASLR: {'on' if options.kaslr else 'off'}, as given"
     if "nokaslr" in bootargs(board).split():
         return False, "KASLR: off, nokaslr is on the kernel's command line"
-    if board.chosen is not None and board.chosen.prop("kaslr-seed") is not None:
+    seed = board.chosen.prop("kaslr-seed") if board.chosen is not None else None
+    if seed is not None and len(seed.value) != 8:
+        return False, "KASLR: off, the kaslr-seed in /chosen is not one of 8 bytes"
+    if seed is not None:
         return True, "KASLR: on, /chosen has a kaslr-seed"
     return False, "KASLR: off, /chosen has no kaslr-seed"
 

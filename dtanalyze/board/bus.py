@@ -42,6 +42,8 @@ class AddressRules(NamedTuple):
     """Whether an address that its bus does not call memory is refused (``__of_address_to_resource``)."""
     counts_sizeless: bool
     """Whether entries below a bus with #size-cells 0 are counted (though never translated)."""
+    keeps_flags: bool
+    """Whether empty ``ranges`` hand the flags cell on to the bus above (7f05e20b989a, in 6.1.125, 6.12 and later stable)."""
 
     def bus_of(self, parent: Node) -> Bus | None:
         """Return the bus that children of ``parent`` sit on, or None when it is no bus at all."""
@@ -152,7 +154,14 @@ _DEFAULT_FLAGS: Final = Bus(
 )
 _DEFAULT: Final = Bus("default", _always, None, "reg", _default_offset, 0, _always)
 
-LINUX: Final = AddressRules("linux", (_pci_bus(_linux_pci), _ISA, _DEFAULT_FLAGS, _DEFAULT), CellCounts(1, 1), True, True)
+LINUX: Final = AddressRules(
+    "linux",
+    (_pci_bus(_linux_pci), _ISA, _DEFAULT_FLAGS, _DEFAULT),
+    CellCounts(1, 1),
+    checks_space=True,
+    counts_sizeless=True,
+    keeps_flags=True,
+)
 """Linux up to 6.12."""
 
 LINUX_6_13: Final = LINUX._replace(
@@ -173,5 +182,6 @@ XEN: Final = AddressRules(
     CellCounts(2, 1),
     checks_space=False,
     counts_sizeless=False,
+    keeps_flags=False,
 )
 """Xen, every release from 4.16: only the root and nodes with ``ranges`` are buses; there is no ISA and no flags bus."""

@@ -6,7 +6,7 @@ window nor transformed. An address that cannot be translated is never passed thr
 """
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dtanalyze.board.bus import AddressRules, Bus
 from dtanalyze.devicetree.cells import CellCounts, read_number, reg_tuples
@@ -15,6 +15,9 @@ from dtanalyze.devicetree.tree import Node, Property
 __all__ = ["Hop", "RegEntry", "Translated", "Untranslatable", "reg_entries", "translate"]
 
 Cells = tuple[int, ...]
+
+BAD_ADDRESS: Final = (1 << 64) - 1
+"""OF_BAD_ADDR in Linux, DT_BAD_ADDR in Xen: an entry that begins there is taken for one without an address."""
 
 
 class Hop(NamedTuple):
@@ -91,23 +94,34 @@ def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | U
         parent_counts = rules.counts(parent_bus, parent)
         if not _usable(parent_counts):
             return stop(_bad_counts(parent, parent_counts), parent)
-        moved = _through_ranges(bus_node, bus, counts, parent_bus, parent_counts, address)
+        moved = _through_ranges(bus_node, bus, counts, parent_bus, parent_counts, address, rules)
         if isinstance(moved, str):
             return stop(moved, bus_node)
         bus_node, bus, counts, address = parent, parent_bus, parent_counts, moved
         chain.append(Hop(bus_node.path, read_number(address[bus.flag_cells :])))
-    return Translated(read_number(address), tuple(chain))
+    found = read_number(address)
+    if found == BAD_ADDRESS:
+        return stop(f"{found:#x} is the value by which a failed translation is told", node)
+    return Translated(found, tuple(chain))
 
 
 def _through_ranges(
-    bus_node: Node, bus: Bus, counts: CellCounts, parent_bus: Bus, parent_counts: CellCounts, address: Cells
+    bus_node: Node,
+    bus: Bus,
+    counts: CellCounts,
+    parent_bus: Bus,
+    parent_counts: CellCounts,
+    address: Cells,
+    rules: AddressRules,
 ) -> Cells | str:
     """Return the address on the bus above ``bus_node``, or the reason why there is none (``of_translate_one``)."""
     ranges = bus_node.prop("ranges")
     if ranges is None:
         return f"{bus_node.path} has no ranges: its bus is not part of the CPU's address space"
     if not ranges.value:
-        return _added((0,) * parent_counts.address, read_number(address), parent_bus)
+        flags = address[: parent_bus.flag_cells] if rules.keeps_flags else (0,) * parent_bus.flag_cells
+        base = flags + (0,) * (parent_counts.address - parent_bus.flag_cells)
+        return _added(base, read_number(address), parent_bus)
     for child, parent, size in _entries(ranges, counts, parent_counts):
         offset = bus.offset_in(address, child, parent, size)
         if offset is not None:

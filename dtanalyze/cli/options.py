@@ -169,6 +169,7 @@ def profile_from(
 ) -> LinuxProfile:
     """Return the kernel that the options name: preset, then .config, then single options."""
     options: dict[str, str] = {}
+    version: tuple[int, int] | None = None
     name = linux
     if kconfig is not None:
         from dtanalyze.linux.kconfig import preset_of_version, read_kconfig
@@ -179,10 +180,13 @@ def profile_from(
             raise InputError(str(error) if str(error).startswith(kconfig) else f"{kconfig}: {error}") from error
         if name is None and version is not None:
             name = preset_of_version(version)
+        else:
+            version = None
     profile = preset(name or NEWEST)
     if options:
-        from dtanalyze.linux.kconfig import apply_kconfig
+        from dtanalyze.linux.kconfig import apply_kconfig, at_version
 
+        profile = at_version(profile, version) if version is not None else profile
         profile = apply_kconfig(profile, options)
     if arch is not None:
         profile = profile._replace(arch=Arch(choice(arch, tuple(item.value for item in Arch), "--arch")))

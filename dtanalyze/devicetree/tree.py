@@ -107,9 +107,12 @@ class Node:
 
     @property
     def available(self) -> bool:
-        """Whether ``status`` is absent, ``okay`` or ``ok`` (of_device_is_available); its own status only."""
+        """Whether ``status`` is absent, ``okay`` or ``ok`` (of_device_is_available); its own status only.
+
+        Compared as a C string: what follows the first NUL does not count.
+        """
         status = self.properties.get("status")
-        return status is None or status.value in (b"okay\0", b"ok\0")
+        return status is None or status.value.startswith((b"okay\0", b"ok\0"))
 
     @property
     def path_available(self) -> bool:

@@ -10,10 +10,11 @@ import re
 from typing import Final
 
 from dtanalyze.address.units import KIB
+from dtanalyze.board.bus import LINUX_6_13
 from dtanalyze.errors import InputError
 from dtanalyze.linux.profile import PRESETS, Arch, LinuxProfile
 
-__all__ = ["apply_kconfig", "preset_of_version", "read_kconfig"]
+__all__ = ["apply_kconfig", "at_version", "preset_of_version", "read_kconfig"]
 
 _SET: Final = re.compile(r'(CONFIG_\w+)=("?)(.*?)\2')
 _UNSET: Final = re.compile(r"# (CONFIG_\w+) is not set")
@@ -46,6 +47,15 @@ def preset_of_version(version: tuple[int, int]) -> str:
     return released[max(fitting)] if fitting else released[min(released)]
 
 
+def at_version(profile: LinuxProfile, version: tuple[int, int]) -> LinuxProfile:
+    """Return the preset with what changed between it and ``version``, where the next preset is newer still."""
+    if version >= (6, 13):
+        profile = profile._replace(address_rules=LINUX_6_13)
+    if version >= (7, 1):
+        profile = profile._replace(null_compatible_crashes=False)
+    return profile
+
+
 def apply_kconfig(profile: LinuxProfile, options: dict[str, str]) -> LinuxProfile:
     """Return ``profile`` as this .config built it; raise `InputError` when its address bits are no number."""
     arch = profile.arch
@@ -62,10 +72,14 @@ def apply_kconfig(profile: LinuxProfile, options: dict[str, str]) -> LinuxProfil
     va_bits = options.get("CONFIG_ARM64_VA_BITS", str(profile.va_bits))
     if not re.fullmatch("3[6-9]|4[0-9]|5[0-2]", va_bits):
         raise InputError(f"CONFIG_ARM64_VA_BITS is '{va_bits}', not a number of bits from 36 to 52")
+    pa_bits = options.get("CONFIG_ARM64_PA_BITS", str(profile.pa_bits))
+    if pa_bits not in ("48", "52"):
+        raise InputError(f"CONFIG_ARM64_PA_BITS is '{pa_bits}', neither 48 nor 52")
     return profile._replace(
         arch=arch,
         page_size=page_size,
         va_bits=_fallback(int(va_bits), page_size),
+        pa_bits=int(pa_bits),
         unpopulated_alloc=options.get("CONFIG_XEN_UNPOPULATED_ALLOC") == "y",
         randomize_base=options.get("CONFIG_RANDOMIZE_BASE") == "y",
         memory_hotplug_balloon=options.get("CONFIG_XEN_BALLOON_MEMORY_HOTPLUG") == "y",

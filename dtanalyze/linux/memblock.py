@@ -12,7 +12,6 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.address.units import parse_size
 from dtanalyze.board.model import Board, MemoryNode, Reservation, entry_range
 from dtanalyze.devicetree.cells import CellCounts, RegTuple, inherited_cells, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node, Property
@@ -21,8 +20,8 @@ from dtanalyze.linux.profile import LinuxProfile
 __all__ = ["Claimed", "Memblock", "bootargs", "memblock"]
 
 PHYS_MASK_SHIFT: Final = 52
-# What memparse makes a number of; the rest of the word is not looked at.
-_MEM_LIMIT: Final = r"(?:^|\s)mem=(0[xX][0-9a-fA-F]+[kKmMgGtT]?|[0-9]+[kKmMgGtT]?)"
+# What memparse makes a number of, a leading 0 meaning octal; the rest of the word is not looked at.
+_MEM_LIMIT: Final = r"(?:^|\s)mem=((0[xX])[0-9a-fA-F]+|(0)[0-7]*|[0-9]+)([kKmMgGtTpPeE]?)"
 
 
 class Claimed(NamedTuple):
@@ -54,7 +53,7 @@ def memblock(board: Board, profile: LinuxProfile) -> Memblock:
     notes: list[str] = []
     banks = tuple(_banks(board, profile))
     memory = RangeSet(bank.range for bank in banks)
-    memory = _capped(memory, board, notes)
+    memory = _trimmed(_capped(memory, board, notes), board, profile, notes)
     reserved, nomap = _reservations(board, profile, memory, notes)
     described = dict.fromkeys((*reserved, *_described(board)))
     stray = tuple(item._replace(range=part) for item in described for part in RangeSet([item.range]).difference(memory))
@@ -105,30 +104,36 @@ def _page_aligned(raw: RawRange, page_size: int) -> AddressRange | None:
 
 
 def _capped(memory: RangeSet, board: Board, notes: list[str]) -> RangeSet:
-    """Apply /chosen linux,usable-memory-range (kdump) and ``mem=``, which trims from the top."""
+    """Apply /chosen linux,usable-memory-range (kdump): the first entry caps RAM, the second is added to it."""
     cap = board.chosen.prop("linux,usable-memory-range") if board.chosen else None
-    if cap is not None:
-        allowed = [
-            checked
-            for entry in reg_tuples(cap, _root_cells(board))
-            if (checked := RawRange(read_number(entry.address_cells), entry.size).checked())
-        ]
-        if allowed:
-            memory = memory.intersection(allowed)
-            notes.append("RAM is capped by linux,usable-memory-range in /chosen")
-    limits = re.findall(_MEM_LIMIT, bootargs(board))
-    if limits:
-        left = parse_size(limits[-1])
-        kept: list[AddressRange] = []
-        for run in memory:
-            if left <= 0:
-                break
-            kept.append(AddressRange(run.start, min(run.size, left)))
-            left -= run.size
-        if kept != list(memory):
-            notes.append(f"RAM is trimmed by mem={limits[-1]} on the kernel's command line")
-        memory = RangeSet(kept)
-    return memory
+    entries = list(reg_tuples(cap, _root_cells(board)))[:2] if cap is not None else []
+    ranges = [RawRange(read_number(entry.address_cells), entry.size).checked() for entry in entries]
+    if ranges and ranges[0] is not None:
+        memory = memory.intersection([ranges[0]])
+        notes.append("RAM is capped by linux,usable-memory-range in /chosen")
+    return memory.union(item for item in ranges[1:] if item is not None)
+
+
+def _trimmed(memory: RangeSet, board: Board, profile: LinuxProfile, notes: list[str]) -> RangeSet:
+    """Apply ``mem=``, which trims from the top, in whole pages; less than one is no limit."""
+    words = list(re.finditer(_MEM_LIMIT, bootargs(board)))
+    if not words:
+        return memory
+    digits, hexadecimal, octal, suffix = words[-1].groups()
+    number = int(digits, 16 if hexadecimal else 8 if octal else 10)
+    left = number << 10 * " KMGTPE".index(suffix.upper() or " ")
+    left -= left % profile.page_size
+    if not left:
+        return memory
+    kept: list[AddressRange] = []
+    for run in memory:
+        if left <= 0:
+            break
+        kept.append(AddressRange(run.start, min(run.size, left)))
+        left -= run.size
+    if kept != list(memory):
+        notes.append(f"RAM is trimmed by mem={digits}{suffix} on the kernel's command line")
+    return RangeSet(kept)
 
 
 def _reservations(

@@ -67,5 +67,8 @@ def mhp_get_pluggable_range(ram_first: int, profile: LinuxProfile, *, randomized
     if profile.arch is Arch.X86:
         return PluggableRange(0, (1 << _X86_MAX_PHYSMEM_BITS) - 1, False)
     start = memstart_addr(ram_first, profile)
-    high = start + profile.linear_map_size - 1
-    return PluggableRange(0 if randomized else start, high, randomized)
+    low, high = 0 if randomized else start, start + profile.linear_map_size - 1
+    if profile.capped_by_pa_bits:
+        last = (1 << profile.pa_bits) - 1
+        return PluggableRange(low, min(high, last), randomized) if low <= last else PluggableRange(0, 0, randomized)
+    return PluggableRange(low, high, randomized)

@@ -67,6 +67,8 @@ class LinuxProfile(NamedTuple):
     """7.3: only the first tuple of a /reserved-memory child is reserved."""
     memreserve_first: bool = False
     """6.1: the reserve map is read before /reserved-memory; 6.12 and later after it."""
+    capped_by_pa_bits: bool = False
+    """mhp_get_pluggable_range ends at 2^PA_BITS - 1 at the latest; gone where it asks PHYSMEM_END (6.12)."""
     linear_map_randomized: bool = True
     """KASLR moves memstart; removed by 1db780bafa4c (6.16)."""
     null_compatible_crashes: bool = True
@@ -75,6 +77,8 @@ class LinuxProfile(NamedTuple):
     """From 6.13 a missing #address-cells means no bus (64ee3cf096ac)."""
     page_size: int = 4 * KIB
     va_bits: int = 48
+    pa_bits: int = 48
+    """CONFIG_ARM64_PA_BITS: what the kernel was built for, whatever the CPU has."""
     randomize_base: bool = True
     memory_hotplug_balloon: bool = True
     """CONFIG_XEN_BALLOON_MEMORY_HOTPLUG."""
@@ -111,7 +115,7 @@ class LinuxProfile(NamedTuple):
         return self.unpopulated_alloc and (self.arm_can_enable or self.arch is Arch.X86)
 
 
-_MERGED: Final = LinuxProfile("5.17", reg_overflow_is_error=False, memreserve_first=True)
+_MERGED: Final = LinuxProfile("5.17", reg_overflow_is_error=False, memreserve_first=True, capped_by_pa_bits=True)
 
 PRESETS: Final[dict[str, LinuxProfile]] = {
     "v2": _MERGED._replace(

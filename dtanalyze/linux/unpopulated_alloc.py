@@ -119,6 +119,8 @@ class UnpopulatedAlloc:
         self.unseen = unseen
         self.page_list = PageList()
         self._nested: list[AddressRange] = []
+        # RAM stays RAM when a withdrawn copy has taken it out of iomem_resource: its sections are there already.
+        self._system_ram = [item for _, item in iomem.walk() if item.system_ram]
 
     @property
     def search_bounds(self) -> tuple[int, int]:
@@ -175,15 +177,12 @@ class UnpopulatedAlloc:
 
     def memremap_error(self, chosen: AddressRange) -> tuple[str, Resource | None] | None:
         """Return the errno of memremap_pages for ``chosen`` and who is in the way, or None when it accepts."""
-        for item in self._system_ram():
+        for item in self._system_ram:
             if item.start <= chosen.last and chosen.start <= item.end:
                 return "ENXIO", item
         if chosen.start < self.limits.low or chosen.last > self.limits.high:
             return "EINVAL", None
         return None
-
-    def _system_ram(self) -> list[Resource]:
-        return [item for _, item in self.iomem.walk() if item.system_ram]
 
     def _withdraw(self, copy: Resource) -> None:
         """Release the copy; what insert_resource had nested below it goes with it, as upstream."""

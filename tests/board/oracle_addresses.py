@@ -27,7 +27,11 @@ def pci_ranges(tree: Tree) -> list[list[object]]:
         [
             node.path,
             0,
-            [[hex(item.where.address), hex(item.size)] for item in pci_windows(node, XEN) if isinstance(item.where, Translated)],
+            [
+                [hex(item.where.address), hex(item.size)]
+                for item in pci_windows(node, XEN)
+                if isinstance(item.where, Translated)
+            ],
         ]
         for node in tree.root
         if node.device_type == "pci" and node.prop("ranges") is not None

@@ -46,9 +46,7 @@ MEMORY = (
     entry("/memory@40000000", 0, "0x40000000", "0x10000000", None, ("/", "0x40000000")),
     entry("/memory@40000000", 1, "0x80000000", "0x0", None, ("/", "0x80000000")),
 )
-CPU = entry(
-    "/cpus/cpu@0", 0, None, "0x0", "/cpus has #address-cells 1 and #size-cells 0: no CPU addresses below it"
-)
+CPU = entry("/cpus/cpu@0", 0, None, "0x0", "/cpus has #address-cells 1 and #size-cells 0: no CPU addresses below it")
 UART = (
     entry("/soc/uart@100", 0, "0x810000100", "0x10", None, ("/soc", "0x100"), ("/", "0x810000100")),
     entry("/soc/uart@100", 1, None, "0x10", "the ranges of /soc do not cover 0x2000", ("/soc", "0x2000")),

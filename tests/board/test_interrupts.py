@@ -48,7 +48,9 @@ def test_interrupts(body: str, found: list[tuple[str, tuple[int, ...]]]) -> None
 
 
 def test_the_nearest_controller_above_is_the_parent() -> None:
-    assert interrupts(tree("pic { #interrupt-cells = <2>; dev { interrupts = <1 2>; }; };"), "/pic/dev") == [("/pic", (1, 2))]
+    assert interrupts(tree("pic { #interrupt-cells = <2>; dev { interrupts = <1 2>; }; };"), "/pic/dev") == [
+        ("/pic", (1, 2))
+    ]
 
 
 def test_phandles() -> None:
@@ -60,7 +62,13 @@ def test_phandles() -> None:
 
 @pytest.mark.parametrize(
     ("controller", "cells", "number"),
-    [("/gic", (0, 5, 4), 37), ("/gic", (1, 9, 8), 25), ("/gic", (2, 0, 4), None), ("/gic", (0, 5), None), ("/pic", (0, 5, 4), None)],
+    [
+        ("/gic", (0, 5, 4), 37),
+        ("/gic", (1, 9, 8), 25),
+        ("/gic", (2, 0, 4), None),
+        ("/gic", (0, 5), None),
+        ("/pic", (0, 5, 4), None),
+    ],
     ids=["SPI from 32", "PPI from 16", "another kind", "too few cells", "another controller"],
 )
 def test_gic_id(controller: str, cells: tuple[int, ...], number: int | None) -> None:

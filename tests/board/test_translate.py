@@ -104,8 +104,7 @@ RANGES = {
         ["the ranges of /soc do not cover 0x1000"],
     ),
     "a window short of one cell is none": same(
-        TWO + "soc { " + TWO + "ranges = <0 0 0 0x10000 0 0x100 0 0x1000 0 0x20000 0>;"
-        "dev { reg = <0 0x1000 0 4>; }; };",
+        TWO + "soc { " + TWO + "ranges = <0 0 0 0x10000 0 0x100 0 0x1000 0 0x20000 0>;dev { reg = <0 0x1000 0 4>; }; };",
         ["the ranges of /soc do not cover 0x1000"],
     ),
     "a window up to 2^64 covers nothing": same(  # upstream adds in 64 bits: base + size is 0
@@ -137,7 +136,10 @@ RANGES = {
         ["/ has #address-cells 1 and #size-cells 0: no CPU addresses below it"],
     ),
     "#address-cells 5 further out": same(
-        ONE + "bus { #address-cells = <5>; #size-cells = <1>; ranges; soc { " + ONE + "ranges; dev { reg = <0x50 4>; }; }; };",
+        ONE
+        + "bus { #address-cells = <5>; #size-cells = <1>; ranges; soc { "
+        + ONE
+        + "ranges; dev { reg = <0x50 4>; }; }; };",
         ["/bus has #address-cells 5 and #size-cells 1: no CPU addresses below it"],
     ),
     # Inheritance: deprecated, done by Linux up to 6.12 and by Xen; 6.13+ does not take the node for a bus.
@@ -218,9 +220,7 @@ IDENTIFIERS = {
         ["the flags cell 0x100 does not say memory (0x200)"],
         [0x800000000],
     ),
-    "flags: empty ranges": same(
-        TWO + "bus { " + FLAGS + "ranges; dev { reg = <0x200 1 0x1000 0 4>; }; };", [0x100001000]
-    ),
+    "flags: empty ranges": same(TWO + "bus { " + FLAGS + "ranges; dev { reg = <0x200 1 0x1000 0 4>; }; };", [0x100001000]),
     "flags: inherited": Case(  # of_bus_n_addr_cells inherits; from 6.13 #address-cells has to be the bus's own
         TWO + "bus { " + FLAGS + "ranges = <0x200 0 0 0x8 0 0 0x1000>;"
         "sub { ranges = <0x200 0 0x100 0x200 0 0 0 0x100>; dev { reg = <0x200 0 0x140 0 4>; }; }; };",
@@ -252,9 +252,7 @@ def pci(assigned: str, ranges: str = f"<{IO}>, <{MEM32}>") -> str:
 
 PCI_BUSES = {
     "pci: memory": same(pci("<0x82000010 0 0x10000200 0 0x100>"), [0x810000200]),
-    "pci: prefetchable and 64-bit memory pass as memory": same(
-        pci("<0xc3000010 0 0x10000200 0 0x100>"), [0x810000200]
-    ),
+    "pci: prefetchable and 64-bit memory pass as memory": same(pci("<0xc3000010 0 0x10000200 0 0x100>"), [0x810000200]),
     "pci: I/O in the window of memory": same(  # 0x10000200 lies in MEM32 only, and the kinds must agree
         pci("<0x82000010 0 0x300 0 0x100>"), ["the ranges of /host do not cover 0x300"]
     ),
@@ -269,9 +267,7 @@ PCI_BUSES = {
         ["a PCI configuration or I/O address, not memory"],
         ["the ranges of /host do not cover 0x300"],
     ),
-    "pci: above 4 GiB": same(
-        pci("<0x83000010 0x9 0x40 0 0x100>", "<0x83000000 0x9 0 0xa 0 0x1 0>"), [0xA00000040]
-    ),
+    "pci: above 4 GiB": same(pci("<0x83000010 0x9 0x40 0 0x100>", "<0x83000000 0x9 0 0xa 0 0x1 0>"), [0xA00000040]),
     "pci: the upper cell counts": same(
         pci("<0x83000010 0x8 0x40 0 0x100>", "<0x83000000 0x9 0 0xa 0 0 0x1000>"),
         ["the ranges of /host do not cover 0x800000040"],
@@ -388,7 +384,14 @@ def test_the_root_has_no_address(rules: AddressRules) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "space"),
-    [(0x00000000, None), (0x01000000, "io"), (0x02000000, "mem"), (0x03000000, "mem"), (0xC3000010, "mem"), (0x81FFFFFF, "io")],
+    [
+        (0x00000000, None),
+        (0x01000000, "io"),
+        (0x02000000, "mem"),
+        (0x03000000, "mem"),
+        (0xC3000010, "mem"),
+        (0x81FFFFFF, "io"),
+    ],
 )
 def test_pci_space(flags: int, space: str | None) -> None:
     assert pci_space(flags) == space
@@ -426,7 +429,10 @@ def test_chain_shows_pci_addresses_without_their_flags() -> None:
 @pytest.mark.parametrize(
     ("body", "chain"),
     [
-        (pci("<0x83000010 0x9 0x40 0 0x100>", "<0x83000000 0x9 0 0xa 0 0x1 0>"), (("/host", 0x900000040), ("/", 0xA00000040))),
+        (
+            pci("<0x83000010 0x9 0x40 0 0x100>", "<0x83000000 0x9 0 0xa 0 0x1 0>"),
+            (("/host", 0x900000040), ("/", 0xA00000040)),
+        ),
         (
             TWO + "bus { " + FLAGS + "ranges = <0x200 1 0x1000 0x8 0 0 0x1000>; dev { reg = <0x200 1 0x1000 0 4>; }; };",
             (("/bus", 0x100001000), ("/", 0x800000000)),
@@ -462,6 +468,31 @@ def test_xen_loses_the_kind_of_a_pci_address_in_empty_ranges() -> None:
     (entry,) = reg_entries(device(board), XEN)
     assert isinstance(entry.where, Untranslatable)
     assert entry.where.reason == "the ranges of /host do not cover 0x10100040"
+
+
+@pytest.mark.parametrize("rules", [LINUX, LINUX_6_13], ids=["linux", "6.13"])
+def test_linux_hands_the_flags_on_through_empty_ranges(rules: AddressRules) -> None:
+    pci_bus = tree(
+        TWO + f"host {{ {PCI} ranges = <{MEM32}>; bridge {{ {PCI} ranges;"
+        "dev { assigned-addresses = <0x82000010 0 0x10100040 0 0x100>; }; }; };"
+    )
+    flagged = tree(
+        TWO + f"outer {{ {FLAGS} ranges = <0x200 0 0 0x8 0 0 0x1000>; inner {{ {FLAGS} ranges;"
+        "dev { reg = <0x200 0 0x40 0 4>; }; }; };"
+    )
+    (behind_bridge,) = reg_entries(device(pci_bus), rules)
+    (behind_inner,) = reg_entries(device(flagged), rules)
+    assert (behind_bridge.address, behind_inner.address) == (0x810100040, 0x800000040)
+
+
+@pytest.mark.parametrize("rules", [LINUX, LINUX_6_13, XEN], ids=["linux", "6.13", "xen"])
+def test_the_last_address_of_all_means_failure(rules: AddressRules) -> None:
+    last, before = reg_entries(
+        device(tree(TWO + "dev { reg = <0xffffffff 0xffffffff 0 1 0xffffffff 0xfffffffe 0 1>; };")), rules
+    )
+    assert isinstance(last.where, Untranslatable)
+    assert last.where.reason == "0xffffffffffffffff is the value by which a failed translation is told"
+    assert before.address == 0xFFFFFFFFFFFFFFFE
 
 
 # Every reg, also where the rules see no address: nothing is left out, and nothing is passed through.

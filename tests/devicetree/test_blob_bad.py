@@ -79,7 +79,11 @@ NAMES = {
         88 + 2,
     ),
     "property name empty": (blob(begin() + prop(1) + END_NODE + END, b"a\0"), "a property has an empty name", 88 + 1),
-    "property name empty at the start": (blob(begin() + prop(0) + END_NODE + END, b"\0"), "a property has an empty name", 88),
+    "property name empty at the start": (
+        blob(begin() + prop(0) + END_NODE + END, b"\0"),
+        "a property has an empty name",
+        88,
+    ),
     "property name of 256": (
         blob(begin() + prop(0) + END_NODE + END, b"x" * 256 + b"\0"),
         "a property's name is longer than 255 characters",

@@ -126,6 +126,8 @@ def test_compatible_ignores_case_as_linux_and_xen_do() -> None:
         (b"okay", False),
         (b"ok", False),
         (b"OKAY\0", False),
+        (b"okay\0disabled\0", True),
+        (b"disabled\0okay\0", False),
     ],
 )
 def test_status(raw: bytes | None, available: bool) -> None:

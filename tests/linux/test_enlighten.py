@@ -409,3 +409,10 @@ def test_the_grant_table_is_reg_0_unless_it_starts_at_0() -> None:
     assert grant_table(board(guest([], grant=(0, 0x1000000)))) is None
     assert grant_table(board(f"{ROOT} hypervisor {{ {XEN} }};")) is None
     assert grant_table(board(ROOT)) is None
+
+
+def test_a_region_at_the_last_address_discards_all() -> None:
+    # of_address_to_resource takes the translation for a failed one.
+    result = answer(guest([(0x80000000, 0x20000000), ((1 << 64) - 1, 1)]))
+    assert result.verdict is Verdict.BALLOON
+    assert "extended region 1 has no address" in result.reason

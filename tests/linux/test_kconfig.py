@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from dtanalyze.board.bus import LINUX_6_13
 from dtanalyze.errors import InputError
-from dtanalyze.linux.kconfig import apply_kconfig, preset_of_version, read_kconfig
+from dtanalyze.linux.kconfig import apply_kconfig, at_version, preset_of_version, read_kconfig
 from dtanalyze.linux.profile import PRESETS, Arch, LinuxProfile
 
 DEBIAN_6_12 = """\
@@ -132,3 +133,19 @@ def test_address_bits_that_are_no_number(value: str) -> None:
 )
 def test_the_newest_preset_that_is_not_newer(version: tuple[int, int], name: str) -> None:
     assert preset_of_version(version) == name
+
+
+def test_physical_bits_are_read_and_checked() -> None:
+    assert apply_kconfig(PRESETS["6.1"], {"CONFIG_ARM64_PA_BITS": "52"}).pa_bits == 52
+    assert apply_kconfig(PRESETS["6.1"], {}).pa_bits == 48
+    with pytest.raises(InputError, match="CONFIG_ARM64_PA_BITS is 'many', neither 48 nor 52"):
+        apply_kconfig(PRESETS["6.1"], {"CONFIG_ARM64_PA_BITS": "many"})
+
+
+@pytest.mark.parametrize(
+    ("version", "needs_cells", "crashes"),
+    [((6, 12), False, True), ((6, 13), True, True), ((6, 15), True, True), ((7, 0), True, True), ((7, 1), True, False)],
+)
+def test_what_changed_between_two_presets(version: tuple[int, int], needs_cells: bool, crashes: bool) -> None:
+    profile = at_version(PRESETS[preset_of_version(version)], version)
+    assert (profile.address_rules is LINUX_6_13, profile.null_compatible_crashes) == (needs_cells, crashes)

@@ -160,15 +160,40 @@ def test_mem_trims_the_top_and_counts_ram_not_addresses() -> None:
     assert with_args("xmem=512M highmem=1M memory=1M") == [(0x40000000, 0x80000000), (0x200000000, 0x240000000)]
 
 
+def test_mem_is_read_as_memparse_does_and_cut_to_whole_pages() -> None:
+    for text, size in [
+        ("0x10000000", 0x10000000),
+        ("0400M", 0x10000000),
+        ("0x10000fff", 0x10000000),
+        ("256m,x", 0x10000000),
+    ]:
+        assert memory(RAM + f'chosen {{ bootargs = "mem={text}"; }};') == [(0x40000000, 0x40000000 + size)], text
+
+
+@pytest.mark.parametrize("text", ["mem=0", "mem=4095", "mem=0x", "mem=09M"])
+def test_a_mem_of_less_than_a_page_is_no_limit(text: str) -> None:
+    # memblock_mem_limit_remove_map returns at once when the limit is 0.
+    assert memory(RAM + f'chosen {{ bootargs = "{text}"; }};') == [(0x40000000, 0x80000000)]
+
+
 @pytest.mark.parametrize("text", ["mem=nopentium", "mem=", "mem=lots"])
 def test_a_mem_that_is_no_number_is_no_reason_to_stop(text: str) -> None:
     assert memory(RAM + f'chosen {{ bootargs = "{text}"; }};') == [(0x40000000, 0x80000000)]
 
 
 def test_usable_memory_range_caps_ram() -> None:
-    cap = f"chosen {{ linux,usable-memory-range = {words((0x50000000, 0x10000000, 0x70000000, 0x20000000))}; }};"
+    cap = f"chosen {{ linux,usable-memory-range = {words((0x50000000, 0x10000000, 0x70000000, 0x10000000))}; }};"
     assert memory(RAM + cap) == [(0x50000000, 0x60000000), (0x70000000, 0x80000000)]
     assert blocks(RAM + cap).notes == ("RAM is capped by linux,usable-memory-range in /chosen",)
+
+
+def test_the_second_usable_memory_range_is_added_and_a_third_ignored() -> None:
+    # early_init_dt_check_for_usable_mem_range: memblock_cap_memory_range once, then memblock_add.
+    ranges = words((0x50000000, 0x10000000, 0x90000000, 0x4000000, 0x60000000, 0x1000000))
+    assert memory(RAM + f"chosen {{ linux,usable-memory-range = {ranges}; }};") == [
+        (0x50000000, 0x60000000),
+        (0x90000000, 0x94000000),
+    ]
 
 
 def test_an_empty_usable_memory_range_caps_nothing() -> None:

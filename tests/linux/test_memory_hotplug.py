@@ -154,6 +154,8 @@ def test_space_below_ram_is_used_only_with_kaslr() -> None:
     assert first_taken("6.16", SEED) == 0x100000000
     no = 'chosen { kaslr-seed = <0x1234 0x5678>; bootargs = "quiet nokaslr"; };'
     assert first_taken("6.12", no) == 0x100000000
+    for other in ("<0x1234>", "<1 2 3>"):  # get_kaslr_seed takes 8 bytes only
+        assert first_taken("6.12", f"chosen {{ kaslr-seed = {other}; }};") == 0x100000000
 
 
 def test_a_region_above_the_linear_map_is_clipped() -> None:
@@ -165,6 +167,15 @@ def test_a_region_above_the_linear_map_is_clipped() -> None:
     above = answer(guest([(0x4040000000, 0x20000000)]), L612._replace(va_bits=39))
     assert above.verdict is Verdict.EXHAUSTED
     assert "above 0x403fffffff" in above.reason
+
+
+@pytest.mark.parametrize(("linux", "pa_bits", "high"), [("6.1", 48, 1 << 48), ("6.1", 52, 3 << 47), ("6.12", 48, 3 << 47)])
+def test_before_6_12_nothing_lies_beyond_the_physical_bits_built_for(linux: str, pa_bits: int, high: int) -> None:
+    # RAM from 2^48: the linear map ends at 2^47 more.
+    profile = PRESETS[linux]._replace(pa_bits=pa_bits)
+    assert mhp_get_pluggable_range(1 << 47, profile, randomized=False)[:2] == (1 << 47, (1 << 48) - 1)
+    found = mhp_get_pluggable_range(1 << 48, profile, randomized=False)
+    assert found[:2] == ((0, 0) if high == 1 << 48 else (1 << 48, high - 1))
 
 
 @pytest.mark.parametrize(("va_bits", "sections"), [(48, 0), (52, 2)])

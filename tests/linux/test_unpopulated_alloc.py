@@ -12,6 +12,7 @@ from dtanalyze.linux.memory_hotplug import PluggableRange
 from dtanalyze.linux.profile import PRESETS, LinuxProfile
 from dtanalyze.linux.resource import Resource
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES, Outcome, PageList, PageRun, UnpopulatedAlloc
+from tests.linux.build import answer, guest
 
 S = 0x8000000
 PER_SECTION = 32768
@@ -448,3 +449,11 @@ def test_sequences_of_requests_equal_a_list_of_pages(
             assert taken is not None
             assert request.message == f"Cannot request resource [mem {taken[0] * UNIT:#x}-{taken[1] * UNIT - 1:#x}] (-16)"
         assert alloc.page_list.count == len(model.sections)
+
+
+def test_v2_is_refused_again_where_a_withdrawn_range_took_ram_out_of_iomem_resource() -> None:
+    # RAM that fits into a section nests in the copy and leaves the tree with it; sparse_add_section still knows it.
+    bank = 'memory@81000000 { device_type = "memory"; reg = <0 0x81000000 0 0x1000000>; };'
+    result = answer(guest([(0x80000000, 0x20000000)], bank), "v2", requests=(1, 1))
+    assert result.answer is not None
+    assert [request.outcome for request in result.answer.requests] == [Outcome.CONFLICT, Outcome.CONFLICT]
