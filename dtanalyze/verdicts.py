@@ -1,18 +1,17 @@
-"""Findings that state the verdict itself, the demand that is not met, and known defects of the chosen kernel."""
+"""Findings that state the verdict itself and the demand that is not met."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.address.units import format_range, format_size
+from dtanalyze.address.units import format_size
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.iomem import Unseen
 
-__all__ = ["model_findings", "need_finding", "verdict_finding"]
+__all__ = ["need_finding", "verdict_finding"]
 
 _NAMES: Final[dict[Verdict, tuple[Severity, str, str]]] = {
     Verdict.NO_BOOT: (
@@ -90,47 +89,3 @@ def need_finding(result: CheckResult, need: int | None) -> Finding | None:
         f"{result.pages} ({format_size(result.pages * page)}) can be had",
         "Give larger extended regions, aligned to whole sections.",
     )
-
-
-def model_findings(result: CheckResult) -> Iterator[Finding]:
-    """Yield known defects of the chosen kernel and of the Xen that wrote the tree, where they show."""
-    yield from _passthrough_findings(result)
-    if result.linux.wrong_kzalloc_test and result.answer and result.answer.target_name == "xen_resource":
-        yield Finding(
-            "K01",
-            "kzalloc-result-untested",
-            Severity.INFO,
-            f"this kernel ({result.linux.name}) tests the wrong pointer after allocating the copy for iomem_resource: "
-            "when that allocation fails it writes through NULL instead of returning -ENOMEM",
-            "Use the code as merged in 5.17.",
-        )
-
-
-def _passthrough_findings(result: CheckResult) -> Iterator[Finding]:
-    """Yield passed-through MMIO that lies in an extended region, as Xen up to 4.20 hands it to domUs."""
-    if result.answer is None or not _before_4_21(result.xen):
-        return
-    for user in result.answer.unseen:
-        if user.kind != "device" or not user.source.startswith("/passthrough/"):
-            continue
-        for region in result.extended_regions:
-            found = region.checked()
-            if found is not None and found.overlaps(user.range):
-                yield Finding(
-                    "D10",
-                    "passthrough-mmio-in-extended-region",
-                    Severity.ERROR,
-                    f"extended region {format_range(found.start, found.stop)} covers the passed-through MMIO of "
-                    f"{user.source} [{format_range(user.range.start, user.range.stop)}]: scratch pages replace its "
-                    f"mapping and the guest panics; Xen {result.xen} does not keep such ranges out",
-                    "Use Xen 4.21 or newer (fba1b0974d and 3af8a6ed8e for dom0less, 108308feef for libxl), or pass the "
-                    "device through below 0x40000000.",
-                    user.source,
-                    (found, user.range),
-                    user.offset,
-                )
-
-
-def _before_4_21(xen: str | None) -> bool:
-    parts = (xen or "").split(".")
-    return len(parts) >= 2 and parts[0].isdigit() and parts[1].isdigit() and (int(parts[0]), int(parts[1])) < (4, 21)

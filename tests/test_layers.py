@@ -37,9 +37,10 @@ MAY_IMPORT = {
     "findings": {"address"},
     "facts": {"address", "findings", "linux", "xen"},
     "verdicts": {"address", "linux", *DATA},
-    "analysis": {*BELOW_MIRRORS, "linux", "xen", "verdicts", *DATA},
+    "rules": {*BELOW_MIRRORS, "linux", "xen", *DATA},
+    "analysis": {*BELOW_MIRRORS, "linux", "xen", "verdicts", "rules", *DATA},
     "report": {"address", "board", "errors", "linux", "xen", *DATA},
-    "cli": {"", *BELOW_MIRRORS, "linux", "xen", "analysis", "report", *DATA},
+    "cli": {"", *BELOW_MIRRORS, "linux", "xen", "rules", "analysis", "report", *DATA},
 }
 
 # Modules with one reader or writer each: who may import them at all.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.analysis.questions import CheckOptions
+from dtanalyze.analysis.rules import guest_findings, tree_findings
 from dtanalyze.board.build import build_board, hypervisor_nodes
 from dtanalyze.board.bus import LINUX
 from dtanalyze.board.cpus import pa_bits
@@ -23,9 +25,9 @@ from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen
 from dtanalyze.linux.memblock import Claimed, Memblock, bootargs, memblock
 from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.linux.resource import Resource
-from dtanalyze.verdicts import model_findings, need_finding, verdict_finding
+from dtanalyze.verdicts import need_finding, verdict_finding
 
-__all__ = ["check_guest", "findings_of", "kind_of", "worse_of"]
+__all__ = ["check_guest", "findings_of", "kind_of", "memory_of", "worse_of"]
 
 GUEST_GNTTAB_BASE: Final = 0x38000000
 GUEST_GNTTAB_SIZE: Final = 0x01000000
@@ -44,14 +46,18 @@ _WORST_FIRST: Final = (
 )
 
 
-def check_guest(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
-    """Return what the kernel does with the tree of a guest (``options.tree``, else found out)."""
+def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool = False) -> CheckResult:
+    """Return what the kernel does with the tree of a guest (``options.tree``, else found out).
+
+    A tree that Xen has ``written`` is not asked for its layout: that is the host's.
+    """
     profile = options.linux
     board = build_board(tree, profile.address_rules)
     kind = options.tree or kind_of(tree)
-    memory, ram_from = _memory(board, options)
+    memory, ram_from = memory_of(board, options)
     kaslr, kaslr_from = _kaslr(board, options)
-    conditions = Conditions(kaslr, pa_bits(tree), options.requests, options.recorded)
+    width = pa_bits(tree)
+    conditions = Conditions(kaslr, width, options.requests, options.recorded)
     answer = boot(board, memory, profile, conditions)
     grant, regions = _regions(board)
     result = CheckResult(
@@ -74,7 +80,10 @@ def check_guest(tree: Tree, path: str, options: CheckOptions) -> CheckResult:
         findings=(),
         reuse=tuple(_reuse(answer, profile)) if options.reuse else (),
     )
-    return result._replace(findings=findings_of(result, options.need))
+    found = list(guest_findings(kind, board, memory, answer, width, options))
+    if not written:
+        found += tree_findings(kind, board, memory, profile)
+    return result._replace(findings=findings_of(result, options.need, found))
 
 
 def kind_of(tree: Tree) -> str:
@@ -90,7 +99,8 @@ def kind_of(tree: Tree) -> str:
     return "domu" if first is not None and (first.address, first.size) == layout else "dom0"
 
 
-def _memory(board: Board, options: CheckOptions) -> tuple[Memblock, str]:
+def memory_of(board: Board, options: CheckOptions) -> tuple[Memblock, str]:
+    """Return RAM and reservations, and where RAM comes from."""
     found = memblock(board, options.linux)
     if options.memory:
         banks = tuple(Claimed(item, "--memory", 0) for item in options.memory)
@@ -240,10 +250,10 @@ def _without_scratch(root: Resource) -> Resource:
     return made
 
 
-def findings_of(result: CheckResult, need: int | None) -> tuple[Finding, ...]:
-    """Return the findings of a result, most severe first."""
-    found = [verdict_finding(result), need_finding(result, need), *model_findings(result)]
-    return tuple(sorted((item for item in found if item is not None), key=lambda item: item.sort_key))
+def findings_of(result: CheckResult, need: int | None, found: Iterable[Finding] = ()) -> tuple[Finding, ...]:
+    """Return what rules ``found`` with what the verdict and the demand say, most severe first."""
+    every = [verdict_finding(result), need_finding(result, need), *found]
+    return tuple(sorted((item for item in every if item is not None), key=lambda item: item.sort_key))
 
 
 def worse_of(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:

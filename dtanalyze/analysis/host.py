@@ -6,21 +6,29 @@ predicted once, and a tree that two releases write alike is analysed once for ea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dtanalyze.address.range import RawRange
-from dtanalyze.analysis.guest import check_guest, findings_of, worse_of
+from dtanalyze.analysis.guest import check_guest, findings_of, memory_of, worse_of
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.analysis.rules import host_findings, tree_findings
+from dtanalyze.board.build import build_board
+from dtanalyze.board.bus import LINUX, XEN
+from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.facts import CheckResult, Predicted
+from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.rules.view import HostView
+from dtanalyze.xen.boot import Host
+from dtanalyze.xen.dom0less import domu_domains
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
-from dtanalyze.xen.profile import NEWEST, PRESETS
+from dtanalyze.xen.profile import NEWEST, PRESETS, XenProfile
 
 __all__ = ["check_host", "predict_host"]
 
@@ -40,13 +48,61 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
     options = given._replace(memory=memory)
     host = prepare(tree, options)
     guests = _Guests(path, question.options)
+    judged = _Judged(tree, host, options, question)
     for xen in question.xen or (PRESETS[NEWEST],):
         by_iommu = {iommu: predict(host, xen, options._replace(iommu=iommu)) for iommu in question.iommu}
+        found = {iommu: judged.boot(xen, predictions) for iommu, predictions in by_iommu.items()}
         for linux in question.linux:
             for iommu in question.iommu:
-                for prediction in by_iommu[iommu]:
-                    found = _predicted(prediction, guests, linux, path, question.options)
-                    yield found._replace(host=_placed_in(tree, found.host))
+                for place, prediction in enumerate(by_iommu[iommu]):
+                    own = found[iommu][place] + (judged.layout(linux) if place == 0 else ())
+                    yield _predicted(tree, prediction, guests, linux, path, question.options, own)
+
+
+class _Judged:
+    """What is wrong with the host's own tree: for each boot of Xen, and for each kernel that reads it."""
+
+    def __init__(self, tree: Tree, host: Host, options: XenOptions, question: HostQuestion) -> None:
+        self._tree = tree
+        self._host = host
+        self._options = options
+        self._question = question
+        self._layouts: dict[LinuxProfile, tuple[Finding, ...]] = {}
+        self._board = build_board(host.tree, LINUX)
+        self._entries = tuple((node, tuple(reg_entries(node, XEN))) for node in host.tree.root)
+
+    def layout(self, linux: LinuxProfile) -> tuple[Finding, ...]:
+        if linux not in self._layouts:
+            board = build_board(self._tree, linux.address_rules)
+            memory, _ = memory_of(board, self._question.options._replace(linux=linux, memory=self._options.memory))
+            self._layouts[linux] = tuple(tree_findings("host", board, memory, linux))
+        return self._layouts[linux]
+
+    def boot(self, xen: XenProfile, predictions: tuple[Prediction, ...]) -> list[tuple[Finding, ...]]:
+        """Return the findings for each prediction; what concerns the whole boot stands at the first."""
+        asked = self._question.options
+        domus = domu_domains(self._host.tree, xen)
+        out = []
+        for place, prediction in enumerate(predictions):
+            view = HostView(
+                board=self._board,
+                linux=self._question.linux[0],
+                host=self._host,
+                entries=self._entries,
+                options=self._options,
+                prediction=prediction,
+                xen=xen,
+                domus=domus,
+                first=place == 0,
+                requests=asked.requests,
+                need=asked.need,
+            )
+            out.append(self._placed(host_findings(view)))
+        return out
+
+    def _placed(self, found: Iterable[Finding]) -> tuple[Finding, ...]:
+        """Return them with offsets into the file: RAM that was given is written into a copy of it."""
+        return tuple(found) if self._host.tree is self._tree else _placed_in(self._tree, found)
 
 
 class _Guests:
@@ -67,18 +123,17 @@ class _Guests:
         tree = parse(blob)
         options = self._options._replace(linux=linux, tree=kind, memory=())
         if kind == "domu" or options.kaslr is not None or _settles_kaslr(tree):
-            return check_guest(tree, self._path, options)
+            return check_guest(tree, self._path, options, written=True)
         # A boot loader may add a seed to the host tree, and Xen hands it on to dom0.
-        without = check_guest(tree, self._path, options._replace(kaslr=False))
-        with_seed = check_guest(tree, self._path, options._replace(kaslr=True))
+        without = check_guest(tree, self._path, options._replace(kaslr=False), written=True)
+        with_seed = check_guest(tree, self._path, options._replace(kaslr=True), written=True)
         worse = worse_of((without, with_seed))
         return worse._replace(assumed=tuple(_KASLR_OPEN if item.startswith("KASLR:") else item for item in worse.assumed))
 
 
-def _placed_in(tree: Tree, result: CheckResult) -> CheckResult:
-    """Return the host's result with offsets into the host's own file: those found lie in the tree that Xen would write."""
-    findings = tuple(item._replace(offset=_offset_of(tree, item.node)) for item in result.findings)
-    return result._replace(findings=findings)
+def _placed_in(tree: Tree, found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings with offsets into the host's own file: those found lie in a tree that was made of it."""
+    return tuple(item._replace(offset=_offset_of(tree, item.node)) for item in found)
 
 
 def _offset_of(tree: Tree, path: str | None) -> int | None:
@@ -100,7 +155,16 @@ def _settles_kaslr(tree: Tree) -> bool:
     return chosen.prop("kaslr-seed") is not None
 
 
-def _predicted(prediction: Prediction, guests: _Guests, linux: LinuxProfile, path: str, options: CheckOptions) -> Predicted:
+def _predicted(
+    tree: Tree,
+    prediction: Prediction,
+    guests: _Guests,
+    linux: LinuxProfile,
+    path: str,
+    options: CheckOptions,
+    own: tuple[Finding, ...],
+) -> Predicted:
+    """Join one prediction with what Linux makes of the tree written; ``own`` are findings in the host's tree."""
     kind = "dom0" if prediction.domain == "dom0" else "domu"
     domain = prediction.domain
     guest = None
@@ -115,8 +179,12 @@ def _predicted(prediction: Prediction, guests: _Guests, linux: LinuxProfile, pat
             iommu=prediction.iommu,
             assumed=(*prediction.assumed, *guest.assumed),
         )
-    result = result._replace(findings=findings_of(result, options.need if result.answer else None))
-    return Predicted(prediction, guest, result)
+    in_guest = _placed_in(tree, [item for item in guest.findings if not item.rule.startswith("V-")] if guest else ())
+    every = findings_of(result, options.need if result.answer else None, (*own, *in_guest))
+    verdict = tuple(
+        item._replace(offset=_offset_of(tree, item.node)) if item.rule.startswith("V-") else item for item in every
+    )
+    return Predicted(prediction, guest, result._replace(findings=verdict))
 
 
 def _unanswered(prediction: Prediction, linux: LinuxProfile, path: str, options: CheckOptions) -> CheckResult:

@@ -48,6 +48,8 @@ class Capacity(NamedTuple):
     landings: tuple[Landing, ...]
     largest_request: int
     """Pages of the largest first request that would succeed."""
+    gaps: tuple[SectionRun, ...] = ()
+    """Whole sections within the bounds in every gap of the target, whatever refuses them."""
 
     @property
     def sections(self) -> int:
@@ -71,7 +73,7 @@ def capacity(alloc: UnpopulatedAlloc) -> Capacity:
             refusal = Refusal(section, error, by)
             break
     landings = tuple(sorted(_landings(alloc, runs), key=lambda item: (item.number, item.range)))
-    return Capacity(tuple(runs), refusal, landings, _largest_request(alloc, gaps))
+    return Capacity(tuple(runs), refusal, landings, _largest_request(alloc, gaps), gaps)
 
 
 def _section_runs(alloc: UnpopulatedAlloc) -> Iterator[SectionRun]:

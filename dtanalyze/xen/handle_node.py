@@ -16,7 +16,7 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.bootargs import XenArgs
 from dtanalyze.xen.platforms import platform_of
 
-__all__ = ["IOMMU_COMPATIBLE", "Fate", "HostNodes", "console_node", "handle_host_nodes", "tree_has_iommu"]
+__all__ = ["IOMMU_COMPATIBLE", "Failure", "Fate", "HostNodes", "console_node", "handle_host_nodes", "tree_has_iommu"]
 
 _SKIPPED: Final = (
     "xen,xen",
@@ -78,11 +78,24 @@ class Fate(Enum):
     TIMER = "timer"
 
 
+class Failure(NamedTuple):
+    """What would stop dom0's construction at one node: ``address``, ``shared-interrupt`` or ``trigger-type``, Xen's line."""
+
+    kind: str
+    node: Node
+    line: str
+
+
 class HostNodes(NamedTuple):
-    """The fate of each node visited, by identity, and the line with which Xen gives up, if it does."""
+    """The fate of each node visited, by identity, and all that would stop dom0's construction, in the order of the visit."""
 
     fates: dict[int, Fate]
-    failure: str | None
+    failures: tuple[Failure, ...]
+
+    @property
+    def failure(self) -> str | None:
+        """The line with which Xen gives up, if it does: the first failure is the last thing that happens."""
+        return self.failures[0].line if self.failures else None
 
     def fate(self, node: Node) -> Fate:
         """Return what becomes of ``node``; what lies below a node that is not kept is dropped with it."""
@@ -119,10 +132,10 @@ def _any(node: Node, names: tuple[str, ...]) -> bool:
 
 
 def handle_host_nodes(tree: Tree, args: XenArgs) -> HostNodes:
-    """Walk the host tree as dom0's construction does, up to the first node that stops it."""
+    """Walk the host tree as dom0's construction does, past what would stop it, so that all of that is known."""
     walk = _Walk(tree, args)
     walk.visit(tree.root)
-    return HostNodes(walk.fates, walk.failure)
+    return HostNodes(walk.fates, tuple(walk.failures))
 
 
 class _Walk:
@@ -137,7 +150,7 @@ class _Walk:
             if node is self.console or (_any(node, IOMMU_COMPATIBLE) and node.available):
                 self._irq_failure(node)  # their drivers ask first
         self.fates: dict[int, Fate] = {}
-        self.failure: str | None = None
+        self.failures: list[Failure] = []
 
     def _spis(self, node: Node) -> frozenset[int]:
         return frozenset(
@@ -145,7 +158,7 @@ class _Walk:
         )
 
     def visit(self, root: Node) -> None:
-        """Visit in document order without recursion; the first failure is the one that Xen prints."""
+        """Visit in document order without recursion."""
         stack = [root]
         while stack:
             node = stack.pop()
@@ -154,7 +167,8 @@ class _Walk:
             if fate is not Fate.KEPT:
                 continue
             failure = self._device_failure(node)
-            self.failure = self.failure or failure
+            if failure is not None:
+                self.failures.append(failure)
             stack.extend(reversed(node.children))
 
     def _fate(self, node: Node) -> Fate:
@@ -186,19 +200,21 @@ class _Walk:
                 )
         return failure
 
-    def _device_failure(self, node: Node) -> str | None:
+    def _device_failure(self, node: Node) -> Failure | None:
         refused = self._irq_failure(node)
         shared = self.console_irqs & self._spis(node)
         if refused is not None:
-            return refused
+            return Failure("trigger-type", node, refused)
         if shared and self.console is not None and node.prop("xen,passthrough") is None:
             irq = min(shared)
-            return (
+            line = (
                 f"IRQ {irq} is already used by Xen; Unable to map IRQ{irq} to dom0 "
                 f"({node.path} shares it with Xen's console {self.console.path}); "
                 "Could not set up DOM0 guest OS (rc = -16)"
             )
+            return Failure("shared-interrupt", node, line)
         for entry in reg_entries(node, XEN):
             if isinstance(entry.where, Untranslatable):
-                return f"Unable to retrieve address {entry.nth} for {node.path}; Could not set up DOM0 guest OS (rc = -22)"
+                line = f"Unable to retrieve address {entry.nth} for {node.path}; Could not set up DOM0 guest OS (rc = -22)"
+                return Failure("address", node, line)
         return None

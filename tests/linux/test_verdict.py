@@ -243,7 +243,7 @@ def test_a_need_is_missed_by_what_gives_no_scratch_pages_at_all() -> None:
 
 def test_findings_come_most_severe_first() -> None:
     found = answer(guest([]), need=1).findings
-    assert [item.rule for item in found][:2] == ["V-need", "V-balloon"]
+    assert [item.rule for item in found if item.rule.startswith("V-")] == ["V-need", "V-balloon"]
     assert [item.severity for item in found] == sorted((item.severity for item in found), reverse=True)
 
 

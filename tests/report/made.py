@@ -17,11 +17,11 @@ BROKEN = InputFailure("trees/broken.dtb", "the file ends in the header (at byte 
 
 
 def result(name: str, need: int | None = None) -> CheckResult:
-    """What Linux 6.12 does with a recorded guest tree."""
+    """What Linux 6.12 does with a recorded guest tree, with the verdict's own findings only: formats are tried here."""
     tree = "domu" if "domU" in name else "dom0"
     options = CheckOptions(linux=PRESETS["6.12"], tree=tree, need=need)
     (only,) = check((BOOTS / f"{name}.dtb").read_bytes(), f"trees/{name}.dtb", options)
-    return only
+    return only._replace(findings=tuple(item for item in only.findings if item.rule.startswith("V-")))
 
 
 def report(*names: str, failures: tuple[InputFailure, ...] = (), need: int | None = None) -> Report:

@@ -15,10 +15,10 @@ from dtanalyze.cli import main
 from dtanalyze.cli.outputs import Output, pair_in_order
 from dtanalyze.errors import UsageError
 from dtanalyze.report import FORMATS
-from tests.report.made import BALLOON, BOOTS, CONFLICT, GOOD
+from tests.report.made import BOOTS, CONFLICT
 
 Run = Callable[..., tuple[int, str, str]]
-WORKS, REFUSED, WARNS = (str(BOOTS / f"{name}.dtb") for name in (GOOD, CONFLICT, BALLOON))
+WORKS, REFUSED, WARNS = (str(BOOTS / f"{name}.dtb") for name in ("02-dom0-x417-l612", CONFLICT, "04-dom0-x420-l612-noext"))
 
 
 @pytest.fixture

@@ -1,0 +1,46 @@
+"""Which rules are asked of what, and their findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dtanalyze.board.model import Board
+from dtanalyze.findings import Finding
+from dtanalyze.linux.boot import BootAnswer
+from dtanalyze.linux.memblock import Memblock
+from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.rules.extended_regions import EXTENDED_REGIONS
+from dtanalyze.rules.hypervisor import HYPERVISOR
+from dtanalyze.rules.layout import LAYOUT
+from dtanalyze.rules.model import findings
+from dtanalyze.rules.view import TreeView, guest_view
+
+if TYPE_CHECKING:
+    from dtanalyze.analysis.questions import CheckOptions
+    from dtanalyze.rules.view import HostView
+
+__all__ = ["guest_findings", "host_findings", "tree_findings"]
+
+
+def guest_findings(
+    kind: str, board: Board, memory: Memblock, answer: BootAnswer, pa_bits: int | None, options: CheckOptions
+) -> Iterator[Finding]:
+    """Yield what is wrong with a tree that Linux boots with."""
+    view = guest_view(
+        kind, board, memory, options.linux, answer, pa_bits=pa_bits, requests=options.requests, need=options.need
+    )
+    yield from findings((*EXTENDED_REGIONS, *HYPERVISOR), view)
+
+
+def tree_findings(kind: str, board: Board, memory: Memblock, linux: LinuxProfile) -> Iterator[Finding]:
+    """Yield what is wrong with the layout of a tree that somebody wrote by hand."""
+    yield from findings(LAYOUT, TreeView(kind, board, memory, linux))
+
+
+def host_findings(view: HostView) -> Iterator[Finding]:
+    """Yield what is wrong with a tree that Xen boots with."""
+    from dtanalyze.rules.dom0less import DOM0LESS
+    from dtanalyze.rules.host import HOST_RULES
+
+    yield from findings((*HOST_RULES, *DOM0LESS), view)

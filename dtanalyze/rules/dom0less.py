@@ -1,0 +1,433 @@
+"""Rules about boot modules and the domains that /chosen describes."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.units import MIB, format_range, format_size
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.findings import Severity, Source
+from dtanalyze.rules.examples import host
+from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
+from dtanalyze.rules.view import HostView
+from dtanalyze.xen.bootinfo import MAX_MODULES, Module
+from dtanalyze.xen.domain_build import GUEST_GNTTAB
+
+__all__ = ["DOM0LESS"]
+
+_P2M_DEFAULT: Final = 256 * MIB
+_DEPTH: Final = 3
+
+_PROCESS_MODULE: Final = Source("Xen", "xen/common/device-tree/bootfdt.c", "process_multiboot_node", "4.16 to 4.22")
+_ADD_MODULE: Final = Source("Xen", "xen/common/device-tree/bootinfo.c", "add_boot_module", "4.16 to 4.22")
+_CREATE: Final = Source("Xen", "xen/common/device-tree/dom0less-build.c", "create_domUs, construct_domU", "4.17 to 4.22")
+_SHM: Final = Source("Xen", "xen/common/device-tree/bootfdt.c", "process_shm_node", "4.17 to 4.22")
+
+_MODULE: Final = 'module@{at} {{ compatible = "multiboot,kernel", "multiboot,module"; {reg} }};'
+_REG: Final = "reg = <0x0 0x{at} 0x0 0x1000000>;"
+_KERNEL: Final = _MODULE.format(at="48000000", reg=_REG.format(at="48000000"))
+_GUEST: Final = (
+    'guest {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; {properties} {children} '
+    'module@4a000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0x0 0x4a000000 0x0 0x1000000>; }}; }};'
+)
+_PLAIN: Final = "memory = <0x0 0x40000>; cpus = <1>;"
+_ENHANCED: Final = _PLAIN + ' xen,enhanced = "no-xenstore";'
+
+
+def _guest(properties: str = _ENHANCED, children: str = "") -> str:
+    return _GUEST.format(properties=properties, children=children)
+
+
+def _modules(view: HostView) -> Iterator[tuple[Node, int]]:
+    """Yield each module's node with its depth below the root."""
+    for node in view.board.tree.root if view.first else ():
+        if node.is_compatible("multiboot,module") or node.is_compatible("xen,multiboot-module"):
+            yield node, node.path.count("/")
+
+
+def _offset(node: Node, prop: str = "reg") -> int:
+    found = node.prop(prop)
+    return found.offset if found is not None else node.offset
+
+
+@rule(
+    "D01",
+    "module-without-usable-reg",
+    Severity.ERROR,
+    HOST,
+    what="A boot module has no reg, or one that is too short for the cells that hold there.",
+    why="Xen panics in its scan of the tree. A node without #address-cells and #size-cells inherits them from /chosen or "
+    "the root; dtc assumes 2 and 1 and says nothing.",
+    advice="Give the module's parent #address-cells and #size-cells, and a reg that has them.",
+    sources=(_PROCESS_MODULE,),
+    bad=Example(host(chosen=_MODULE.format(at="48000000", reg="reg = <0x48000000 0x1000000>;"))),
+    good=Example(host(chosen=_KERNEL)),
+)
+def module_without_usable_reg(view: HostView) -> Hits:
+    for node, depth in _modules(view):
+        if depth > _DEPTH or not node.path.startswith("/chosen") or node.parent is None:
+            continue
+        prop, counts = node.prop("reg"), inherited_cells(node.parent, CellCounts(2, 1))
+        if prop is None or len(prop.value) < 4 * (counts.address + counts.size):
+            what = (
+                "no reg"
+                if prop is None
+                else f"a reg of {len(prop.value)} bytes, {counts.address}+{counts.size} cells hold there"
+            )
+            yield Hit(f"{node.path} has {what}", node.path, (), _offset(node))
+
+
+@rule(
+    "D02",
+    "modules-overlap",
+    Severity.ERROR,
+    HOST,
+    what="A boot module overlaps another one, reserved memory, Xen or the tree itself.",
+    why="Xen 4.18 and newer drop the module (its kernel is missing then) or panic; older ones overwrite one with the other.",
+    advice="Load the module somewhere else, or correct its reg.",
+    sources=(_ADD_MODULE,),
+    bad=Example(host(chosen=_KERNEL + _MODULE.format(at="48800000", reg=_REG.format(at="48800000")))),
+    good=Example(host(chosen=_KERNEL + _MODULE.format(at="49000000", reg=_REG.format(at="49000000")))),
+)
+def modules_overlap(view: HostView) -> Hits:
+    if not view.first:
+        return
+    info = view.prediction.info
+    dropped = [item for node, _ in _modules(view) if node.path in info.dropped for item in _module_at(node)]
+    known = [*info.modules, *dropped]
+    others = [RawRange(item.start, item.size) for item in known]
+    names = [item.node or f"the boot module {item.kind}" for item in known]
+    for index, item in enumerate(known):
+        one = others[index]
+        for other_index in range(index + 1, len(known)):
+            other = others[other_index]
+            if one.start < other.stop and other.start < one.stop:
+                yield _overlap(view, known[other_index], other, names[index], one)
+        for bank in info.reserved_mem:
+            if one.start < bank.stop and bank.start < one.stop and item.node in info.dropped:
+                yield _overlap(view, item, one, bank.node, RawRange(bank.start, bank.size))
+
+
+def _overlap(view: HostView, module: Module, span: RawRange, other: str, other_span: RawRange) -> Hit:
+    node = view.board.tree.find(module.node) if module.node else None
+    dropped = " and is dropped" if module.node in view.prediction.info.dropped else ""
+    return Hit(
+        f"{module.node or module.kind} [{format_range(span.start, span.stop)}] overlaps {other} "
+        f"[{format_range(other_span.start, other_span.stop)}]{dropped}",
+        module.node or None,
+        (span, other_span),
+        _offset(node) if node is not None else None,
+    )
+
+
+def _module_at(node: Node) -> Iterator[Module]:
+    prop = node.prop("reg")
+    if prop is None or node.parent is None:
+        return
+    counts = inherited_cells(node.parent, CellCounts(2, 1))
+    cells, width = prop.cells, counts.address + counts.size
+    if len(cells) >= width:
+        start = int.from_bytes(prop.value[: 4 * counts.address], "big")
+        size = int.from_bytes(prop.value[4 * counts.address : 4 * width], "big")
+        yield Module("Unknown", start, size, node.path, False)
+
+
+@rule(
+    "D03",
+    "too-many-modules",
+    Severity.ERROR,
+    HOST,
+    what="There are more boot modules than Xen has room for, 32 with Xen itself and the tree.",
+    why='Those beyond are ignored ("too many"): a domain misses its kernel or ramdisk.',
+    advice="Use fewer modules.",
+    sources=(_ADD_MODULE,),
+    bad=Example(
+        host(
+            chosen="".join(
+                _MODULE.format(at=f"{at:x}", reg=f"reg = <0x0 {at:#x} 0x0 0x1000>;")
+                for at in range(0x48000000, 0x48000000 + 33 * 0x1000, 0x1000)
+            )
+        )
+    ),
+    good=Example(host(chosen=_KERNEL)),
+)
+def too_many_modules(view: HostView) -> Hits:
+    nodes = [node for node, depth in _modules(view) if depth <= _DEPTH and node.path.startswith("/chosen")]
+    room = MAX_MODULES - 2
+    for node in nodes[room:]:
+        yield Hit(f"{node.path} is boot module {nodes.index(node) + 1}, Xen takes {room}", node.path, (), _offset(node))
+
+
+@rule(
+    "D04",
+    "module-not-scanned",
+    Severity.ERROR,
+    HOST,
+    what="A boot module lies deeper than three levels or not below /chosen.",
+    why="Xen looks for modules below /chosen and not deeper; it does not see this one.",
+    advice="Put the module below /chosen or below a domain's node there.",
+    sources=(_PROCESS_MODULE,),
+    bad=Example(host("modules { #address-cells = <2>; #size-cells = <2>; " + _KERNEL + " };")),
+    good=Example(host(chosen=_KERNEL)),
+)
+def module_not_scanned(view: HostView) -> Hits:
+    for node, depth in _modules(view):
+        if depth > _DEPTH or not node.path.startswith("/chosen"):
+            yield Hit(f"{node.path} is a boot module that Xen does not see", node.path, (), _offset(node))
+
+
+@rule(
+    "D05",
+    "domain-cannot-be-built",
+    Severity.ERROR,
+    HOST,
+    what="A domain lacks what Xen needs to build it: cpus, 64 bits of memory (in KiB), a kernel, RAM that the host has.",
+    why="Xen panics, and no domain runs.",
+    advice="Complete the domain's node.",
+    sources=(_CREATE,),
+    bad=Example(host(chosen=_guest("memory = <0x0 0x40000>;"))),
+    good=Example(host(chosen=_guest())),
+)
+def domain_cannot_be_built(view: HostView) -> Hits:
+    stop = view.prediction.stopped_by
+    if not view.first or stop is None or stop.stage != "modules" or stop.message.startswith(_XENSTORE):
+        return
+    for domu in view.domus:
+        if domu.node.name in stop.message or domu.node.path in stop.message:
+            yield Hit(f"{domu.node.path}: {stop.message}", domu.node.path, (), domu.node.offset)
+            return
+
+
+_XENSTORE: Final = ("At the moment, Xenstore support", "xenstore requested")
+
+
+@rule(
+    "D06",
+    "domain-not-enhanced",
+    Severity.WARNING,
+    HOST,
+    what="xen,enhanced has a value that this release does not know.",
+    why="The domain gets no /hypervisor node: no grants, no extended regions, no Xen drivers.",
+    advice='Write xen,enhanced = "enabled" or "no-xenstore" ("legacy" from 4.21 on), or leave it out on purpose.',
+    sources=(_CREATE,),
+    bad=Example(host(chosen=_guest(_PLAIN + ' xen,enhanced = "yes";'))),
+    good=Example(host(chosen=_guest())),
+)
+def domain_not_enhanced(view: HostView) -> Hits:
+    domu = view.domu
+    prop = domu.node.prop("xen,enhanced") if domu is not None else None
+    if domu is not None and prop is not None and not domu.enhanced and prop.string != "disabled":
+        yield Hit(f"{domu.node.path}: Xen {view.xen.name} does not know xen,enhanced = \"{prop.string}\"",
+                  domu.node.path, (), prop.offset)  # fmt: skip
+
+
+@rule(
+    "D07",
+    "static-memory-misread",
+    Severity.ERROR,
+    HOST,
+    what="xen,static-mem does not fit the cells that this release reads it with, or overlaps a reservation.",
+    why="Xen 4.16 cuts it by #xen,static-mem-address-cells and -size-cells, later releases by the cells of /chosen. What "
+    "does not fit ends the scan of the tree; from 4.19 on Xen panics.",
+    advice="State both pairs of cells alike, and let the range overlap nothing.",
+    sources=(Source("Xen", "xen/common/device-tree/bootfdt.c", "process_domain_node", "4.16 to 4.22"),),
+    bad=Example(host(chosen=_guest(_ENHANCED + " xen,static-mem = <0x60000000 0x10000000 0x0>;"))),
+    good=Example(host(chosen=_guest(_ENHANCED + " xen,static-mem = <0x0 0x60000000 0x0 0x10000000>;"))),
+)
+def static_memory_misread(view: HostView) -> Hits:
+    for domu in view.domus if view.first else ():
+        prop = domu.node.prop("xen,static-mem")
+        if prop is None or domu.node.parent is None:
+            continue
+        counts = inherited_cells(domu.node.parent, CellCounts(2, 1))
+        if view.xen.static_mem_own_cells:
+            counts = CellCounts(*(_u32(domu.node, f"#xen,static-mem-{name}-cells") for name in ("address", "size")))
+        width = 4 * (counts.address + counts.size)
+        if not counts.address or not counts.size or len(prop.value) % width:
+            text = f"has {len(prop.value)} bytes, which {counts.address}+{counts.size} cells do not divide"
+        elif view.prediction.info.stopped_at == domu.node.path:
+            text = "overlaps a reservation or a module"
+        else:
+            continue
+        yield Hit(f"{domu.node.path}: xen,static-mem {text}", domu.node.path, (), prop.offset)
+
+
+def _u32(node: Node, name: str) -> int:
+    prop = node.prop(name)
+    return (prop.u32 or 0) if prop is not None else 0
+
+
+_SHM_NODE: Final = (
+    'shm@70000000 {{ compatible = "xen,domain-shared-memory-v1"; xen,shm-id = "{name}"; '
+    "xen,shared-mem = <0x0 0x70000000 0x0 {guest} 0x0 0x1000000>; }};"
+)
+
+
+@rule(
+    "D08",
+    "shared-memory-refused",
+    Severity.ERROR,
+    HOST,
+    what="Static shared memory is described wrongly, or lies where Xen puts extended regions.",
+    why="The property's length, 4 KiB alignment, an id of 16 or more characters, or one id for two ranges end the scan "
+    "of the tree (4.19 and newer panic). Up to 4.18 a guest's regions are made without a look at it, and scratch "
+    "pages land on it.",
+    advice="Correct the node; with Xen 4.18 and older choose a guest address outside the regions.",
+    sources=(_SHM,),
+    bad=Example(host(chosen=_guest(children=_SHM_NODE.format(name="a-name-that-is-too-long", guest="0x30000000")))),
+    good=Example(host(chosen=_guest(children=_SHM_NODE.format(name="a", guest="0x30000000")))),
+)
+def shared_memory_refused(view: HostView) -> Hits:
+    info = view.prediction.info
+    node = view.board.tree.find(info.stopped_at) if view.first and info.stopped_at is not None else None
+    if node is not None and node.is_compatible("xen,domain-shared-memory-v1"):
+        yield Hit(f"Xen {view.xen.name} refuses {node.path}", node.path, (), _offset(node, "xen,shared-mem"))
+    domu = view.domu
+    for shared in domu.shared if domu is not None else ():
+        for region in view.prediction.regions.ranges:
+            if domu is not None and region.overlaps(shared):
+                yield Hit(
+                    f"extended region [{format_range(region.start, region.stop)}] of {domu.node.path} covers its shared "
+                    f"memory [{format_range(shared.start, shared.stop)}]",
+                    domu.node.path,
+                    (region, shared),
+                    domu.node.offset,
+                )
+
+
+_DIRECT: Final = _ENHANCED + " direct-map; xen,static-mem = <0x0 0x60000000 0x0 0x10000000>;"
+
+
+@rule(
+    "D09",
+    "direct-map-grant-table-collides",
+    Severity.ERROR,
+    HOST,
+    what="A direct-mapped domain's grant table, at 0x38000000, lies where the host has RAM or one of its regions.",
+    why="The place is fixed by the guest layout while everything else of the domain lies where the host has it: the "
+    "region covers the grant table, or the domain's RAM does.",
+    advice="Do not direct-map on a host with RAM or free space at 0x38000000, or leave out xen,enhanced.",
+    sources=(Source("Xen", "xen/common/device-tree/dom0less-build.c", "make_hypervisor_node", "4.17 to 4.22"),),
+    bad=Example(
+        host(
+            chosen=_guest(_DIRECT),
+            memory='memory@30000000 { device_type = "memory"; reg = <0x0 0x30000000 0x0 0x80000000>; };',
+        )
+    ),
+    good=Example(host(chosen=_guest(_DIRECT))),
+)
+def direct_map_grant_table_collides(view: HostView) -> Hits:
+    domu = view.domu
+    if domu is None or not (domu.direct_map and domu.enhanced):
+        return
+    for bank in view.prediction.info.mem:
+        span = AddressRange(bank.start, bank.size)
+        if span.overlaps(GUEST_GNTTAB):
+            yield _grant_hit(domu.node, span, f"RAM of {bank.node}")
+    for region in view.prediction.regions.ranges:
+        if region.overlaps(GUEST_GNTTAB):
+            yield _grant_hit(domu.node, region, "an extended region")
+
+
+def _grant_hit(node: Node, span: AddressRange, what: str) -> Hit:
+    return Hit(
+        f"the grant table of {node.path} [{format_range(GUEST_GNTTAB.start, GUEST_GNTTAB.stop)}] lies in {what} "
+        f"[{format_range(span.start, span.stop)}]",
+        node.path,
+        (GUEST_GNTTAB, span),
+        node.offset,
+    )
+
+
+@rule(
+    "D11",
+    "p2m-pool-too-small",
+    Severity.WARNING,
+    HOST,
+    what="A domain is to map more than 256 MiB, and nothing sizes its P2M pool.",
+    why="Each 2 MiB of scratch space takes a page for page tables, and the default pool holds 128 of these: mappings "
+    "beyond fail.",
+    advice="Set xen,domain-p2m-mem-mb.",
+    sources=(Source("Xen", "xen/common/device-tree/dom0less-build.c", "domain_p2m_pages", "4.17 to 4.22"),),
+    bad=Example(host(chosen=_guest()), asks=("--need", "512M")),
+    good=Example(host(chosen=_guest(_ENHANCED + " xen,domain-p2m-mem-mb = <16>;")), asks=("--need", "512M")),
+)
+def p2m_pool_too_small(view: HostView) -> Hits:
+    domu = view.domu
+    pages = max([*view.requests, view.need or 0])
+    planned = pages * view.linux.page_size
+    if domu is not None and domu.enhanced and domu.p2m_mb is None and planned > _P2M_DEFAULT:
+        yield Hit(
+            f"{domu.node.path} is to map {format_size(planned)}, its default P2M pool holds tables for "
+            f"{format_size(_P2M_DEFAULT)}",
+            domu.node.path,
+            (),
+            domu.node.offset,
+        )
+
+
+@rule(
+    "D12",
+    "guest-layout-full",
+    Severity.WARNING,
+    HOST,
+    what="A domain's RAM fills the lower bank of the guest layout, and the upper one is out of reach.",
+    why="Regions are what is free behind the RAM in each bank: less than 64 MiB gives none, and with 33 or fewer bits of "
+    "guest addresses the second bank, at 8 GiB, does not exist.",
+    advice="Give the domain less RAM.",
+    sources=(Source("Xen", "xen/arch/arm/domain_build.c", "find_domU_holes", "4.17 to 4.22"),),
+    bad=Example(
+        host(
+            chosen=_guest('memory = <0x0 0x2f8000>; cpus = <1>; xen,enhanced = "no-xenstore";'),
+            memory='memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x1 0x0>; };',
+        ),
+        asks=("--ipa-bits", "33"),
+    ),
+    good=Example(host(chosen=_guest()), asks=("--ipa-bits", "33")),
+)
+def guest_layout_full(view: HostView) -> Hits:
+    domu, found = view.domu, view.prediction
+    if domu is not None and found.method == "guest-layout" and not found.regions.ranges and found.stopped_by is None:
+        size = format_size(sum(item.size for item in found.memory))
+        yield Hit(f"{domu.node.path} with {size} of RAM leaves no room for an extended region", domu.node.path,
+                  found.memory, _offset(domu.node, "memory"))  # fmt: skip
+
+
+@rule(
+    "D13",
+    "xenstore-without-server",
+    Severity.ERROR,
+    HOST,
+    what="A domain wants xenstore, and nobody serves it: there is no dom0 and no xenstore domain.",
+    why='Xen panics: "Xenstore support requires dom0 to be present" up to 4.20, "xenstore requested, but xenstore domain '
+    'not present" from 4.21 on.',
+    advice='Write xen,enhanced = "no-xenstore", or give a dom0 kernel, or from 4.21 on a domain with the xenstore '
+    "capability.",
+    sources=(_CREATE,),
+    bad=Example(host(chosen=_guest(_PLAIN + " xen,enhanced;"))),
+    good=Example(host(chosen=_guest())),
+)
+def xenstore_without_server(view: HostView) -> Hits:
+    stop = view.prediction.stopped_by
+    if not view.first or stop is None or not stop.message.startswith(_XENSTORE):
+        return
+    for domu in view.domus:
+        if domu.xenstore:
+            yield Hit(f"{domu.node.path}: {stop.message}", domu.node.path, (), _offset(domu.node, "xen,enhanced"))
+
+
+DOM0LESS: Final[tuple[Rule, ...]] = (
+    module_without_usable_reg,
+    modules_overlap,
+    too_many_modules,
+    module_not_scanned,
+    domain_cannot_be_built,
+    domain_not_enhanced,
+    static_memory_misread,
+    shared_memory_refused,
+    direct_map_grant_table_collides,
+    p2m_pool_too_small,
+    guest_layout_full,
+    xenstore_without_server,
+)

@@ -1,0 +1,298 @@
+"""Rules about any tree's own layout: cells, memory nodes, reservations, devices that lie on each other."""
+
+from typing import Final
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.units import format_range
+from dtanalyze.board.model import entry_range
+from dtanalyze.devicetree.cells import inherited_cells, read_number
+from dtanalyze.devicetree.tree import Node, Property
+from dtanalyze.findings import Severity, Source
+from dtanalyze.rules.examples import guest
+from dtanalyze.rules.model import TREE, Example, Hit, Hits, Rule, rule
+from dtanalyze.rules.overlap import Overlap, Side, device_overlaps, device_sides, sits_in_ram
+from dtanalyze.rules.view import TreeView, shown
+
+__all__ = ["LAYOUT"]
+
+_ADDRESS: Final = Source("Linux", "drivers/of/address.c", "of_n_addr_cells, __of_translate_address", "5.17 to 7.3")
+_FDT: Final = Source("Linux", "drivers/of/fdt.c", "early_init_dt_scan_memory, early_init_dt_scan_root", "5.17 to 7.3")
+_RESERVED: Final = Source("Linux", "drivers/of/of_reserved_mem.c", "__reserved_mem_check_root", "5.17 to 7.3")
+_UART: Final = 'serial@9000000 { compatible = "ns16550a"; reg = <0x0 0x9000000 0x0 0x1000>; };'
+
+
+@rule(
+    "X20",
+    "root-cells-missing",
+    Severity.ERROR,
+    TREE,
+    what="The root has no #address-cells or no #size-cells.",
+    why="Xen then assumes 2 and 1, Linux up to 6.12 1 and 1, and Linux from 6.13 on sees no addresses below the root at "
+    "all.",
+    advice="Add both properties to the root.",
+    sources=(_ADDRESS, Source("Xen", "xen/common/device-tree/device-tree.c", "dt_n_addr_cells", "4.16 and newer")),
+    bad=Example(guest(cells="#size-cells = <2>;")),
+    good=Example(guest()),
+)
+def root_cells_missing(view: TreeView) -> Hits:
+    root = view.board.tree.root
+    missing = [name for name in ("#address-cells", "#size-cells") if root.prop(name) is None]
+    if missing:
+        yield Hit(f"the root has no {' and no '.join(missing)}", "/", (), root.offset)
+
+
+@rule(
+    "X21",
+    "partial-reg-entry",
+    Severity.WARNING,
+    TREE,
+    what="A reg is no whole number of entries for the cells that hold where it stands.",
+    why="The tail is ignored; often the cells are wrong and every entry is misread. Linux 7.3 drops such a memory node "
+    "whole.",
+    advice="Make reg and the parent's #address-cells and #size-cells agree.",
+    sources=(_ADDRESS, _FDT),
+    bad=Example(guest(memory='memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x40000000 0x0>; };')),
+    good=Example(guest()),
+)
+def partial_reg_entry(view: TreeView) -> Hits:
+    board = view.board
+    nodes = [item.node for item in board.memory if item.enabled]
+    nodes += [item.node for item in board.reservations if item.enabled]
+    nodes += [*board.hypervisors, *(device.node for device in board.devices if device.enabled)]
+    for node in nodes:
+        prop = node.prop("reg")
+        if prop is not None and _is_partial(node, prop, view):
+            yield Hit(f"the reg of {node.path} is no whole number of entries", node.path, (), prop.offset)
+
+
+def _is_partial(node: Node, prop: Property, view: TreeView) -> bool:
+    parent = node.parent
+    bus = view.board.rules.bus_of(parent) if parent is not None else None
+    if parent is None or bus is None or bus.addresses != "reg":
+        return False
+    counts = view.board.rules.counts(bus, parent)
+    width = 4 * (counts.address + counts.size)
+    return bool(width) and len(prop.value) % width != 0
+
+
+_RSV: Final = "reserved-memory {{ {cells} ranges; firmware@50000000 {{ reg = {reg}; }}; }};"
+_TWO: Final = "#address-cells = <2>; #size-cells = <2>;"
+
+
+@rule(
+    "X37",
+    "reserved-memory-ignored",
+    Severity.ERROR,
+    TREE,
+    what="/reserved-memory has other cells than the root, or no ranges.",
+    why="Linux then ignores every child: memory that firmware or a coprocessor uses is given to programs. Xen reads it all "
+    "the same.",
+    advice="Repeat the root's #address-cells and #size-cells in /reserved-memory and add an empty ranges.",
+    sources=(_RESERVED,),
+    bad=Example(guest(more=_RSV.format(cells="#address-cells = <1>; #size-cells = <1>;", reg="<0x50000000 0x100000>"))),
+    good=Example(guest(more=_RSV.format(cells=_TWO, reg="<0x0 0x50000000 0x0 0x100000>"))),
+)
+def reserved_memory_ignored(view: TreeView) -> Hits:
+    node = view.board.reserved_memory
+    if node is None or not any(item.enabled and item.node.prop("reg") for item in view.board.reservations):
+        return
+    own = tuple(prop.u32 if (prop := node.prop(name)) is not None else None for name in ("#address-cells", "#size-cells"))
+    root = inherited_cells(view.board.tree.root, view.board.rules.root_default)
+    if own != tuple(root):
+        stated = "/".join("none" if item is None else str(item) for item in own)
+        yield Hit(
+            f"{node.path} has #address-cells/#size-cells {stated}, the root {root.address}/{root.size}: Linux ignores all "
+            "its children",
+            node.path,
+            (),
+            node.offset,
+        )
+    elif node.prop("ranges") is None:
+        yield Hit(f"{node.path} has no ranges: Linux ignores all its children", node.path, (), node.offset)
+
+
+_TWO_TUPLES: Final = "<0x0 0x50000000 0x0 0x100000>, <0x0 0x51000000 0x0 0x100000>"
+
+
+@rule(
+    "X38",
+    "reserved-memory-second-entry",
+    Severity.ERROR,
+    TREE,
+    what="A child of /reserved-memory has several entries in its reg.",
+    why="Linux 7.3 reserves the first one only; what the others name is given away as RAM.",
+    advice="Give each range a node of its own.",
+    sources=(Source("Linux", "drivers/of/of_reserved_mem.c", "__reserved_mem_reserve_reg", "7.3"),),
+    bad=Example(guest(more=_RSV.format(cells=_TWO, reg=_TWO_TUPLES)), linux="7.3"),
+    good=Example(guest(more=_RSV.format(cells=_TWO, reg=_TWO_TUPLES)), linux="6.12"),
+)
+def reserved_memory_second_entry(view: TreeView) -> Hits:
+    if not view.linux.reserved_first_tuple_only:
+        return
+    for item in view.board.reservations:
+        if item.enabled and len(item.entries) > 1:
+            lost = tuple(RawRange(read_number(entry.bus_cells), entry.size) for entry in item.entries[1:])
+            spans = ", ".join(format_range(entry.start, entry.stop) for entry in lost)
+            yield Hit(f"{item.node.path}: Linux {view.linux.name} does not reserve {spans}", item.node.path, lost,
+                      item.entries[1].offset)  # fmt: skip
+
+
+@rule(
+    "X40",
+    "memory-nodes-overlap",
+    Severity.WARNING,
+    TREE,
+    what="Two entries of memory nodes name the same RAM.",
+    why="Linux merges them. Xen sorts its banks and takes them for disjoint.",
+    advice="Name each piece of RAM once.",
+    sources=(_FDT, Source("Xen", "xen/arch/arm/setup.c", "setup_mm", "4.16 and newer")),
+    bad=Example(guest(more='memory@60000000 { device_type = "memory"; reg = <0x0 0x60000000 0x0 0x40000000>; };')),
+    good=Example(guest(more='memory@c0000000 { device_type = "memory"; reg = <0x0 0xc0000000 0x0 0x10000000>; };')),
+)
+def memory_nodes_overlap(view: TreeView) -> Hits:
+    banks = sorted(view.memory.banks, key=lambda bank: bank.range)
+    for one, other in zip(banks, banks[1:], strict=False):
+        if one.range.overlaps(other.range):
+            yield Hit(
+                f"{other.source} [{format_range(other.range.start, other.range.stop)}] overlaps {one.source} "
+                f"[{format_range(one.range.start, one.range.stop)}]",
+                other.source,
+                (one.range, other.range),
+                other.offset,
+            )
+
+
+@rule(
+    "O01",
+    "ram-over-device",
+    Severity.ERROR,
+    TREE,
+    what="A memory node covers the registers of an enabled device.",
+    why="The kernel uses the device's registers as RAM: reads and writes of any program go to the device.",
+    advice="Cut the memory node so that it leaves the device out. When a boot loader replaces the node, give the real RAM "
+    "with --memory.",
+    sources=(_FDT,),
+    bad=Example(guest(more='serial@50000000 { compatible = "ns16550a"; reg = <0x0 0x50000000 0x0 0x1000>; };')),
+    good=Example(guest(more=_UART)),
+)
+def ram_over_device(view: TreeView) -> Hits:
+    seen: list[Side] = []
+    for side in device_sides(view.board.devices):
+        if not view.memory.memory.touches(side.range) or _explained(side, view) or _below_any(side, seen):
+            continue
+        seen.append(side)
+        for bank in view.memory.banks:
+            if bank.range.overlaps(side.range):
+                yield Hit(
+                    f"RAM of {bank.source} [{format_range(bank.range.start, bank.range.stop)}] covers the device "
+                    f"{shown(side.node, side.entry, side.range)}",
+                    side.node.path,
+                    (bank.range, side.range),
+                    side.entry.offset,
+                )
+
+
+def _explained(side: Side, view: TreeView) -> bool:
+    """Tell whether a device is meant to lie in RAM: it describes memory, or a reservation keeps the range free."""
+    return bool(sits_in_ram(side.node)) or any(claim.range.covers(side.range) for claim in view.memory.reserved)
+
+
+def _below_any(side: Side, above: list[Side]) -> bool:
+    return any(item.range.covers(side.range) for item in above)
+
+
+_OTHER: Final = 'spi@{at} {{ compatible = "arm,pl022"; reg = <0x0 0x{at} 0x0 0x1000>; }};'
+
+
+@rule(
+    "O02",
+    "device-over-device",
+    Severity.WARNING,
+    TREE,
+    what="Two enabled devices name the same registers, and nothing in the tree says that this is meant.",
+    why="The driver that comes second is refused with -EBUSY, or both write the same registers. Real trees share "
+    "registers on purpose (syscon, simple-mfd, parts of a block, nested nodes): such pairs are not reported.",
+    advice="Correct the address, or disable one of the two.",
+    sources=(Source("Linux", "kernel/resource.c", "__request_region", "5.17 to 7.3"),),
+    bad=Example(guest(more=_UART + _OTHER.format(at="9000800"))),
+    good=Example(guest(more=_UART + _OTHER.format(at="9001000"))),
+)
+def device_over_device(view: TreeView) -> Hits:
+    for overlap in device_overlaps(view.board):
+        if not overlap.reason:
+            one, other = overlap.one, overlap.other
+            yield Hit(
+                f"{shown(other.node, other.entry, other.range)} {_HOW[overlap.shape]} "
+                f"{shown(one.node, one.entry, one.range)}",
+                other.node.path,
+                (one.range, other.range),
+                other.entry.offset,
+                _overlap_severity(overlap),
+            )
+
+
+_HOW: Final = {"equal": "has the registers of", "inside": "lies within", "partial": "overlaps"}
+
+
+def _overlap_severity(overlap: Overlap) -> Severity:
+    """ERROR where the kernel itself claims both (AMBA devices), INFO where one holds the other: blocks are drawn so."""
+    if all(side.node.is_compatible("arm,primecell") for side in (overlap.one, overlap.other)):
+        return Severity.ERROR
+    return Severity.WARNING if overlap.shape == "partial" else Severity.INFO
+
+
+_TWO_RSV: Final = (
+    "reserved-memory {{ #address-cells = <2>; #size-cells = <2>; ranges; "
+    "one@50000000 {{ reg = <0x0 0x50000000 0x0 0x100000>; }}; two@{at} {{ reg = <0x0 0x{at} 0x0 0x100000>; }}; }};"
+)
+
+
+@rule(
+    "O03",
+    "reserved-over-reserved",
+    Severity.WARNING,
+    TREE,
+    what="Two enabled reservations share addresses.",
+    why='Linux says "OVERLAP DETECTED!" and goes on, and two owners use the same memory. Xen from 4.18 on stops its scan '
+    "of the tree or dies at it.",
+    advice="Make the reservations disjoint; a part of another is best named once.",
+    sources=(Source("Linux", "drivers/of/of_reserved_mem.c", "__rmem_check_for_overlap", "5.17 to 7.3"),),
+    bad=Example(guest(more=_TWO_RSV.format(at="50080000"))),
+    good=Example(guest(more=_TWO_RSV.format(at="50100000"))),
+)
+def reserved_over_reserved(view: TreeView) -> Hits:
+    claims = [
+        (found, item.node, entry)
+        for item in view.board.reservations
+        if item.enabled
+        for entry in item.entries
+        if (found := _reserved_range(entry_range(entry), entry.bus_cells, entry.size)) is not None
+    ]
+    claims.sort(key=lambda claim: claim[0])
+    for index, (one, node, _) in enumerate(claims):
+        for other, other_node, entry in claims[index + 1 :]:
+            if other.start >= one.stop:
+                break
+            yield Hit(
+                f"{other_node.path} [{format_range(other.start, other.stop)}] overlaps {node.path} "
+                f"[{format_range(one.start, one.stop)}]",
+                other_node.path,
+                (one, other),
+                entry.offset,
+            )
+
+
+def _reserved_range(found: AddressRange | None, cells: tuple[int, ...], size: int) -> AddressRange | None:
+    return found or RawRange(read_number(cells), size).checked()
+
+
+LAYOUT: Final[tuple[Rule, ...]] = (
+    root_cells_missing,
+    partial_reg_entry,
+    reserved_memory_ignored,
+    reserved_memory_second_entry,
+    memory_nodes_overlap,
+    ram_over_device,
+    device_over_device,
+    reserved_over_reserved,
+)

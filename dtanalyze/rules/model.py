@@ -1,0 +1,103 @@
+"""What a rule is, and what it looks at.
+
+A rule states itself once; the registry, ``explain``, the SARIF catalogue and the documentation all render that object.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.findings import Finding, Severity, Source
+
+__all__ = ["GUEST", "HOST", "TREE", "Example", "Hit", "Hits", "NotShown", "Rule", "findings", "rule"]
+
+TREE: Final = "tree"
+"""Asked of the tree that the user gave, whoever it is for."""
+GUEST: Final = "guest"
+"""Asked of the tree that Linux boots with, given or written by Xen."""
+HOST: Final = "host"
+"""Asked of the tree that Xen boots with."""
+
+
+class Hit(NamedTuple):
+    """One place where a rule applies. ``severity`` None is the rule's own; ``advice`` empty likewise.
+
+    ``node`` is a full path, ``offset`` a byte offset in the file, ``ranges`` hold CPU addresses.
+    """
+
+    message: str
+    node: str | None = None
+    ranges: tuple[AddressRange | RawRange, ...] = ()
+    offset: int | None = None
+    severity: Severity | None = None
+    advice: str = ""
+
+
+Hits = Iterator[Hit]
+
+
+class Example(NamedTuple):
+    """A tree that shows a rule, as the body of the root node in DTS, and the releases that it is shown on.
+
+    ``asks`` are further options of the command line.
+    """
+
+    dts: str
+    linux: str = "6.12"
+    xen: str = "4.22"
+    asks: tuple[str, ...] = ()
+
+
+class Rule(NamedTuple):
+    """One hazard. ``name`` states the problem, never the fix; ``on`` is what ``check`` is asked of."""
+
+    code: str
+    name: str
+    severity: Severity
+    on: str
+    what: str
+    why: str
+    advice: str
+    sources: tuple[Source, ...]
+    bad: Example
+    good: Example
+    # Each family has a view of its own; a rule is only ever asked with the view that ``on`` names.
+    check: Callable[[Any], Hits]
+
+
+class NotShown(NamedTuple):
+    """A hazard that no rule reports, and why."""
+
+    code: str
+    what: str
+    reason: str
+
+
+def rule(
+    code: str,
+    name: str,
+    severity: Severity,
+    on: str,
+    *,
+    what: str,
+    why: str,
+    advice: str,
+    sources: tuple[Source, ...],
+    bad: Example,
+    good: Example,
+) -> Callable[[Callable[[Any], Hits]], Rule]:
+    """Make a `Rule` of the check below it."""
+
+    def made(check: Callable[[Any], Hits]) -> Rule:
+        return Rule(code, name, severity, on, what, why, advice, sources, bad, good, check)
+
+    return made
+
+
+def findings(rules: tuple[Rule, ...], view: object) -> Iterator[Finding]:
+    """Yield what the rules find in ``view``, which has to be the one they are for."""
+    for item in rules:
+        for hit in item.check(view):
+            severity = item.severity if hit.severity is None else hit.severity
+            advice = hit.advice or item.advice
+            yield Finding(item.code, item.name, severity, hit.message, advice, hit.node, hit.ranges, hit.offset)

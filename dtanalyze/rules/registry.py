@@ -1,0 +1,44 @@
+"""All rules in one table, the hazards that no rule reports, and what a code stands for."""
+
+from typing import Final
+
+from dtanalyze.rules.dom0less import DOM0LESS
+from dtanalyze.rules.extended_regions import EXTENDED_REGIONS
+from dtanalyze.rules.host import HOST_RULES
+from dtanalyze.rules.hypervisor import HYPERVISOR
+from dtanalyze.rules.layout import LAYOUT
+from dtanalyze.rules.model import NotShown, Rule
+
+__all__ = ["ALL_RULES", "NOT_SHOWN"]
+
+ALL_RULES: Final[tuple[Rule, ...]] = tuple(
+    sorted((*EXTENDED_REGIONS, *HYPERVISOR, *LAYOUT, *HOST_RULES, *DOM0LESS), key=lambda item: item.code)
+)
+
+NOT_SHOWN: Final = (
+    NotShown(
+        "A01",
+        "Whether a driver has claimed its registers when the first grant is mapped",
+        "No tree tells which drivers are built in and bind; a recorded /proc/iomem (--proc-iomem) does.",
+    ),
+    NotShown(
+        "A02",
+        "The seed of KASLR",
+        "It is drawn at boot. Both outcomes are computed, the worse one is the verdict, and X44 says when they differ.",
+    ),
+    NotShown(
+        "A03",
+        "Memory and nodes that firmware adds or changes after the tree is built",
+        "The tree at hand is all there is; --memory, --xen-log and --fdt-address supply what is known.",
+    ),
+    NotShown(
+        "A04",
+        "What a passthrough module (a partial tree) of a dom0less domain contains",
+        "It is a file of its own; its ranges are seen when the tree carries them (xen,reg).",
+    ),
+    NotShown(
+        "A05",
+        "Whether gnttab_max_frames, ext_regions or dom0_mem are set where no tree shows them (xen.cfg of an EFI boot)",
+        "Options of the same names say so.",
+    ),
+)

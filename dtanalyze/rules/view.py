@@ -1,0 +1,169 @@
+"""What rules look at: one view for each kind of tree, made once and asked by all rules of a family."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.address.units import format_range
+from dtanalyze.board.model import Board
+from dtanalyze.board.translate import RegEntry, Translated
+from dtanalyze.devicetree.cells import read_number
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.findings import Severity
+from dtanalyze.linux.boot import BootAnswer
+from dtanalyze.linux.enlighten import decode_regions, find_xen_node
+from dtanalyze.linux.memblock import Memblock
+from dtanalyze.linux.profile import LinuxProfile
+
+if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen
+    from dtanalyze.xen.boot import Host
+    from dtanalyze.xen.dom0less import DomU
+    from dtanalyze.xen.options import XenOptions
+    from dtanalyze.xen.prediction import Prediction
+    from dtanalyze.xen.profile import XenProfile
+
+__all__ = ["GuestView", "HostView", "Region", "TreeView", "guest_view", "shown"]
+
+
+class TreeView(NamedTuple):
+    """A tree as Linux reads it, whoever boots with it first. ``kind`` is ``host``, ``dom0`` or ``domu``."""
+
+    kind: str
+    board: Board
+    memory: Memblock
+    linux: LinuxProfile
+
+
+class Region(NamedTuple):
+    """One extended region: its number counted from 0, as it stands, and as addresses when it is one."""
+
+    number: int
+    entry: RegEntry
+    raw: RawRange
+    range: AddressRange | None
+
+    def __str__(self) -> str:
+        return f"extended region {self.number} [{format_range(self.raw.start, self.raw.stop)}]"
+
+
+class GuestView(NamedTuple):
+    """A guest's tree with what the kernel made of it.
+
+    ``reach`` is every whole section that the kernel's bounds and alignment allow, whether or not a refusal comes
+    before. ``xen`` is the release named by the tree; ``requests`` and ``need`` are pages; ``pa_bits`` the CPUs' width.
+    """
+
+    kind: str
+    board: Board
+    memory: Memblock
+    linux: LinuxProfile
+    answer: BootAnswer
+    xen: str | None
+    node: Node | None
+    grant: RegEntry | None
+    regions: tuple[Region, ...]
+    reach: RangeSet
+    pa_bits: int | None
+    requests: tuple[int, ...]
+    need: int | None
+
+    @property
+    def on_xen(self) -> bool:
+        """Whether the kernel sees Xen at all."""
+        return self.answer.detection.found
+
+    @property
+    def uses_regions(self) -> bool:
+        """Whether this kernel takes scratch space from the regions when they are sound."""
+        return self.on_xen and self.answer.init is not None
+
+    def severity(self, touched: AddressRange) -> Severity:
+        """Return ERROR where a section of this kernel can touch the range, WARNING where none does."""
+        return Severity.ERROR if self.reach.touches(touched) else Severity.WARNING
+
+    def consequence(self, touched: AddressRange) -> str:
+        """Say whether a section can touch the range."""
+        if self.reach.touches(touched):
+            return ""
+        if not self.uses_regions or self.answer.target_name != "xen_resource":
+            return "; this kernel takes nothing from the regions as they stand"
+        return "; no whole section of this kernel reaches it"
+
+
+class HostView(NamedTuple):
+    """A host's tree with what one release of Xen made of it, for one domain.
+
+    ``entries`` are every node's addresses by Xen's rules. ``first`` says that the prediction is the first of its boot, which
+    carries what concerns the whole boot.
+    """
+
+    board: Board
+    linux: LinuxProfile
+    host: "Host"
+    entries: tuple[tuple[Node, tuple[RegEntry, ...]], ...]
+    options: "XenOptions"
+    prediction: "Prediction"
+    xen: "XenProfile"
+    domus: "tuple[DomU, ...]"
+    first: bool
+    requests: tuple[int, ...]
+    need: int | None
+
+    @property
+    def domu(self) -> "DomU | None":
+        """The domain in /chosen that the prediction is for."""
+        return next((item for item in self.domus if item.node.path == self.prediction.domain), None)
+
+
+def guest_view(
+    kind: str,
+    board: Board,
+    memory: Memblock,
+    linux: LinuxProfile,
+    answer: BootAnswer,
+    *,
+    pa_bits: int | None,
+    requests: tuple[int, ...] = (),
+    need: int | None = None,
+) -> GuestView:
+    """Return the view of a guest's tree."""
+    node = find_xen_node(board) or next(iter(board.hypervisors), None)
+    entries = decode_regions(node, board) if node is not None else ()
+    regions = tuple(_region(number, entry) for number, entry in enumerate(entries[1:]))
+    size = linux.section_size
+    if answer.capacity is not None:
+        reach = RangeSet(AddressRange(run.start, run.sections * size) for run in answer.capacity.gaps)
+    elif answer.init is not None and answer.init.resource is not None:
+        reach = RangeSet(item.range for item in regions if item.range is not None)  # where RAM begins is not known
+    else:
+        reach = RangeSet()
+    return GuestView(
+        kind=kind,
+        board=board,
+        memory=memory,
+        linux=linux,
+        answer=answer,
+        xen=answer.detection.version,
+        node=node,
+        grant=entries[0] if entries else None,
+        regions=regions,
+        reach=reach,
+        pa_bits=pa_bits,
+        requests=requests,
+        need=need,
+    )
+
+
+def _region(number: int, entry: RegEntry) -> Region:
+    start = entry.address if entry.address is not None else read_number(entry.bus_cells)
+    raw = RawRange(start, entry.size)
+    return Region(number, entry, raw, raw.checked() if entry.address is not None else None)
+
+
+def shown(node: Node, entry: RegEntry, found: AddressRange | RawRange, prop: str = "reg") -> str:
+    """Name one side of a finding: node, property and entry, CPU range, and the buses when the address was translated."""
+    text = f"{node.path} ({prop}[{entry.nth}]) [{format_range(found.start, found.stop)}]"
+    where = entry.where
+    if isinstance(where, Translated) and len(where.chain) > 1:
+        text += ", " + " -> ".join(f"{hop.address:#x} on {hop.bus}" for hop in where.chain)
+    return text

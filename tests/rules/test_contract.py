@@ -1,0 +1,71 @@
+"""Every rule states itself wholly, fires on its own bad tree, and no good tree of any rule makes anything fire."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dtanalyze.cli import main
+from dtanalyze.rules.model import GUEST, HOST, TREE, Example, Rule
+from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
+from tests.trees import dtb
+
+IDS = [item.code for item in ALL_RULES]
+HAZARDS = [f"X{number:02}" for number in range(1, 48)] + [f"D{number:02}" for number in range(1, 14)]
+
+
+def found(example: Example, folder: Path, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    """Return what ``check`` finds in an example, with the options that it names."""
+    path = folder / "example.dtb"
+    path.write_bytes(dtb(example.dts))
+    asks = ["--linux", example.linux, "--xen", example.xen, *example.asks]
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(path), "--format", "json", "--fail-on", "never", *asks])
+    printed = capsys.readouterr()
+    assert not left.value.code, printed.err
+    answer = json.loads(printed.out)
+    assert answer["errors"] == []
+    return [item for result in answer["results"] for item in result["findings"]]
+
+
+@pytest.mark.parametrize("rule", ALL_RULES, ids=IDS)
+def test_a_rule_fires_on_its_bad_tree(rule: Rule, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hits = [item for item in found(rule.bad, tmp_path, capsys) if item["rule"] == rule.code]
+    assert hits
+    assert {(item["rule"], item["name"]) for item in hits} == {(rule.code, rule.name)}
+    assert max(item["severity"] for item in hits) == rule.severity.label, "the worst is what the rule promises"
+
+
+@pytest.mark.parametrize("rule", ALL_RULES, ids=IDS)
+def test_nothing_fires_on_a_good_tree(rule: Rule, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hits = [(item["rule"], item["message"]) for item in found(rule.good, tmp_path, capsys)]
+    assert hits == []
+
+
+@pytest.mark.parametrize("rule", ALL_RULES, ids=IDS)
+def test_a_rule_states_itself_wholly(rule: Rule) -> None:
+    assert re.fullmatch(r"[A-Z]\d\d", rule.code)
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)+", rule.name)
+    assert rule.on in (TREE, GUEST, HOST)
+    for text in (rule.what, rule.why, rule.advice):
+        assert text.endswith(".") and "  " not in text
+        assert len(text) > 12
+    assert rule.sources
+    for source in rule.sources:
+        assert source.project in ("Linux", "Xen") and source.symbol and source.version
+        assert re.fullmatch(r"[\w./-]+\.[ch]", source.path), source.path
+    assert rule.bad != rule.good
+
+
+def test_every_hazard_has_a_rule_or_a_reason() -> None:
+    known = {item.code for item in ALL_RULES} | {item.code for item in NOT_SHOWN}
+    assert [code for code in HAZARDS if code not in known] == []
+    assert all(item.what and item.reason for item in NOT_SHOWN)
+
+
+def test_codes_and_names_are_unique() -> None:
+    assert len(set(IDS)) == len(ALL_RULES) == len({item.name for item in ALL_RULES})
