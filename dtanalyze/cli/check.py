@@ -121,7 +121,7 @@ def command(
         failures=tuple(failures),
         version=__version__,
         root=str(Path.cwd()),
-        sweep=len(question.linux) * len(question.xen) * len(question.iommu) > 1,
+        sweep=len(question.linux) * max(len(question.xen), 1) * len(question.iommu) > 1,
         style=style,
         quiet=quiet,
         explain=explain,

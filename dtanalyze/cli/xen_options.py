@@ -13,11 +13,10 @@ from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.options import choice, read_text
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.linux.profile import LinuxProfile
-from dtanalyze.xen.options import XenOptions
-from dtanalyze.xen.profile import NEWEST, PRESETS, XenProfile, preset
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # a guest's tree has no use for the mirrors of Xen
     from dtanalyze.xen.boot_log import XenLog
+    from dtanalyze.xen.profile import XenProfile
 
 __all__ = [
     "Dom0BankOption",
@@ -40,7 +39,7 @@ XenOption = Annotated[
     typer.Option(
         "--xen",
         metavar="RELEASE[,…]|all",
-        help=f"Host trees: release of Xen: {', '.join(PRESETS)}, any point release, a list, or all. Default {NEWEST}.",
+        help="Host trees: release of Xen: 4.16 to 4.22, any point release, master, a list, or all. Default the newest.",
         show_default=False,
     ),
 ]
@@ -107,6 +106,8 @@ IomemOption = Annotated[
 
 
 def _releases(text: str | None, log: XenLog | None) -> tuple[XenProfile, ...]:
+    from dtanalyze.xen.profile import NEWEST, PRESETS, preset
+
     if text is None:
         return (_logged(log.version) if log and log.version else preset(NEWEST),)
     if text == "all":
@@ -116,6 +117,8 @@ def _releases(text: str | None, log: XenLog | None) -> tuple[XenProfile, ...]:
 
 def _logged(version: str) -> XenProfile:
     """Return the release that a log names; one newer than all known is taken for master."""
+    from dtanalyze.xen.profile import NEWEST, preset
+
     numbers = [int(part) for part in version.split(".")[:2]]
     newest = [int(part) for part in NEWEST.split(".")]
     return preset("master" if numbers > newest else version)
@@ -174,6 +177,11 @@ def host_question(
     iomem: list[str] | None,
 ) -> HostQuestion:
     """Return the question for a host tree; raise `UsageError` or `InputError` when an option cannot be used."""
+    said = (xen, iommu, ipa_bits, dom0_mem, dom0_bank, grant_table, ext_regions, xen_log, fdt_address, domu, iomem)
+    if not efi and all(item is None for item in said):
+        return HostQuestion(options, linux)
+    from dtanalyze.xen.options import XenOptions
+
     if ipa_bits is not None and not 32 <= ipa_bits <= 52:
         raise UsageError(f"--ipa-bits takes 32 to 52, not {ipa_bits}")
     log = None

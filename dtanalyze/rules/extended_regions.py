@@ -80,7 +80,7 @@ def _pci(view: GuestView) -> frozenset[int]:
 )
 def region_over_device(view: GuestView) -> Hits:
     hosts = _pci(view)
-    sides = [side for side in device_sides(view.board.devices) if id(side.node) not in hosts]
+    sides = [side for side in view.sides if id(side.node) not in hosts]
     for region, span in _regions(view):
         yield from _covered(view, region, span, sides, "the device")
 
@@ -106,7 +106,7 @@ _PCIE: Final = (
 )
 def region_over_pci_window(view: GuestView) -> Hits:
     hosts = _pci(view)
-    spaces = [side for side in device_sides(view.board.devices) if id(side.node) in hosts]
+    spaces = [side for side in view.sides if id(side.node) in hosts]
     for region, span in _regions(view):
         yield from _covered(view, region, span, spaces, "the configuration space of")
         for host in view.board.pci_hosts if view.board.pci_hosts else ():
@@ -277,7 +277,7 @@ def _grant_span(view: GuestView) -> AddressRange | None:
     good=Example(guest(more=_UART.replace("90000000", "9000000").replace("reg", 'status = "disabled"; reg'))),
 )
 def region_over_disabled_device(view: GuestView) -> Hits:
-    disabled = device_sides(view.board.devices, enabled=False)
+    disabled = device_sides(view.board.devices, enabled=False) if view.regions else ()
     for region, span in _regions(view):
         for hit in _covered(view, region, span, disabled, "the disabled device"):
             yield hit._replace(severity=None)

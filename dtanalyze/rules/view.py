@@ -14,6 +14,7 @@ from dtanalyze.linux.boot import BootAnswer
 from dtanalyze.linux.enlighten import decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Memblock
 from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.rules.overlap import Side, device_sides
 
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen
     from dtanalyze.xen.boot import Host
@@ -49,8 +50,9 @@ class Region(NamedTuple):
 class GuestView(NamedTuple):
     """A guest's tree with what the kernel made of it.
 
-    ``reach`` is every whole section that the kernel's bounds and alignment allow, whether or not a refusal comes
-    before. ``xen`` is the release named by the tree; ``requests`` and ``need`` are pages; ``pa_bits`` the CPUs' width.
+    ``sides`` are the addresses of enabled devices. ``reach`` is every whole section that the kernel's bounds and
+    alignment allow, whether or not a refusal comes before. ``xen`` is the release named by the tree; ``requests`` and
+    ``need`` are pages; ``pa_bits`` the CPUs' width.
     """
 
     kind: str
@@ -63,6 +65,7 @@ class GuestView(NamedTuple):
     grant: RegEntry | None
     regions: tuple[Region, ...]
     reach: RangeSet
+    sides: tuple[Side, ...]
     pa_bits: int | None
     requests: tuple[int, ...]
     need: int | None
@@ -148,6 +151,7 @@ def guest_view(
         grant=entries[0] if entries else None,
         regions=regions,
         reach=reach,
+        sides=tuple(device_sides(board.devices)) if regions else (),
         pa_bits=pa_bits,
         requests=requests,
         need=need,
