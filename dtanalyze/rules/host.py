@@ -142,7 +142,12 @@ def reg_of_size_zero(view: HostView) -> Hits:
     if not view.first or not _holes(view):
         return
     regions = view.prediction.regions
+    if regions.error in ("EINVAL", "ERANGE"):
+        return  # the search ends for another reason
+    filled = any(bank.node.count("/") == 1 for bank in view.prediction.info.mem)
     for node, entry in _zero_sized(view):
+        if node.device_type == "memory" and not filled:
+            continue  # the placeholder that a boot loader fills in
         found = RawRange(entry.address or 0, 0)
         if regions.error is None:
             text = "which splits the hole that it lies in"
@@ -375,15 +380,17 @@ _UNTYPED: Final = "memory@c0000000 {{ {kind} reg = <0x0 0xc0000000 0x0 0x1000000
     good=Example(host(_UNTYPED.format(kind='device_type = "memory";'))),
 )
 def memory_node_read_differently(view: HostView) -> Hits:
-    if not view.first:
+    info = view.prediction.info
+    if not view.first or info.stopped_at is not None:
         return
-    by_xen = {bank.node for bank in view.prediction.info.mem}
+    by_xen = {bank.node for bank in info.mem}
+    reserved = {bank.node for bank in info.reserved_mem}
     for node in view.board.tree.root:
         typed = node.device_type == "memory" and node.prop("reg") is not None and node.available
         named = node.base_name == "memory" and node.prop("reg") is not None
-        if node.path in by_xen and not typed and node.available:
+        if node.path in by_xen - reserved and not typed and node.available:
             yield Hit(f"Xen {view.xen.name} takes {node.path} for RAM, Linux does not", node.path, (), _offset(node))
-        elif typed and node.path not in by_xen and _has_size(node) and view.prediction.info.panic is None:
+        elif typed and node.path not in by_xen and _has_size(node):
             why = "" if named else ": its name is not memory"
             yield Hit(f"Linux takes {node.path} for RAM, Xen {view.xen.name} does not{why}", node.path, (), _offset(node))
 

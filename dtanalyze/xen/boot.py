@@ -24,6 +24,8 @@ __all__ = ["Host", "XenBoot"]
 _IPMMU_BITS: Final = 40
 _TEXT_PAGES: Final = 256
 """Pages of Xen's text, which dom0's grant table cannot outgrow (gnttab_dom0_frames): about 1 MiB."""
+_XEN_SIZE: Final = 2 * MIB
+"""What Xen's image takes at most, and its alignment."""
 _XEN_TEXT_OFFSET: Final = 4 * MIB
 """Where Xen's text is taken to lie in the lowest RAM bank when nothing says it, as on the machines recorded."""
 
@@ -47,6 +49,7 @@ class XenBoot:
         self.notes: list[str] = []
         self.iommu = self._iommu()
         self.ipa_bits = self._ipa_bits()
+        self.ram_known = any(bank.node.count("/") == 1 for bank in self.info.mem)
         self.ext_regions = host.args.ext_regions if options.ext_regions is None else options.ext_regions
         self.stop = self._stop()
 
@@ -111,16 +114,24 @@ class XenBoot:
             return self.options.grant_table, ()
         if self.options.log is not None and self.options.log.grant_table is not None:
             return self.options.log.grant_table, ()
-        if not self.info.mem:
+        if not self.ram_known:
             return None, ()
-        start = self.info.mem[0].start + _XEN_TEXT_OFFSET
+        start = self._text_guess()
         note = (
-            f"grant table: taken as Xen's text at {start:#x}, {_XEN_TEXT_OFFSET >> 20} MiB into RAM, a guess "
+            f"grant table: taken as Xen's text at {start:#x}, {_XEN_TEXT_OFFSET >> 20} MiB into free RAM, a guess "
             "(--grant-table or --xen-log settles it)"
         )
         if self.host.args.max_grant_frames > _TEXT_PAGES:
             note += f"; Xen makes it no larger than its own text, here taken as {_TEXT_PAGES} pages"
         return AddressRange(start, min(self.host.args.max_grant_frames, _TEXT_PAGES) * 4 * KIB), (note,)
+
+    def _text_guess(self) -> int:
+        """Return where Xen's text may lie: 4 MiB into RAM, past what is reserved there, since no loader puts Xen on that."""
+        start = self.info.mem[0].start + _XEN_TEXT_OFFSET
+        for bank in sorted(self.info.reserved_mem, key=lambda item: item.start):
+            if bank.start < start + _XEN_SIZE and start < bank.stop:
+                start = -(-bank.stop // _XEN_SIZE) * _XEN_SIZE
+        return start
 
     def unflattened(self) -> Tree:
         """Return the tree that the search for holes sees: 4.16 booted through EFI has deleted the memory nodes."""
@@ -132,7 +143,7 @@ class XenBoot:
         notes: list[str] = []
         if self.info.stopped_at is not None and self.info.panic is None:
             notes.append(f"Xen's scan of the tree ends at {self.info.stopped_at} without a word; what follows is not seen")
-        if not self.info.mem and self.iommu:
+        if not self.ram_known and self.iommu:
             notes.append("extended regions: as of the tree without RAM, so they still cover where RAM will be")
         if not any(item.node for item in self.info.modules):
             notes.append("boot modules: none in /chosen; a boot loader adds them")

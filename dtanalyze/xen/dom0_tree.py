@@ -15,7 +15,7 @@ from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.devicetree.write import new_node, set_property, strings, to_blob
+from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
 from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo
 from dtanalyze.xen.guest_tree import GIC_PHANDLE, PSCI, cpus_node, hypervisor_node, memory_node, release_of, timer_node
 from dtanalyze.xen.handle_node import IOMMU_COMPATIBLE, Fate, HostNodes
@@ -115,6 +115,7 @@ class _HostCopy:
     def _gic(self, node: Node, parent: Node) -> None:
         """Write the virtual GIC: of a GICv2 only the distributor and the CPU interface."""
         kept = {name: node.properties[name].value for name in _GIC_KEPT if name in node.properties}
+        kept["#interrupt-cells"] = cells((3,))  # Xen writes three, whatever the host's has
         bus = XEN.bus_of(node.parent) if node.parent else None
         if "reg" in kept and bus is not None and node.parent is not None and not node.is_compatible("arm,gic-v3"):
             kept["reg"] = kept["reg"][: 2 * 4 * sum(XEN.counts(bus, node.parent))]

@@ -82,7 +82,7 @@ def _dom0(boot: XenBoot) -> Prediction:
         method = "unallocated"
         regions = find_unallocated_memory(boot.info, profile, boot.ipa_bits, placed.banks, grant)
     blob = None
-    if boot.info.mem:
+    if boot.ram_known:
         vcpus = host.args.dom0_max_vcpus
         blob = dom0_blob(host.tree, host.nodes, boot.info, profile, placed.banks, grant, regions.ranges, vcpus)
     return Prediction(
@@ -120,7 +120,7 @@ def _dom0_memory(boot: XenBoot, grant_table: AddressRange | None) -> _Placed:
         return _Placed((), True, None, "dom0's RAM: none assigned, as given")
     if wanted is None:
         wanted = boot.host.args.dom0_mem or DOM0_MEM_DEFAULT
-    if not boot.info.mem:
+    if not boot.ram_known:
         return _Placed((), False, None, "dom0's RAM: not placed, the tree lists none")
     image = AddressRange(grant_table.start, 2 * MIB) if grant_table else None
     bits = platform_of(boot.host.tree).dma_bitsize
