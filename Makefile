@@ -8,7 +8,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test lint oracle bench clean
+.PHONY: help install check test lint docs oracle bench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ test: install lint ## lint, then run all tests
 lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
+
+docs: install ## write docs/rules.md from the rules
+	$(BIN)/dtanalyze rules --format markdown > docs/rules.md
 
 oracle: install ## compare with the recorded answers of Xen and the wider records in ../shared, if they are there
 	@test -d ../shared || echo "== ../shared is not there: everything below will be SKIPPED"

@@ -10,51 +10,79 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.iomem import Unseen
+from dtanalyze.rules.model import Statement
 
-__all__ = ["need_finding", "verdict_finding"]
+__all__ = ["STATEMENTS", "need_finding", "verdict_finding"]
 
-_NAMES: Final[dict[Verdict, tuple[Severity, str, str]]] = {
+_STATED: Final[dict[Verdict, tuple[Severity, str, str, str]]] = {
     Verdict.NO_BOOT: (
         Severity.ERROR,
         "xen-stops-before-linux",
+        "Xen stops before Linux runs.",
         "Remove what stops Xen first; nothing else matters until then.",
     ),
-    Verdict.UNKNOWN: (Severity.ERROR, "answer-needs-more", "Give what the reason asks for."),
+    Verdict.UNKNOWN: (
+        Severity.ERROR,
+        "answer-needs-more",
+        "Something that decides the answer is missing, RAM that a boot loader fills in for example.",
+        "Give what the reason asks for.",
+    ),
     Verdict.CONFLICT: (
         Severity.ERROR,
         "scratch-range-refused",
+        "A range that the kernel chooses cannot be reserved, and every later mapping fails there too.",
         "Cut the extended region so that it no longer touches that range: the kernel never tries another place.",
     ),
     Verdict.HAZARD: (
         Severity.ERROR,
         "scratch-on-unseen-user",
+        "The kernel lays scratch pages over a device, a reservation or the grant table, and does not notice.",
         "Cut the extended region so that it leaves that range out; Linux will not protect it.",
     ),
     Verdict.EXHAUSTED: (
         Severity.ERROR,
         "no-section-fits",
+        "There are extended regions, but no section fits into them: every mapping fails and nothing falls back.",
         "Give a region that holds an aligned section above the start of RAM, or none at all: with none the kernel balloons, "
         "with a useless one every mapping fails.",
     ),
     Verdict.IOMEM: (
         Severity.ERROR,
         "scratch-from-undeclared-space",
+        "The kernel takes scratch pages from gaps of iomem_resource, which nobody has declared unused.",
         "Give extended regions that this kernel accepts, or use a kernel that never takes them from iomem_resource.",
     ),
     Verdict.BALLOON: (
         Severity.WARNING,
         "mappings-cost-ram",
+        "The kernel gives a page of its RAM back to Xen for each page that it maps.",
         "Give extended regions in ascending order without overlap, and build the kernel with CONFIG_XEN_UNPOPULATED_ALLOC.",
     ),
-    Verdict.NATIVE: (Severity.INFO, "xen-not-detected", ""),
+    Verdict.NATIVE: (Severity.INFO, "xen-not-detected", "The kernel does not see Xen and boots as on bare hardware.", ""),
 }
+_NEED: Final = Statement(
+    "V-need",
+    "capacity-below-need",
+    Severity.ERROR,
+    "Less scratch space can be had than --need says.",
+    "Give larger extended regions, aligned to whole sections.",
+)
+
+STATEMENTS: Final = (
+    *(
+        Statement(f"V-{verdict.value}", name, severity, what, advice)
+        for verdict, (severity, name, what, advice) in _STATED.items()
+    ),
+    _NEED,
+)
+"""What verdicts and the demand state, in the order in which verdicts are tried."""
 
 
 def verdict_finding(result: CheckResult) -> Finding | None:
     """Return the finding that states the verdict; there is none for ``scratch``."""
     if result.verdict is Verdict.SCRATCH:
         return None
-    severity, name, advice = _NAMES[result.verdict]
+    severity, name, _, advice = _STATED[result.verdict]
     node, ranges, offset = _place(result)
     return Finding(f"V-{result.verdict.value}", name, severity, result.reason, advice, node, ranges, offset)
 
@@ -82,10 +110,10 @@ def need_finding(result: CheckResult, need: int | None) -> Finding | None:
         return None
     page = result.linux.page_size
     return Finding(
-        "V-need",
-        "capacity-below-need",
-        Severity.ERROR,
+        _NEED.code,
+        _NEED.name,
+        _NEED.severity,
         f"the product needs {need} pages ({format_size(need * page)}) of scratch space, "
         f"{result.pages} ({format_size(result.pages * page)}) can be had",
-        "Give larger extended regions, aligned to whole sections.",
+        _NEED.advice,
     )

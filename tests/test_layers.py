@@ -36,11 +36,11 @@ MAY_IMPORT = {
     "xen": BELOW_MIRRORS,
     "findings": {"address"},
     "facts": {"address", "findings", "linux", "xen"},
-    "verdicts": {"address", "linux", *DATA},
+    "verdicts": {"address", "linux", "rules", *DATA},
     "rules": {*BELOW_MIRRORS, "linux", "xen", *DATA},
     "analysis": {*BELOW_MIRRORS, "linux", "xen", "verdicts", "rules", *DATA},
-    "report": {"address", "board", "errors", "linux", "xen", *DATA},
-    "cli": {"", *BELOW_MIRRORS, "linux", "xen", "rules", "analysis", "report", *DATA},
+    "report": {"address", "board", "errors", "linux", "xen", "rules", *DATA},
+    "cli": {"", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "analysis", "report", *DATA},
 }
 
 # Modules with one reader or writer each: who may import them at all.

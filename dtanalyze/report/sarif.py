@@ -1,4 +1,4 @@
-"""SARIF 2.1.0, for code scanning. Left out: ``helpUri``, until the rules have pages.
+"""SARIF 2.1.0, for code scanning.
 
 A devicetree blob has no lines. Results give the byte offset and the node's path as a logical location, and line 1 beside
 them: GitHub shows no result without a line (ossf/scorecard#1458).
@@ -13,6 +13,7 @@ from urllib.parse import quote
 from dtanalyze.errors import InputFailure
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.report.naming import Placed, cell, digest, placed, printable, relative
+from dtanalyze.report.rules import rule_page
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -59,6 +60,7 @@ def _rule(finding: Finding) -> dict[str, Any]:
         "id": finding.rule,
         "name": finding.name,
         "shortDescription": {"text": words[:1].upper() + words[1:] + "."},
+        "helpUri": rule_page(finding.rule),
         **({"help": {"text": printable(finding.advice)}} if finding.advice else {}),
         "defaultConfiguration": {"level": _LEVELS[finding.severity]},
     }

@@ -5,14 +5,14 @@ A guest has RAM at 1 GiB, a grant table below it and extended regions above; a h
 
 from typing import Final
 
-__all__ = ["GOOD_REGIONS", "guest", "host", "host_with_whole_holes"]
+__all__ = ["GOOD_REGIONS", "RAM", "guest", "host", "host_with_whole_holes"]
 
 _GIC: Final = (
     'interrupt-controller@3001000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; '
     "phandle = <1>; reg = <0x0 0x3001000 0x0 0x10000>, <0x0 0x3020000 0x0 0x1000000>; };"
 )
 _XEN: Final = 'compatible = "xen,xen-4.22", "xen,xen"; interrupts = <1 15 8>; interrupt-parent = <1>;'
-_RAM: Final = 'memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x40000000>; };'
+RAM: Final = 'memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x40000000>; };'
 _GRANT: Final = "<0x0 0x38000000 0x0 0x1000000>"
 
 GOOD_REGIONS: Final = "<0x0 0x80000000 0x0 0x20000000>, <0x1 0x0 0x0 0x40000000>"
@@ -23,7 +23,7 @@ def guest(
     more: str = "",
     *,
     grant: str = _GRANT,
-    memory: str = _RAM,
+    memory: str = RAM,
     node: str = "hypervisor",
     compatible: str = _XEN,
     cells: str = "#address-cells = <2>; #size-cells = <2>;",

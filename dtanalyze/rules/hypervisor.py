@@ -6,7 +6,7 @@ from dtanalyze.address.units import format_range, format_size
 from dtanalyze.board.model import entry_range
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity, Source
-from dtanalyze.rules.examples import guest
+from dtanalyze.rules.examples import RAM, guest
 from dtanalyze.rules.model import GUEST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import GuestView
 
@@ -119,11 +119,9 @@ def hypervisor_without_compatible(view: GuestView) -> Hits:
     "that is compatible with xen,xen.",
     advice="Leave one such node.",
     sources=(_GUEST_INIT,),
-    bad=Example(
-        'xen { compatible = "xen,xen"; }; ' + guest()
-    ),
+    bad=Example(guest(memory='xen { compatible = "xen,xen"; }; ' + RAM)),
     good=Example(guest()),
-)  # fmt: skip
+)
 def another_node_is_used(view: GuestView) -> Hits:
     exact = _exact(view)
     if exact is not None and view.on_xen and view.node is not None and view.node is not exact:

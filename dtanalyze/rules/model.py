@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.findings import Finding, Severity, Source
 
-__all__ = ["GUEST", "HOST", "TREE", "Example", "Hit", "Hits", "NotShown", "Rule", "findings", "rule"]
+__all__ = ["GUEST", "HOST", "TREE", "Example", "Hit", "Hits", "NotShown", "Rule", "Statement", "findings", "rule"]
 
 TREE: Final = "tree"
 """Asked of the tree that the user gave, whoever it is for."""
@@ -63,6 +63,16 @@ class Rule(NamedTuple):
     good: Example
     # Each family has a view of its own; a rule is only ever asked with the view that ``on`` names.
     check: Callable[[Any], Hits]
+
+
+class Statement(NamedTuple):
+    """A finding that says what came out, not what is wrong with the tree: the verdict, the demand."""
+
+    code: str
+    name: str
+    severity: Severity
+    what: str
+    advice: str
 
 
 class NotShown(NamedTuple):

@@ -78,7 +78,7 @@ def test_rules_are_those_that_occur() -> None:
         ("V-native", "xen-not-detected", "note"),
     ]
     assert rules[1]["shortDescription"] == {"text": "Scratch range refused."}
-    assert not any("helpUri" in rule for rule in rules)
+    assert rules[1]["helpUri"].endswith("/docs/rules.md#v-conflict")
     assert [(item["ruleId"], item["ruleIndex"], item["level"]) for item in only["results"]] == [
         ("V-native", 3, "note"),
         ("V-hazard", 2, "error"),

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dtanalyze.cli import main
+from dtanalyze.report.dts import dts_text
 from dtanalyze.rules.model import GUEST, HOST, TREE, Example, Rule
 from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
+from dtanalyze.verdicts import STATEMENTS
+from tests.conftest import FIXTURES
 from tests.trees import dtb
+
+ROOT = FIXTURES.parent
 
 IDS = [item.code for item in ALL_RULES]
 HAZARDS = [f"X{number:02}" for number in range(1, 48)] + [f"D{number:02}" for number in range(1, 14)]
@@ -69,3 +76,51 @@ def test_every_hazard_has_a_rule_or_a_reason() -> None:
 
 def test_codes_and_names_are_unique() -> None:
     assert len(set(IDS)) == len(ALL_RULES) == len({item.name for item in ALL_RULES})
+
+
+def test_the_document_is_not_stale(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["rules", "--format", "markdown"])
+    assert (ROOT / "docs" / "rules.md").read_text() == capsys.readouterr().out, "make docs"
+
+
+def test_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["rules", "--format", "json"])
+    answer = json.loads(capsys.readouterr().out)
+    codes = [item["code"] for item in answer["rules"]]
+    assert codes[9:] == IDS and codes[:9] == [item.code for item in STATEMENTS]
+    assert answer["rules"][-1]["page"].endswith("docs/rules.md#x47")
+    assert {item["code"] for item in answer["not_shown"]} == {item.code for item in NOT_SHOWN}
+    with pytest.raises(SystemExit):
+        main(["rules"])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == len(codes) + 1 and lines[1].startswith("V-no-boot")
+
+
+@pytest.mark.parametrize("asked", [item.code for item in ALL_RULES] + ["V-need", "A01", "regions-not-ascending", "x08"])
+def test_every_rule_explains_itself(asked: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["explain", asked])
+    text = capsys.readouterr().out
+    assert not left.value.code and len(text.splitlines()) > 2
+
+
+def test_what_is_no_rule_is_not_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    for asked, words in (("X99", "the nearest is X"), ("zzzzzzz", "dtanalyze rules lists them")):
+        with pytest.raises(SystemExit) as left:
+            main(["explain", asked])
+        assert left.value.code == 2 and words in capsys.readouterr().err
+
+
+@pytest.mark.skipif(shutil.which("dtc") is None, reason="dtc is not installed: whether it reads the examples is not shown")
+@pytest.mark.parametrize("rule", ALL_RULES, ids=IDS)
+def test_dtc_reads_the_examples_as_printed(rule: Rule) -> None:
+    for example in (rule.bad, rule.good):
+        ran = subprocess.run(
+            ["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", "/dev/null", "-"],
+            input=dts_text(example.dts).encode(),
+            capture_output=True,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr.decode()

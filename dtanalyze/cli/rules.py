@@ -1,0 +1,43 @@
+"""``dtanalyze rules``."""
+
+from typing import Annotated, Final
+
+import typer
+
+from dtanalyze import __version__
+from dtanalyze.cli import options
+from dtanalyze.cli.run import usage_errors
+from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
+from dtanalyze.verdicts import STATEMENTS
+
+__all__ = ["EPILOG", "command"]
+
+EPILOG: Final = """Examples:
+
+dtanalyze rules
+
+dtanalyze rules --format json
+"""
+
+
+def command(
+    format_: Annotated[
+        str, typer.Option("--format", metavar="text|json|markdown", help="How to print the catalogue.")
+    ] = "text",
+    color: options.ColorOption = "auto",
+) -> None:
+    """List every rule: code, severity, name, what it finds."""
+    from dtanalyze.report.rules import rules_json, rules_markdown, rules_text
+
+    with usage_errors():
+        options.choice(format_, ("text", "json", "markdown"), "--format")
+        style = options.style_from(color)
+    if format_ == "json":
+        import json
+
+        answer = {"schema_version": 1, "tool": {"name": "dtanalyze", "version": __version__}}
+        typer.echo(json.dumps({**answer, **rules_json(ALL_RULES, STATEMENTS, NOT_SHOWN)}, indent=1))
+    elif format_ == "markdown":
+        typer.echo(rules_markdown(ALL_RULES, STATEMENTS, NOT_SHOWN), nl=False)
+    else:
+        typer.echo(rules_text(ALL_RULES, STATEMENTS, style=style), nl=False, color=True)
