@@ -38,9 +38,10 @@ MAY_IMPORT = {
     "facts": {"address", "findings", "linux", "xen"},
     "verdicts": {"address", "linux", "rules", *DATA},
     "rules": {*BELOW_MIRRORS, "linux", "xen", *DATA},
+    "controls": {"address", "errors", "linux", "rules", "verdicts", *DATA},
     "analysis": {*BELOW_MIRRORS, "linux", "xen", "verdicts", "rules", *DATA},
-    "report": {"address", "board", "errors", "linux", "xen", "rules", *DATA},
-    "cli": {"", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "analysis", "report", *DATA},
+    "report": {"address", "board", "errors", "linux", "xen", "rules", "controls", *DATA},
+    "cli": {"", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "controls", "analysis", "report", *DATA},
 }
 
 # Modules with one reader or writer each: who may import them at all.

@@ -20,7 +20,7 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse
 from dtanalyze.findings import Finding
 from dtanalyze.linux.balloon import hotplug_reach
-from dtanalyze.linux.boot import BootAnswer, Conditions, Verdict, boot
+from dtanalyze.linux.boot import WORST_FIRST, BootAnswer, Conditions, boot
 from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Claimed, Memblock, bootargs, memblock
 from dtanalyze.linux.profile import Arch, LinuxProfile
@@ -31,19 +31,6 @@ __all__ = ["check_guest", "findings_of", "kind_of", "memory_of", "worse_of"]
 
 GUEST_GNTTAB_BASE: Final = 0x38000000
 GUEST_GNTTAB_SIZE: Final = 0x01000000
-
-# Worst first; the verdict of an answer that could go either way is the worse one.
-_WORST_FIRST: Final = (
-    Verdict.NO_BOOT,
-    Verdict.UNKNOWN,
-    Verdict.CONFLICT,
-    Verdict.HAZARD,
-    Verdict.EXHAUSTED,
-    Verdict.IOMEM,
-    Verdict.BALLOON,
-    Verdict.NATIVE,
-    Verdict.SCRATCH,
-)
 
 
 def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool = False) -> CheckResult:
@@ -258,7 +245,7 @@ def findings_of(result: CheckResult, need: int | None, found: Iterable[Finding] 
 
 def worse_of(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:
     """Join the answers with and without KASLR: the worse one, with both verdicts beside it when they differ."""
-    worse = min(unlike, key=lambda item: _WORST_FIRST.index(item.verdict))
+    worse = min(unlike, key=lambda item: WORST_FIRST.index(item.verdict))
     alternatives = tuple(Alternative(bool(item.kaslr), item.verdict, item.sections) for item in unlike)
     same = len({(item.verdict, item.sections) for item in alternatives}) == 1
     return worse._replace(kaslr=None, alternatives=() if same else alternatives)

@@ -7,7 +7,7 @@ import typer
 
 from dtanalyze import __version__
 from dtanalyze.analysis import check
-from dtanalyze.cli import options, outputs, xen_options
+from dtanalyze.cli import control_options, options, outputs, xen_options
 from dtanalyze.cli.run import each_input, report_failures, usage_errors
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
@@ -30,6 +30,8 @@ dtanalyze check *.dtb --format sarif -o dtanalyze.sarif --format junit -o junit.
 dtanalyze check board.dtb --memory 0x40000000+4G --xen 4.20 --dom0-mem 1G
 
 dtanalyze check board.dtb --memory 0x40000000+4G --xen all --linux all --iommu both
+
+dtanalyze check *.dtb --write-baseline known.json; dtanalyze check *.dtb --baseline known.json
 """
 _FAIL_ON: Final = {"error": Severity.ERROR, "warning": Severity.WARNING, "info": Severity.INFO, "never": None}
 
@@ -79,6 +81,11 @@ def command(
     fail_on: Annotated[
         str, typer.Option("--fail-on", metavar="error|warning|info|never", help="Lowest severity that gives exit status 1.")
     ] = "error",
+    select: control_options.SelectOption = None,
+    ignore: control_options.IgnoreOption = None,
+    min_severity: control_options.MinSeverityOption = "info",
+    baseline: control_options.BaselineOption = None,
+    write_baseline: control_options.WriteBaselineOption = None,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="The same as --fail-on never.")] = False,
     color: options.ColorOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line only.")] = False,
@@ -88,6 +95,7 @@ def command(
         wanted = outputs.pair(ctx, format_ or [], output or [], paths)
         threshold = _FAIL_ON[options.choice(fail_on, tuple(_FAIL_ON), "--fail-on")]
         style = options.style_from(color)
+        controls = control_options.controls_from(select, ignore, min_severity, baseline, write_baseline)
         profiles = options.profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
         asked = options.question_from(
             profiles[0],
@@ -126,6 +134,8 @@ def command(
         quiet=quiet,
         explain=explain,
     )
+    with usage_errors():
+        report = control_options.controlled(report, controls)
     written = outputs.write(wanted, report)
     report_failures(failures)
     if failures or not written:

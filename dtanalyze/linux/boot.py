@@ -5,7 +5,7 @@ whose stages are tried in the order of the enum.
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range, format_size
@@ -33,7 +33,7 @@ from dtanalyze.linux.profile import Arch, LinuxProfile, TargetRule
 from dtanalyze.linux.resource import Resource
 from dtanalyze.linux.unpopulated_alloc import Request, UnpopulatedAlloc
 
-__all__ = ["BootAnswer", "Conditions", "Verdict", "boot", "copy_resource", "grant_table"]
+__all__ = ["WORST_FIRST", "BootAnswer", "Conditions", "Verdict", "boot", "copy_resource", "grant_table"]
 
 
 class Verdict(Enum):
@@ -48,6 +48,20 @@ class Verdict(Enum):
     IOMEM = "iomem"
     EXHAUSTED = "exhausted"
     SCRATCH = "scratch"
+
+
+WORST_FIRST: Final = (
+    Verdict.NO_BOOT,
+    Verdict.UNKNOWN,
+    Verdict.CONFLICT,
+    Verdict.HAZARD,
+    Verdict.EXHAUSTED,
+    Verdict.IOMEM,
+    Verdict.BALLOON,
+    Verdict.NATIVE,
+    Verdict.SCRATCH,
+)
+"""By what it means for the user; an answer that could go either way is the worse one."""
 
 
 class Conditions(NamedTuple):

@@ -19,25 +19,35 @@ from dtanalyze.linux.unpopulated_alloc import Request
 from dtanalyze.linux.view import View
 
 if TYPE_CHECKING:
+    from dtanalyze.controls.baseline import Compared
     from dtanalyze.report.whole import Report
 
-__all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "predict_result", "render"]
+__all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "finding_json", "predict_result", "render"]
 
 SCHEMA_VERSION: Final = 1
 
 
 def render(report: Report) -> str:
     """Return the whole JSON answer of ``check``."""
-    return document([check_result(result) for result in report.results], report.failures, report.version)
+    found = report.baseline
+    more = {} if found is None else {"baseline": _baseline(found)}
+    return document([check_result(result) for result in report.results], report.failures, report.version, more)
 
 
-def document(results: Sequence[dict[str, Any]], errors: Iterable[InputFailure], version: str) -> str:
-    """Return the whole JSON answer, newline at its end."""
+def _baseline(found: Compared) -> dict[str, Any]:
+    return {"known": len(found.known), "absent": [item._asdict() for item in found.absent]}
+
+
+def document(
+    results: Sequence[dict[str, Any]], errors: Iterable[InputFailure], version: str, more: dict[str, Any] | None = None
+) -> str:
+    """Return the whole JSON answer with ``more`` at its top level, newline at its end."""
     answer = {
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "dtanalyze", "version": version},
         "results": list(results),
         "errors": [item._asdict() for item in errors],
+        **(more or {}),
     }
     return json.dumps(answer, indent=1) + "\n"
 
@@ -78,7 +88,7 @@ def check_result(result: CheckResult) -> dict[str, Any]:
             "xen_resource": _view(result.xen_view),
             "iomem_resource": _view(result.iomem_view),
         },
-        "findings": [_finding(item) for item in result.findings],
+        "findings": [finding_json(item) for item in result.findings],
         **({"reuse": [_reuse(item) for item in result.reuse]} if result.reuse else {}),
     }
 
@@ -105,7 +115,8 @@ def _view(view: View | None) -> dict[str, Any] | None:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """Return one finding."""
     return {
         "rule": finding.rule,
         "name": finding.name,

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from typing import NamedTuple
 
+from dtanalyze.controls.identity import relative
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
 from dtanalyze.report.whole import Report
@@ -51,15 +52,6 @@ def _releases(result: CheckResult) -> tuple[str, ...]:
 def cell(result: CheckResult) -> str:
     """Return whose tree it is, with the releases: ``dom0, Linux 6.12, Xen 4.20``."""
     return ", ".join((result.domain or result.tree, *_releases(result)))
-
-
-def relative(path: str, root: str) -> str:
-    """Return ``path`` as seen from ``root``, without a leading ``./``; one outside of it stays as it is."""
-    if root and path.startswith(root.rstrip("/") + "/"):
-        path = path[len(root.rstrip("/")) + 1 :]
-    while path.startswith("./"):
-        path = path[2:].lstrip("/")
-    return path
 
 
 def printable(text: str) -> str:

@@ -10,6 +10,7 @@ import json
 from typing import Any, Final
 from urllib.parse import quote
 
+from dtanalyze.controls.identity import Identity
 from dtanalyze.errors import InputFailure
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.report.naming import Placed, cell, digest, placed, printable, relative
@@ -27,7 +28,8 @@ _CELL_BYTES: Final = 4  # tokens, cells and reserve entries all start with an al
 def render(report: Report) -> str:
     """Return the log: one run, all inputs in it."""
     found = tuple(placed(report))
-    rules = {item.finding.rule: item.finding for item in reversed(found)}
+    known = tuple(placed(_known(report)))
+    rules = {item.finding.rule: item.finding for item in reversed((*found, *known))}
     driver: dict[str, Any] = {
         "name": "dtanalyze",
         "version": report.version,
@@ -49,9 +51,29 @@ def render(report: Report) -> str:
             {"location": {"uri": uri}, "roles": ["analysisTarget"]}
             for uri in dict.fromkeys(_uri(path, report.root) for path in paths)
         ],
-        "results": [_result(item, order[item.finding.rule], report) for item in found],
+        "results": [
+            *(_result(item, order[item.finding.rule], report, "new") for item in found),
+            *(_result(item, order[item.finding.rule], report, "unchanged") for item in known),
+            *(_absent(item) for item in (report.baseline.absent if report.baseline else ())),
+        ],
     }
     return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+
+
+def _known(report: Report) -> Report:
+    """Return a report of what the baseline lists and is still there."""
+    listed = report.baseline.known if report.baseline is not None else ()
+    return report._replace(groups=tuple((result._replace(findings=(finding,)),) for result, finding in listed))
+
+
+def _absent(item: Identity) -> dict[str, Any]:
+    return {
+        "ruleId": item.rule,
+        "level": "none",
+        "message": {"text": printable(f"{item.rule} is gone ({item.cell}).")},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(item.path)}, "region": {"startLine": 1}}}],
+        "baselineState": "absent",
+    }
 
 
 def _rule(finding: Finding) -> dict[str, Any]:
@@ -66,7 +88,7 @@ def _rule(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _result(item: Placed, rule: int, report: Report) -> dict[str, Any]:
+def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, Any]:
     finding, result = item.finding, item.result
     fingerprint = digest(*item.key)
     where: dict[str, Any] = {"physicalLocation": _physical(result.path, finding.offset, report.root, _CELL_BYTES)}
@@ -79,6 +101,7 @@ def _result(item: Placed, rule: int, report: Report) -> dict[str, Any]:
         "level": _LEVELS[finding.severity],
         "message": {"text": printable(f"{finding.message} ({cell(result)}).")},
         "locations": [where],
+        **({"baselineState": state} if report.baseline is not None else {}),
         # GitHub compares the second key only, and else hashes the "line" of a binary file.
         "partialFingerprints": {"ruleNodeDomain/v1": fingerprint, "primaryLocationLineHash": fingerprint},
         "properties": {

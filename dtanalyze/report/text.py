@@ -15,6 +15,7 @@ from dtanalyze.linux.unpopulated_alloc import Outcome, Request
 from dtanalyze.report.style import PLAIN, Style
 
 if TYPE_CHECKING:
+    from dtanalyze.controls.baseline import Compared
     from dtanalyze.report.whole import Report
 
 __all__ = ["check_text", "render"]
@@ -42,7 +43,16 @@ def render(report: Report) -> str:
 
         return "\n".join(sweep_text(group, style=report.style) for group in report.groups)
     texts = [check_text(item, style=report.style, quiet=report.quiet, explain=report.explain) for item in report.results]
+    if report.baseline is not None:
+        texts.append(_compared(report.baseline))
     return ("" if report.quiet else "\n").join(texts)
+
+
+def _compared(found: Compared) -> str:
+    """Say what of the baseline is still there and what is gone."""
+    lines = [f"Baseline: {len(found.known)} known, {len(found.absent)} gone"]
+    lines += [f"  gone: {item.rule} {item.node or '/'} ({item.path}, {item.cell})" for item in found.absent]
+    return "\n".join(lines) + "\n"
 
 
 def check_text(result: CheckResult, *, style: Style = PLAIN, quiet: bool = False, explain: bool = False) -> str:

@@ -1,10 +1,13 @@
 """What a report is made of: everything that one call of ``check`` found, and how people want it shown."""
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.style import PLAIN, Style
+
+if TYPE_CHECKING:  # there is one only when asked for
+    from dtanalyze.controls.baseline import Compared
 
 __all__ = ["Report"]
 
@@ -13,7 +16,7 @@ class Report(NamedTuple):
     """``groups`` holds one tuple of results for each input that could be read; ``failures`` the inputs that could not.
 
     ``root`` is the folder that relative paths start from, ``sweep`` whether several kernels or releases were asked for.
-    The last three concern people only.
+    ``style``, ``quiet`` and ``explain`` concern people only. With a ``baseline`` the results hold new findings only.
     """
 
     groups: tuple[tuple[CheckResult, ...], ...]
@@ -24,6 +27,7 @@ class Report(NamedTuple):
     style: Style = PLAIN
     quiet: bool = False
     explain: bool = False
+    baseline: "Compared | None" = None
 
     @property
     def results(self) -> tuple[CheckResult, ...]:
