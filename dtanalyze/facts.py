@@ -12,7 +12,7 @@ from dtanalyze.linux.view import View, iomem_view, view_of
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen, and start-up is most of a check's time
     from dtanalyze.xen.prediction import Prediction
 
-__all__ = ["Alternative", "CheckResult", "Predicted", "RegionUse", "Reuse"]
+__all__ = ["Alternative", "CheckResult", "Predicted", "RegionUse", "Reuse", "Trial"]
 
 
 class Alternative(NamedTuple):
@@ -97,3 +97,22 @@ class Predicted(NamedTuple):
     prediction: "Prediction"
     guest: CheckResult | None
     host: CheckResult
+
+
+class Trial(NamedTuple):
+    """What became of one fault of a self-test. ``expected`` names the rules of which one has to fire; none: all stay silent.
+
+    ``caught`` are their findings, ``false`` errors that are none. ``skipped`` says why a fault has no place in this tree;
+    it is empty when it was seeded.
+    """
+
+    fault: str
+    expected: frozenset[str]
+    caught: tuple[Finding, ...]
+    false: tuple[Finding, ...]
+    skipped: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the fault was caught, or stayed silent where it has to, and nothing false was said."""
+        return not self.false and bool(self.caught or self.skipped or not self.expected)

@@ -51,7 +51,12 @@ ONLY_BY = {
         "dtanalyze.cli",
         "dtanalyze.xen",  # … and what Xen would write is read again, so that its offsets are real
     },
-    "dtanalyze.devicetree.write": {"dtanalyze.xen.guest_tree", "dtanalyze.xen.dom0_tree", "dtanalyze.xen.domu_tree"},
+    "dtanalyze.devicetree.write": {
+        "dtanalyze.analysis.faults",
+        "dtanalyze.xen.guest_tree",
+        "dtanalyze.xen.dom0_tree",
+        "dtanalyze.xen.domu_tree",
+    },
     "fdt": {"dtanalyze.devicetree.write"},
     "intervaltree": {"dtanalyze.linux"},
     "typer": {"dtanalyze.cli"},

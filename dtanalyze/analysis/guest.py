@@ -88,10 +88,10 @@ def kind_of(tree: Tree) -> str:
 
 def memory_of(board: Board, options: CheckOptions) -> tuple[Memblock, str]:
     """Return RAM and reservations, and where RAM comes from."""
-    found = memblock(board, options.linux)
     if options.memory:
-        banks = tuple(Claimed(item, "--memory", 0) for item in options.memory)
-        return found._replace(memory=RangeSet(options.memory), banks=banks), "RAM: as given with --memory"
+        given = tuple(Claimed(item, "--memory", 0) for item in options.memory)
+        return memblock(board, options.linux, given=given), "RAM: as given with --memory"
+    found = memblock(board, options.linux)
     if not found.memory and options.recorded is not None:
         from dtanalyze.linux.proc_iomem import system_ram
 

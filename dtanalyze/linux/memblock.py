@@ -48,10 +48,10 @@ class Memblock(NamedTuple):
     notes: tuple[str, ...]
 
 
-def memblock(board: Board, profile: LinuxProfile) -> Memblock:
-    """Return RAM and reservations by the rules of ``profile``."""
+def memblock(board: Board, profile: LinuxProfile, *, given: tuple[Claimed, ...] = ()) -> Memblock:
+    """Return RAM and reservations by the rules of ``profile``; RAM that is ``given`` replaces the tree's memory nodes."""
     notes: list[str] = []
-    banks = tuple(_banks(board, profile))
+    banks = given or tuple(_banks(board, profile))
     memory = RangeSet(bank.range for bank in banks)
     memory = _trimmed(_capped(memory, board, notes), board, profile, notes)
     reserved, nomap = _reservations(board, profile, memory, notes)

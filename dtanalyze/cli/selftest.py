@@ -1,0 +1,49 @@
+"""``dtanalyze selftest``."""
+
+from typing import Annotated, Final
+
+import typer
+
+from dtanalyze import __version__
+from dtanalyze.cli import options
+from dtanalyze.cli.run import each_input, report_failures, usage_errors
+
+__all__ = ["EPILOG", "command"]
+
+EPILOG: Final = """Exit status: 0 every fault that the trees have a place for is told right, 1 one is missed or falsely
+told, 2 usage or unreadable input.
+
+Examples:
+
+dtanalyze selftest board.dtb --memory 0x40000000+2G
+"""
+
+
+def command(
+    paths: options.PathsArgument,
+    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
+    linux: options.LinuxOption = None,
+    memory: options.MemoryOption = None,
+    color: options.ColorOption = "auto",
+) -> None:
+    """Seed known faults into copies of a board's tree and tell which rule catches each."""
+    from dtanalyze.analysis.selftest import selftest
+    from dtanalyze.report.selftest import selftest_json, selftest_text
+
+    with usage_errors():
+        options.choice(format_, ("text", "json"), "--format")
+        style = options.style_from(color)
+        profile = options.profile_from(linux, None, None, None, None, None)
+        asked = options.question_from(profile, memory=memory)
+    results, failures = each_input(paths, lambda data, path: (path, selftest(data, path, asked, asked.memory)))
+    if format_ == "json":
+        from dtanalyze.report.json import document
+
+        typer.echo(document([selftest_json(*item) for item in results], failures, __version__), nl=False)
+    else:
+        typer.echo("\n".join(selftest_text(*item, style=style) for item in results), nl=False, color=True)
+    report_failures(failures)
+    if failures:
+        raise typer.Exit(2)
+    if not all(trial.passed for _, trials in results for trial in trials):
+        raise typer.Exit(1)
