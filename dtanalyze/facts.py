@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.findings import Finding
+from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.balloon import HotplugReach
 from dtanalyze.linux.boot import BootAnswer, Verdict
 from dtanalyze.linux.profile import LinuxProfile
@@ -12,7 +12,7 @@ from dtanalyze.linux.view import View, iomem_view, view_of
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen, and start-up is most of a check's time
     from dtanalyze.xen.prediction import Prediction
 
-__all__ = ["Alternative", "CheckResult", "Predicted", "RegionUse", "Reuse", "Trial"]
+__all__ = ["Alternative", "CheckResult", "Fix", "Predicted", "RegionUse", "Reuse", "Trial"]
 
 
 class Alternative(NamedTuple):
@@ -97,6 +97,15 @@ class Predicted(NamedTuple):
     prediction: "Prediction"
     guest: CheckResult | None
     host: CheckResult
+
+
+class Fix(NamedTuple):
+    """Changes that were made to a copy of a tree, the results before and after, and the copy."""
+
+    changes: tuple[Change, ...]
+    before: tuple[CheckResult, ...]
+    after: tuple[CheckResult, ...]
+    blob: bytes
 
 
 class Trial(NamedTuple):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 
-__all__ = ["Finding", "Severity", "Source"]
+__all__ = ["Change", "Finding", "Severity", "Source"]
 
 
 class Severity(IntEnum):
@@ -33,8 +33,24 @@ class Source(NamedTuple):
         return f"{self.project} {self.version}, {self.path}: {self.symbol}"
 
 
+class Change(NamedTuple):
+    """A smallest legal change that removes a finding: one property of one node, as bytes and as DTS (without ``=``)."""
+
+    node: str
+    prop: str
+    value: bytes
+    text: str
+
+    def __str__(self) -> str:
+        stated = f"{self.prop} = {self.text};" if self.text else f"{self.prop};"
+        return f"{self.node}: {stated}"
+
+
 class Finding(NamedTuple):
-    """One thing worth acting on, with the node, the ranges and the byte offset in the file that show it."""
+    """One thing worth acting on, with the node, the ranges and the byte offset in the file that show it.
+
+    ``change`` is what would remove it, where such a change can be told.
+    """
 
     rule: str
     name: str
@@ -44,6 +60,7 @@ class Finding(NamedTuple):
     node: str | None = None
     ranges: tuple[AddressRange | RawRange, ...] = ()
     offset: int | None = None
+    change: Change | None = None
 
     @property
     def sort_key(self) -> tuple[int, str, str, str]:

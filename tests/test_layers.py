@@ -53,6 +53,7 @@ ONLY_BY = {
     },
     "dtanalyze.devicetree.write": {
         "dtanalyze.analysis.faults",
+        "dtanalyze.analysis.fix",
         "dtanalyze.xen.guest_tree",
         "dtanalyze.xen.dom0_tree",
         "dtanalyze.xen.domu_tree",

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dtanalyze.address.range import RawRange
+from dtanalyze.address.units import MIB
 from dtanalyze.analysis.guest import check_guest, findings_of, memory_of, worse_of
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
@@ -19,11 +20,12 @@ from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.facts import CheckResult, Predicted
-from dtanalyze.findings import Finding
+from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.rules.view import HostView
 from dtanalyze.xen.boot import Host
+from dtanalyze.xen.bootargs import DOM0_MEM_DEFAULT, xen_bootargs
 from dtanalyze.xen.dom0less import domu_domains
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
@@ -56,7 +58,58 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
             for iommu in question.iommu:
                 for place, prediction in enumerate(by_iommu[iommu]):
                     own = found[iommu][place] + (judged.layout(linux) if place == 0 else ())
-                    yield _predicted(tree, prediction, guests, linux, path, question.options, own)
+                    made = _predicted(tree, prediction, guests, linux, path, question.options, own)
+                    if _starved(made.host):
+                        size = _smaller_dom0(host, xen, options._replace(iommu=iommu), guests, linux, made.host)
+                        made = made._replace(host=_told(made.host, host, size))
+                    yield made
+
+
+_STARVED: Final = frozenset({"B03", "X11", "X42"})
+"""Rules that speak of dom0's RAM leaving too little behind."""
+_STEP: Final = 64 * MIB
+_STEPS: Final = 32
+
+
+def _starved(result: CheckResult) -> bool:
+    return result.domain == "dom0" and any(item.rule in _STARVED for item in result.findings)
+
+
+def _smaller_dom0(
+    host: Host, xen: XenProfile, options: XenOptions, guests: _Guests, linux: LinuxProfile, result: CheckResult
+) -> int | None:
+    """Return the largest smaller dom0_mem, in steps of 64 MiB, with which scratch pages work; None when there is none.
+
+    What is set outside the tree (an option, a log, known banks) is not for the tree to change.
+    """
+    fixed = options.dom0_mem is not None or options.dom0_banks or (options.log is not None and options.log.dom0_banks)
+    if fixed or result.verdict is Verdict.UNKNOWN:
+        return None
+    most = (host.args.dom0_mem or DOM0_MEM_DEFAULT) // _STEP
+    for count in range(most - 1, max(most - 1 - _STEPS, 1), -1):
+        tried = predict(host, xen, options._replace(dom0_mem=count * _STEP))[0]
+        if tried.stopped_by is None and tried.blob is not None and tried.regions.ranges:
+            answer = guests.answer(tried.blob, linux, "dom0")
+            if answer.verdict is Verdict.SCRATCH:
+                return count * _STEP
+    return None
+
+
+def _told(result: CheckResult, host: Host, size: int | None) -> CheckResult:
+    """Return the result with the smaller dom0_mem as advice and as a change of Xen's command line."""
+    if size is None:
+        return result
+    words = [word for word in xen_bootargs(host.tree).split() if not word.startswith("dom0_mem=")]
+    text = " ".join([*words, f"dom0_mem={size // MIB}M"])
+    change = Change("/chosen", "xen,xen-bootargs", text.encode("utf-8", "surrogateescape") + b"\0", f'"{text}"')
+    advice = f"dom0_mem={size // MIB}M is the most with which scratch pages work here."
+    chosen = change if host.tree.root.child("chosen") is not None else None
+    return result._replace(
+        findings=tuple(
+            item._replace(advice=f"{advice} {item.advice}".strip(), change=chosen) if item.rule in _STARVED else item
+            for item in result.findings
+        )
+    )
 
 
 class _Judged:
@@ -179,7 +232,11 @@ def _predicted(
             iommu=prediction.iommu,
             assumed=(*prediction.assumed, *guest.assumed),
         )
-    in_guest = _placed_in(tree, [item for item in guest.findings if not item.rule.startswith("V-")] if guest else ())
+    # What would change the tree that Xen writes is no change of the host's.
+    in_guest = _placed_in(
+        tree,
+        [item._replace(change=None) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
+    )
     every = findings_of(result, options.need if result.answer else None, (*own, *in_guest))
     verdict = tuple(
         item._replace(offset=_offset_of(tree, item.node)) if item.rule.startswith("V-") else item for item in every

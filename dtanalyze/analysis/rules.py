@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from dtanalyze.board.model import Board
 from dtanalyze.findings import Finding
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["guest_findings", "host_findings", "tree_findings"]
 
+_REPAIRED: Final = frozenset({*(f"X{number:02}" for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 15)), "D10"})
+"""Rules whose findings go away when the regions are cut or grown to whole free sections."""
+
 
 def guest_findings(
     kind: str, board: Board, memory: Memblock, answer: BootAnswer, pa_bits: int | None, options: CheckOptions
@@ -30,7 +33,13 @@ def guest_findings(
     view = guest_view(
         kind, board, memory, options.linux, answer, pa_bits=pa_bits, requests=options.requests, need=options.need
     )
-    yield from findings((*EXTENDED_REGIONS, *HYPERVISOR), view)
+    found = tuple(findings((*EXTENDED_REGIONS, *HYPERVISOR), view))
+    if any(item.rule in _REPAIRED for item in found):
+        from dtanalyze.rules.repair import repaired_regions
+
+        change = repaired_regions(view)
+        found = tuple(item._replace(change=change) if item.rule in _REPAIRED else item for item in found)
+    yield from found
 
 
 def tree_findings(kind: str, board: Board, memory: Memblock, linux: LinuxProfile) -> Iterator[Finding]:

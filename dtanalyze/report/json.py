@@ -14,7 +14,7 @@ from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, Translated
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult, Predicted, Reuse
-from dtanalyze.findings import Finding
+from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.unpopulated_alloc import Request
 from dtanalyze.linux.view import View
 
@@ -115,6 +115,10 @@ def _view(view: View | None) -> dict[str, Any] | None:
     }
 
 
+def _change(change: Change) -> dict[str, str]:
+    return {"node": change.node, "property": change.prop, "dts": change.text}
+
+
 def finding_json(finding: Finding) -> dict[str, Any]:
     """Return one finding."""
     return {
@@ -126,6 +130,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "node": finding.node,
         "ranges": [_range(item) for item in finding.ranges],
         "offset": finding.offset,
+        **({"change": _change(finding.change)} if finding.change is not None else {}),
     }
 
 

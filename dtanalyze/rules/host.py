@@ -10,9 +10,10 @@ from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.translate import RegEntry, Untranslatable, reg_entries
 from dtanalyze.devicetree.cells import inherited_cells
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.findings import Severity, Source
+from dtanalyze.findings import Change, Severity, Source
 from dtanalyze.rules.examples import host, host_with_whole_holes
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
+from dtanalyze.rules.repair import covering_ranges, string_change
 from dtanalyze.rules.view import HostView
 from dtanalyze.xen.handle_node import Failure, Fate
 
@@ -186,32 +187,26 @@ _SOC: Final = (
     good=Example(host(_SOC.format(at="5000000"))),
 )
 def address_not_covered_by_ranges(view: HostView) -> Hits:
-    seen: set[int] = set()
-    for item in _of_kind(view, "address"):
-        seen.add(id(item.node))
-        entry, where = _untranslatable(item.node)
+    lines = {id(item.node): item.line for item in _of_kind(view, "address")}
+    if not lines and not (view.first and _holes(view)):
+        return
+    stray = [(node, entry) for node, entries in view.entries for entry in entries if isinstance(entry.where, Untranslatable)]
+    changes = covering_ranges(view.board.tree, stray)
+    told: set[int] = set()
+    for node, entry in stray:
+        where = entry.where
+        if id(node) in told or not isinstance(where, Untranslatable) or (id(node) not in lines and not _holes(view)):
+            continue
+        told.add(id(node))
+        line = lines.get(id(node))
+        then = f"Xen says: {line}" if line else "the search for holes ends there and dom0 gets no extended regions"
         yield Hit(
-            f"{item.node.path} (reg[{entry.nth}]): {where.reason}; Xen says: {item.line}",
-            item.node.path,
+            f"{node.path} (reg[{entry.nth}]): {where.reason}; {then}",
+            node.path,
             (),
             entry.offset,
+            change=changes.get(where.node),
         )
-    if not view.first or not _holes(view):
-        return
-    for node, entries in view.entries:
-        for entry in entries if id(node) not in seen else ():
-            if isinstance(entry.where, Untranslatable):
-                yield Hit(
-                    f"{node.path} (reg[{entry.nth}]): {entry.where.reason}; the search for holes ends there and dom0 gets "
-                    "no extended regions",
-                    node.path,
-                    (),
-                    entry.offset,
-                )
-
-
-def _untranslatable(node: Node) -> tuple[RegEntry, Untranslatable]:
-    return next((entry, entry.where) for entry in reg_entries(node, XEN) if isinstance(entry.where, Untranslatable))
 
 
 _PCIE: Final = (
@@ -255,6 +250,7 @@ def pci_host_without_device_type(view: HostView) -> Hits:
                 windows,
                 _offset(node, "ranges"),
                 None if offered else Severity.WARNING,
+                change=string_change(node.path, "device_type", "pci"),
             )
 
 
@@ -293,7 +289,13 @@ def bus_without_ranges(view: HostView) -> Hits:
         hidden = [child for child in node.children if child.available and child.prop("reg") is not None]
         if counts.size and hidden and node.path_available:
             names = ", ".join(child.path for child in hidden[:_NODE_LIMIT])
-            yield Hit(f"{node.path} has no ranges, so that {names} are not seen by Xen", node.path, (), node.offset)
+            yield Hit(
+                f"{node.path} has no ranges, so that {names} are not seen by Xen",
+                node.path,
+                (),
+                node.offset,
+                change=Change(node.path, "ranges", b"", ""),
+            )
 
 
 _RSV: Final = (

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.findings import Finding, Severity, Source
+from dtanalyze.findings import Change, Finding, Severity, Source
 
 __all__ = ["GUEST", "HOST", "TREE", "Example", "Hit", "Hits", "NotShown", "Rule", "Statement", "findings", "rule"]
 
@@ -31,6 +31,7 @@ class Hit(NamedTuple):
     offset: int | None = None
     severity: Severity | None = None
     advice: str = ""
+    change: Change | None = None
 
 
 Hits = Iterator[Hit]
@@ -110,4 +111,4 @@ def findings(rules: tuple[Rule, ...], view: object) -> Iterator[Finding]:
         for hit in item.check(view):
             severity = item.severity if hit.severity is None else hit.severity
             advice = hit.advice or item.advice
-            yield Finding(item.code, item.name, severity, hit.message, advice, hit.node, hit.ranges, hit.offset)
+            yield Finding(item.code, item.name, severity, hit.message, advice, hit.node, hit.ranges, hit.offset, hit.change)

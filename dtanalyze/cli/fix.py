@@ -1,0 +1,94 @@
+"""``dtanalyze fix``."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from dtanalyze.cli import options, xen_options
+from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.errors import UsageError
+from dtanalyze.findings import Severity
+
+__all__ = ["EPILOG", "command"]
+
+EPILOG: Final = """The overlay goes to standard output, what it does to standard error; the input is never changed. Exit
+status: 0 no error is left with the overlay applied, 1 some are, 2 usage or unreadable input.
+
+Examples:
+
+dtanalyze fix board.dtb --memory 0x0+2G > fix.dtso
+
+dtanalyze fix board.dtb -o fix.dtso --emit-dtb fixed.dtb
+"""
+
+
+def command(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="The tree.", show_default=False)],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where the overlay goes.", show_default=False)
+    ] = None,
+    emit_dtb: Annotated[
+        str | None,
+        typer.Option("--emit-dtb", metavar="FILE", help="Also write the tree with the changes made.", show_default=False),
+    ] = None,
+    linux: options.LinuxOption = None,
+    arch: options.ArchOption = None,
+    kconfig: options.KconfigOption = None,
+    page_size: options.PageSizeOption = None,
+    va_bits: options.VaBitsOption = None,
+    kaslr: options.KaslrOption = None,
+    as_: options.AsOption = None,
+    memory: options.MemoryOption = None,
+    xen: xen_options.XenOption = None,
+    iommu: xen_options.IommuOption = None,
+    ipa_bits: xen_options.IpaBitsOption = None,
+) -> None:
+    """Write the smallest changes that remove findings as an overlay, and show what check says with it applied."""
+    from dtanalyze.analysis.fix import fix
+    from dtanalyze.report.fix import overlay_text, summary_text
+
+    with usage_errors():
+        profiles = options.profiles_from(linux, arch, kconfig, None, page_size, va_bits)
+        asked = options.question_from(profiles[0], tree=as_, kaslr=kaslr, memory=memory)
+        question = xen_options.host_question(
+            asked,
+            profiles[:1],
+            xen=xen,
+            iommu=iommu,
+            ipa_bits=ipa_bits,
+            dom0_mem=None,
+            dom0_bank=None,
+            grant_table=None,
+            ext_regions=None,
+            xen_log=None,
+            fdt_address=None,
+            efi=False,
+            domu=None,
+            iomem=None,
+        )
+    results, failures = each_input([path], lambda data, name: fix(data, name, asked, question))
+    report_failures(failures)
+    if failures:
+        raise typer.Exit(2)
+    (found,) = results
+    text = overlay_text(found, path)
+    with usage_errors():
+        if output is None:
+            typer.echo(text, nl=False)
+        else:
+            _write(output, text.encode("utf-8", "surrogateescape"), path)
+        if emit_dtb is not None:
+            _write(emit_dtb, found.blob, path)
+    typer.echo(summary_text(found, path), nl=False, err=True)
+    if any(item.severity is Severity.ERROR for result in found.after for item in result.findings):
+        raise typer.Exit(1)
+
+
+def _write(file: str, data: bytes, source: str) -> None:
+    if Path(file).resolve() == Path(source).resolve():
+        raise UsageError(f"{file} is the input, which is never changed")
+    try:
+        Path(file).write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{file}: {error.strerror or error}") from error

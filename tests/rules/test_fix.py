@@ -1,0 +1,146 @@
+"""Changes that remove findings: each overlay is compiled and applied by the standard tools where they are installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dtanalyze.cli import main
+from dtanalyze.devicetree.blob import parse
+from tests.conftest import FIXTURES
+from tests.trees import dtb
+
+DTB = FIXTURES / "dtb"
+SOC = """soc {{ compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>; ranges = {ranges};
+    spi@20000000 {{ reg = <0x20000000 0x1000>; }}; uart@30000000 {{ reg = <0x30000000 0x1800>; }}; }};"""
+HOST = """#address-cells = <2>; #size-cells = <2>;
+cpus {{ #address-cells = <1>; #size-cells = <0>; cpu@0 {{ device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <0>; }}; }};
+memory@40000000 {{ device_type = "memory"; reg = <0 0x40000000 0 0x80000000>; }};
+gic@3001000 {{ compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
+    reg = <0 0x3001000 0 0x10000>, <0 0x3020000 0 0x1000000>; }};
+chosen {{ {chosen} }}; {more}"""
+
+
+class Ran:
+    def __init__(self, status: int, out: str, err: str) -> None:
+        self.status, self.out, self.err = status, out, err
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> Ran:
+    with pytest.raises(SystemExit) as left:
+        main(list(argv))
+    printed = capsys.readouterr()
+    return Ran(left.value.code if isinstance(left.value.code, int) else 0, printed.out, printed.err)
+
+
+def test_a_ranges_entry_covers_a_stray_reg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The bus moves addresses up by 2^32; both stray entries get an entry of whole pages that moves them alike."""
+    board = tmp_path / "board.dtb"
+    board.write_bytes(dtb(HOST.format(chosen="", more=SOC.format(ranges="<0x0 0x1 0x0 0x10000000>"))))
+    ran = run(capsys, "fix", str(board), "--linux", "6.12")
+    assert ran.status == 0 and "no-boot (3 errors, 0 warnings) -> scratch (0 errors" in ran.err
+    assert (
+        ran.out
+        == """/dts-v1/;
+/plugin/;
+
+&{/soc} {
+\tranges = <0x0 0x1 0x0 0x10000000 0x20000000 0x1 0x20000000 0x1000 0x30000000 0x1 0x30000000 0x2000>;
+};
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        "<0x0 0x0 0x0 0x1000>, <0x1000 0x1 0x1000 0x1000>",  # two entries that move addresses differently
+        "<0x30001000 0x0 0x1000 0x1000>",  # moving 0x20000000 alike would end below zero
+    ],
+)
+def test_where_a_bus_moves_addresses_to_is_not_guessed(
+    ranges: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    board = tmp_path / "board.dtb"
+    board.write_bytes(dtb(HOST.format(chosen="", more=SOC.format(ranges=ranges))))
+    ran = run(capsys, "fix", str(board))
+    assert ran.status == 1 and "nothing to change" in ran.out and "left: X34" in ran.err
+
+
+def test_a_pci_host_gets_its_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pcie = """pcie@10000000 { compatible = "pci-host-ecam-generic"; #address-cells = <3>; #size-cells = <2>;
+        reg = <0 0x10000000 0 0x1000000>; ranges = <0x2000000 0 0x20000000 0 0x20000000 0 0x8000000>; };"""
+    board = tmp_path / "board.dtb"
+    board.write_bytes(dtb(HOST.format(chosen="", more=pcie)))
+    ran = run(capsys, "fix", str(board), "--iommu", "on", "--linux", "6.12")
+    assert ran.status == 0 and '&{/pcie@10000000} {\n\tdevice_type = "pci";\n};' in ran.out
+
+
+def test_a_bus_gets_its_ranges(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soc = """soc { compatible = "simple-bus"; #address-cells = <2>; #size-cells = <2>; spi@5000000 { reg = <0 0x5000000 0 0x1000>; }; };"""
+    board = tmp_path / "board.dtb"
+    board.write_bytes(dtb(HOST.format(chosen="", more=soc)))
+    assert "&{/soc} {\n\tranges;\n};" in run(capsys, "fix", str(board), "--linux", "6.12").out
+
+
+@pytest.mark.parametrize(("name", "before"), [("06a-1G-dom0-896M", "no-boot"), ("06c-1G-dom0-640M", "exhausted")])
+def test_dom0_mem_leaves_room(name: str, before: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """1 GiB from 0x40000000: 512 MiB for dom0 leave two whole sections, 576 MiB do not."""
+    ran = run(capsys, "fix", str(DTB / "hosts" / f"{name}.dtb"), "--xen", "4.20", "--linux", "6.12")
+    assert ran.status == 0 and 'dom0_max_vcpus=2 dom0_mem=512M"' in ran.out
+    assert f"dom0: {before} " in ran.err and "-> scratch (0 errors" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("name", "reg"),
+    [
+        ("11d-overlap", "0x0 0x40400000 0x0 0x40000 0x0 0x80000000 0x0 0x30000000"),  # merged
+        ("11e2-half-ram", "0x0 0x40400000 0x0 0x40000 0x0 0x80000000 0x0 0x10000000"),  # the half that is no RAM
+        (
+            "06f-small-banks-64M",
+            "0x0 0x40400000 0x0 0x40000 0x0 0x90000000 0x0 0x8000000 0x0 0xa0000000 0x0 0x8000000",
+        ),  # grown
+    ],
+)
+def test_regions_become_whole_free_sections(name: str, reg: str, capsys: pytest.CaptureFixture[str]) -> None:
+    ran = run(capsys, "fix", str(DTB / "boots" / f"{name}.dtb"), "--linux", "6.12")
+    assert ran.status == 0 and f"reg = <{reg}>;" in ran.out
+    assert "-> scratch (0 errors, 0 warnings)" in ran.err and "make sure that nobody uses it" in ran.err
+
+
+def test_a_tree_that_works_is_left_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    ran = run(capsys, "fix", str(DTB / "boots" / "02-dom0-x417-l612.dtb"))
+    assert ran.status == 0 and "nothing to change" in ran.out and "0 changes" in ran.err
+
+
+def test_the_input_is_never_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = tmp_path / "board.dtb"
+    data = (DTB / "boots" / "11d-overlap.dtb").read_bytes()
+    board.write_bytes(data)
+    for option in ("-o", "--emit-dtb"):
+        ran = run(capsys, "fix", str(board), option, str(board))
+        assert ran.status == 2 and "is the input, which is never changed" in ran.err
+    assert "No such file" in run(capsys, "fix", str(board), "-o", str(tmp_path / "no" / "where")).err
+    assert run(capsys, "fix", str(tmp_path / "none.dtb")).status == 2
+    assert board.read_bytes() == data
+    made = tmp_path / "fixed.dtb"
+    run(capsys, "fix", str(board), "-o", str(tmp_path / "fix.dtso"), "--emit-dtb", str(made))
+    assert (tmp_path / "fix.dtso").read_text().startswith("/dts-v1/;\n/plugin/;\n")
+    assert run(capsys, "check", str(made), "--linux", "6.12", "--fail-on", "warning").status == 0
+
+
+@pytest.mark.skipif(shutil.which("fdtoverlay") is None, reason="dtc and fdtoverlay are not installed: not shown here")
+def test_the_standard_tools_apply_the_overlay(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = DTB / "boots" / "11d-overlap.dtb"
+    source, overlay, ours, theirs = (tmp_path / name for name in ("fix.dtso", "fix.dtbo", "ours.dtb", "theirs.dtb"))
+    run(capsys, "fix", str(board), "-o", str(source), "--emit-dtb", str(ours))
+    subprocess.run(["dtc", "-q", "-I", "dts", "-O", "dtb", "-o", str(overlay), str(source)], check=True)
+    subprocess.run(["fdtoverlay", "-i", str(board), "-o", str(theirs), str(overlay)], check=True)
+    trees = [parse(path.read_bytes()) for path in (ours, theirs)]
+    flat = [
+        [(node.path, name, prop.value) for node in tree.root for name, prop in node.properties.items()] for tree in trees
+    ]
+    assert sorted(flat[0]) == sorted(flat[1])
