@@ -21,7 +21,7 @@ from dtanalyze import __version__  # noqa: E402
 
 __all__ = ["main"]
 
-COMMANDS: Final = ("check", "predict", "map", "addresses", "diff", "rules", "explain", "selftest", "fix")
+COMMANDS: Final = ("check", "predict", "map", "addresses", "diff", "rules", "explain", "selftest", "fix", "overlaps")
 _HELP: Final = """Tell before boot what Linux on Xen does with a devicetree's extended regions.
 
 Exit status: 0 nothing at or above --fail-on, 1 findings at or above it, 2 usage or unreadable input.

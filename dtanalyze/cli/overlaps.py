@@ -1,0 +1,47 @@
+"""``dtanalyze overlaps``."""
+
+from typing import Annotated, Final
+
+import typer
+
+from dtanalyze import __version__
+from dtanalyze.board.build import build_board
+from dtanalyze.board.bus import LINUX
+from dtanalyze.cli import options
+from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.rules.overlap import Overlap, device_overlaps
+
+__all__ = ["EPILOG", "command"]
+
+EPILOG: Final = """Examples:
+
+dtanalyze overlaps board.dtb
+"""
+
+
+def command(
+    paths: options.PathsArgument,
+    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
+    color: options.ColorOption = "auto",
+) -> None:
+    """List enabled devices that share addresses, and why each pair is taken to be meant so, or not."""
+    from dtanalyze.report.overlaps import overlaps_json, overlaps_text
+
+    with usage_errors():
+        options.choice(format_, ("text", "json"), "--format")
+        style = options.style_from(color)
+
+    def analyse(data: bytes, path: str) -> tuple[str, tuple[Overlap, ...]]:
+        return path, tuple(device_overlaps(build_board(parse(data), LINUX)))
+
+    results, failures = each_input(paths, analyse)
+    if format_ == "json":
+        from dtanalyze.report.json import document
+
+        typer.echo(document([overlaps_json(*item) for item in results], failures, __version__), nl=False)
+    else:
+        typer.echo("\n".join(overlaps_text(*item, style=style) for item in results), nl=False, color=True)
+    report_failures(failures)
+    if failures:
+        raise typer.Exit(2)
