@@ -12,7 +12,7 @@ from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.iomem import Unseen
 from dtanalyze.rules.model import Statement
 
-__all__ = ["STATEMENTS", "need_finding", "verdict_finding"]
+__all__ = ["STATEMENTS", "SUPPRESSION_EXPIRED", "SUPPRESSION_UNUSED", "need_finding", "verdict_finding"]
 
 _STATED: Final[dict[Verdict, tuple[Severity, str, str, str]]] = {
     Verdict.NO_BOOT: (
@@ -68,14 +68,31 @@ _NEED: Final = Statement(
     "Give larger extended regions, aligned to whole sections.",
 )
 
+SUPPRESSION_EXPIRED: Final = Statement(
+    "S01",
+    "suppression-expired",
+    Severity.WARNING,
+    "A suppression's day is over, and what it was for is reported again.",
+    "Remove the entry, or decide again until when it holds.",
+)
+SUPPRESSION_UNUSED: Final = Statement(
+    "S02",
+    "suppression-unused",
+    Severity.INFO,
+    "A suppression takes nothing out.",
+    "Remove the entry when what it was for is gone.",
+)
+
 STATEMENTS: Final = (
     *(
         Statement(f"V-{verdict.value}", name, severity, what, advice)
         for verdict, (severity, name, what, advice) in _STATED.items()
     ),
     _NEED,
+    SUPPRESSION_EXPIRED,
+    SUPPRESSION_UNUSED,
 )
-"""What verdicts and the demand state, in the order in which verdicts are tried."""
+"""What verdicts, the demand and the user's own suppressions state; verdicts in the order in which they are tried."""
 
 
 def verdict_finding(result: CheckResult) -> Finding | None:

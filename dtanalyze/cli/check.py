@@ -7,7 +7,7 @@ import typer
 
 from dtanalyze import __version__
 from dtanalyze.analysis import check
-from dtanalyze.cli import control_options, options, outputs, xen_options
+from dtanalyze.cli import control_options, options, outputs, settings, xen_options
 from dtanalyze.cli.run import each_input, report_failures, usage_errors
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
@@ -15,7 +15,7 @@ from dtanalyze.report.whole import Report
 
 __all__ = ["COMMAND_CLASS", "EPILOG", "command"]
 
-COMMAND_CLASS: Final = outputs.InOrder
+COMMAND_CLASS: Final = settings.WithSettings
 
 EPILOG: Final = """Examples:
 
@@ -86,16 +86,26 @@ def command(
     min_severity: control_options.MinSeverityOption = "info",
     baseline: control_options.BaselineOption = None,
     write_baseline: control_options.WriteBaselineOption = None,
+    suppressions: control_options.SuppressionsOption = None,
+    today: control_options.TodayOption = None,
+    config: settings.ConfigOption = None,
+    no_config: settings.NoConfigOption = False,
+    show_settings: settings.ShowSettingsOption = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="The same as --fail-on never.")] = False,
     color: options.ColorOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line only.")] = False,
 ) -> None:
     """Tell which way the kernel's scratch-page allocation goes with the tree it boots with."""
+    del config, no_config  # read before anything was parsed
+    if show_settings:
+        typer.echo(settings.shown(ctx), nl=False)
+        raise typer.Exit
     with usage_errors():
         wanted = outputs.pair(ctx, format_ or [], output or [], paths)
         threshold = _FAIL_ON[options.choice(fail_on, tuple(_FAIL_ON), "--fail-on")]
         style = options.style_from(color)
         controls = control_options.controls_from(select, ignore, min_severity, baseline, write_baseline)
+        controls = control_options.with_suppressions(controls, settings.suppress_table(ctx), suppressions, today)
         profiles = options.profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
         asked = options.question_from(
             profiles[0],

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
@@ -15,19 +16,25 @@ from dtanalyze.findings import Severity
 from dtanalyze.report.whole import Report
 
 if TYPE_CHECKING:  # read only when asked for: start-up is most of a check's time
+    from datetime import date
+
     from dtanalyze.controls.identity import Identity
     from dtanalyze.controls.selection import Selection
+    from dtanalyze.controls.suppressions import Suppression
 
 __all__ = [
     "BaselineOption",
     "IgnoreOption",
     "MinSeverityOption",
     "SelectOption",
+    "SuppressionsOption",
+    "TodayOption",
     "WriteBaselineOption",
     "Controls",
     "controlled",
     "controls_from",
     "severity_from",
+    "with_suppressions",
 ]
 
 _SEVERITIES: Final = {item.label: item for item in (Severity.ERROR, Severity.WARNING, Severity.INFO)}
@@ -58,6 +65,16 @@ WriteBaselineOption = Annotated[
     str | None,
     typer.Option("--write-baseline", metavar="FILE", help="Write all findings to FILE as known.", show_default=False),
 ]
+SuppressionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--suppressions",
+        metavar="FILE",
+        help="TOML file of [[suppress]] entries: findings to live with, each with reason and owner.",
+        show_default=False,
+    ),
+]
+TodayOption = Annotated[str | None, typer.Option("--today", metavar="DATE", hidden=True)]
 
 
 def severity_from(text: str, option: str) -> Severity:
@@ -71,6 +88,8 @@ class Controls(NamedTuple):
     selection: Selection | None
     baseline: frozenset[Identity] | None
     write_baseline: str | None
+    suppressions: tuple[Suppression, ...] = ()
+    today: date | None = None
 
 
 def controls_from(
@@ -90,9 +109,53 @@ def controls_from(
     return Controls(wanted, _read_baseline(baseline) if baseline is not None else None, write_baseline)
 
 
+def with_suppressions(controls: Controls, table: tuple[str, Any] | None, file: str | None, today: str | None) -> Controls:
+    """Add the suppressions of the settings file and of ``--suppressions``; raise `UsageError` or `InputError`."""
+    found = [table] if table is not None else []
+    if file is not None:
+        found.append((file, _suppress_of(file)))
+    if not found:
+        return controls
+    from dtanalyze.controls.selection import known_rules
+    from dtanalyze.controls.suppressions import suppressions_from
+
+    known = known_rules()
+    entries = tuple(item for where, rows in found for item in suppressions_from(rows, where, known))
+    return controls._replace(suppressions=entries, today=_today(today))
+
+
+def _suppress_of(file: str) -> Any:
+    import tomllib
+
+    try:
+        return tomllib.loads(read_text(file)).get("suppress", [])
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{file}: not TOML: {error}") from error
+
+
+def _today(text: str | None) -> date:
+    """Return the day that is given, that of SOURCE_DATE_EPOCH, or this one: reproducible runs name theirs."""
+    from datetime import UTC, date, datetime
+
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    if text is None:
+        return datetime.fromtimestamp(int(epoch), UTC).date() if epoch.isdecimal() else datetime.now(UTC).date()
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"--today takes a date such as 2027-01-31, not '{text}'") from error
+
+
 def controlled(report: Report, controls: Controls) -> Report:
-    """Return the report with the findings that stay, and what the baseline knows beside them."""
+    """Return the report with the findings that stay, and what is suppressed or known beside them."""
     groups = report.groups
+    if controls.suppressions and controls.today is not None:
+        from dtanalyze.controls.suppressions import suppress
+
+        outcome = suppress([result for group in groups for result in group], controls.suppressions, controls.today)
+        rest = iter(outcome.results)
+        groups = tuple(tuple(next(rest) for _ in group) for group in groups)
+        report = report._replace(suppressed=outcome.hidden)
     if controls.selection is not None:
         from dtanalyze.controls.selection import apply_selection
 

@@ -30,7 +30,19 @@ SCHEMA_VERSION: Final = 1
 def render(report: Report) -> str:
     """Return the whole JSON answer of ``check``."""
     found = report.baseline
-    more = {} if found is None else {"baseline": _baseline(found)}
+    more: dict[str, Any] = {} if found is None else {"baseline": _baseline(found)}
+    if report.suppressed:
+        more["suppressed"] = [
+            {
+                "path": result.path,
+                "domain": result.domain,
+                "finding": finding_json(finding),
+                "reason": entry.reason,
+                "owner": entry.owner,
+                "expires": entry.expires.isoformat() if entry.expires else None,
+            }
+            for result, finding, entry in report.suppressed
+        ]
     return document([check_result(result) for result in report.results], report.failures, report.version, more)
 
 

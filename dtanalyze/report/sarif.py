@@ -7,6 +7,7 @@ them: GitHub shows no result without a line (ossf/scorecard#1458).
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -30,6 +31,7 @@ def render(report: Report) -> str:
     found = tuple(placed(report))
     known = tuple(placed(_known(report)))
     rules = {item.finding.rule: item.finding for item in reversed((*found, *known))}
+    rules = {finding.rule: finding for _, finding, _ in report.suppressed} | rules
     driver: dict[str, Any] = {
         "name": "dtanalyze",
         "version": report.version,
@@ -54,6 +56,7 @@ def render(report: Report) -> str:
         "results": [
             *(_result(item, order[item.finding.rule], report, "new") for item in found),
             *(_result(item, order[item.finding.rule], report, "unchanged") for item in known),
+            *_suppressed(report, order),
             *(_absent(item) for item in (report.baseline.absent if report.baseline else ())),
         ],
     }
@@ -64,6 +67,16 @@ def _known(report: Report) -> Report:
     """Return a report of what the baseline lists and is still there."""
     listed = report.baseline.known if report.baseline is not None else ()
     return report._replace(groups=tuple((result._replace(findings=(finding,)),) for result, finding in listed))
+
+
+def _suppressed(report: Report, order: dict[str, int]) -> Iterator[dict[str, Any]]:
+    for result, finding, entry in report.suppressed:
+        for item in placed(report._replace(groups=((result._replace(findings=(finding,)),),))):
+            justification = f"{entry.reason} ({entry.owner})"
+            yield {
+                **_result(item, order[finding.rule], report, "unchanged"),
+                "suppressions": [{"kind": "external", "status": "accepted", "justification": printable(justification)}],
+            }
 
 
 def _absent(item: Identity) -> dict[str, Any]:

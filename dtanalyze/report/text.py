@@ -45,6 +45,9 @@ def render(report: Report) -> str:
     texts = [check_text(item, style=report.style, quiet=report.quiet, explain=report.explain) for item in report.results]
     if report.baseline is not None:
         texts.append(_compared(report.baseline))
+    if report.suppressed:
+        count = len(report.suppressed)
+        texts.append(f"Suppressed: {count} finding{'' if count == 1 else 's'}\n")
     return ("" if report.quiet else "\n").join(texts)
 
 

@@ -8,6 +8,8 @@ from dtanalyze.report.style import PLAIN, Style
 
 if TYPE_CHECKING:  # there is one only when asked for
     from dtanalyze.controls.baseline import Compared
+    from dtanalyze.controls.suppressions import Suppression
+    from dtanalyze.findings import Finding
 
 __all__ = ["Report"]
 
@@ -28,6 +30,7 @@ class Report(NamedTuple):
     quiet: bool = False
     explain: bool = False
     baseline: "Compared | None" = None
+    suppressed: "tuple[tuple[CheckResult, Finding, Suppression], ...]" = ()
 
     @property
     def results(self) -> tuple[CheckResult, ...]:

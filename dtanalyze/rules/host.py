@@ -360,7 +360,8 @@ def _stopped_at(view: HostView) -> Node | None:
 )
 def memory_node_without_reg(view: HostView) -> Hits:
     node = _stopped_at(view)
-    if node is not None and node.base_name == "memory":
+    # Below /reserved-memory one with a reg has stopped the scan by overlapping, which another rule says.
+    if node is not None and node.base_name == "memory" and (node.prop("reg") is None or node.path.count("/") == 1):
         stops = "panics" if view.prediction.info.panic else "sees nothing of what follows"
         yield Hit(f"{node.path} has no reg that Xen {view.xen.name} can use: it {stops}", node.path, (), _offset(node))
 

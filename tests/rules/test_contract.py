@@ -89,7 +89,7 @@ def test_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
         main(["rules", "--format", "json"])
     answer = json.loads(capsys.readouterr().out)
     codes = [item["code"] for item in answer["rules"]]
-    assert codes[9:] == IDS and codes[:9] == [item.code for item in STATEMENTS]
+    assert codes == [item.code for item in STATEMENTS] + IDS
     assert answer["rules"][-1]["page"].endswith("docs/rules.md#x47")
     assert {item["code"] for item in answer["not_shown"]} == {item.code for item in NOT_SHOWN}
     with pytest.raises(SystemExit):

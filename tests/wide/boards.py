@@ -31,6 +31,7 @@ JUDGED = {
     "X02": "true: RAM over PCI windows (O01)",
     "X03": "true: the rangeset's defect gives RAM back",
     "X08": "true: regions above 4 GiB are cut to 32 bits (X18)",
+    "X09": "true: a hole that ends at 2^64 is written with size zero into a 32-bit cell",
     "X11": "true: no aligned section is left beside dom0",
     "X18": "true: one address cell, and Xen 4.18 offers holes above 4 GiB",
     "X29": "true: the grant table lies in memory that the tree calls reserved",

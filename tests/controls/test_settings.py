@@ -1,0 +1,139 @@
+"""Settings: the file found upward, the environment, the command line above both, and every wrong key."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from dtanalyze.cli import main
+from dtanalyze.controls.settings import KEYS
+from tests.conftest import FIXTURES
+
+CUT = FIXTURES / "dtb" / "boots" / "01-dom0-x420-l612.dtb"  # two warnings and an info, scratch
+
+
+class Desk:
+    def __init__(self, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.place, self.capsys = place, capsys
+        (place / "trees").mkdir()
+        shutil.copy(CUT, place / "trees" / "board.dtb")
+
+    def run(self, *argv: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            main(["check", "trees/board.dtb", *argv])
+        printed = self.capsys.readouterr()
+        return (left.value.code if isinstance(left.value.code, int) else 0), printed.out, printed.err
+
+    def write(self, text: str, name: str = "dtanalyze.toml") -> None:
+        (self.place / name).write_text(text)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Desk:
+    monkeypatch.chdir(tmp_path)
+    return Desk(tmp_path, capsys)
+
+
+def test_nothing_set(desk: Desk) -> None:
+    status, out, _ = desk.run("--show-settings")
+    lines = out.splitlines()
+    assert status == 0 and len(lines) == len(KEYS)
+    assert all(line.endswith("(default)") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("dtanalyze.toml", 'fail-on = "warning"'),
+        ("trees/dtanalyze.toml", 'fail-on = "warning"'),
+        ("pyproject.toml", '[tool.dtanalyze]\nfail-on = "warning"'),
+        ("../dtanalyze.toml", 'fail-on = "warning"'),
+    ],
+)
+def test_a_file_is_found_upward_from_the_input(name: str, text: str, desk: Desk) -> None:
+    desk.write(text, name)
+    try:
+        assert desk.run("-q")[0] == 1
+        assert desk.run("-q", "--no-config")[0] == 0
+        assert desk.run("-q", "--fail-on", "error")[0] == 0, "the command line stands above the file"
+    finally:
+        (desk.place / name).unlink()
+
+
+def test_the_nearest_file_counts_and_a_foreign_pyproject_does_not(desk: Desk) -> None:
+    desk.write('fail-on = "warning"')
+    desk.write("[project]\nname = 'x'", "trees/pyproject.toml")
+    assert desk.run("-q")[0] == 1
+    desk.write('fail-on = "error"', "trees/dtanalyze.toml")
+    assert desk.run("-q")[0] == 0
+
+
+def test_the_environment_stands_above_the_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.write('fail-on = "error"\nlinux = "6.1"\nrequest = [1, 2]\nefi = true\nva-bits = 39\nmemory = "0x60000000+512M"')
+    monkeypatch.setenv("DTANALYZE_FAIL_ON", "warning")
+    monkeypatch.setenv("DTANALYZE_SELECT", "X17 X12")
+    monkeypatch.setenv("DTANALYZE_REQUEST", "3 4")
+    monkeypatch.setenv("DTANALYZE_KASLR", "off")
+    monkeypatch.setenv("DTANALYZE_IPA_BITS", "40")
+    status, out, _ = desk.run("--show-settings", "--linux", "6.12")
+    said = {line.split()[0]: line.split(None, 1)[1] for line in out.splitlines()}
+    assert status == 0
+    assert said["fail-on"] == "warning  (DTANALYZE_FAIL_ON)"
+    assert said["linux"] == "6.12  (command line)"
+    assert said["va-bits"] == "39  (dtanalyze.toml: va-bits)"
+    assert said["request"] == "3 4  (DTANALYZE_REQUEST)"
+    assert said["select"] == "X17 X12  (DTANALYZE_SELECT)"
+    assert said["efi"] == "true  (dtanalyze.toml: efi)"
+    assert said["kaslr"] == "false  (DTANALYZE_KASLR)"
+    assert said["memory"] == "0x60000000+512M  (dtanalyze.toml: memory)"
+    assert said["arch"] == "-  (default)"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('fail_on = "error"', "dtanalyze.toml: no setting is called 'fail_on'; the nearest is fail-on"),
+        ("zzzz = 1", "dtanalyze.toml: no setting is called 'zzzz'"),
+        ("va-bits = '48'", "dtanalyze.toml: va-bits takes a whole number, not '48'"),
+        ("linux = ['6.1']", "dtanalyze.toml: linux takes text, not ['6.1']"),
+        ("efi = 1", "dtanalyze.toml: efi takes true or false, not 1"),
+        ("request = ['a']", "dtanalyze.toml: request takes a list of whole numbers"),
+        ("memory = [true]", "dtanalyze.toml: memory takes a list of texts"),
+        ("=", "dtanalyze.toml: not TOML"),
+        ("linux = '9.9'", "no Linux preset is called '9.9'"),
+    ],
+)
+def test_wrong_settings(text: str, words: str, desk: Desk) -> None:
+    desk.write(text)
+    status, out, err = desk.run()
+    assert (status, out) == (2, "") and words in err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("DTANALYZE_FAIL", "error", "DTANALYZE_FAIL: no setting is called so; the nearest is DTANALYZE_FAIL_ON"),
+        ("DTANALYZE_VA_BITS", "many", "DTANALYZE_VA_BITS: takes a whole number, not 'many'"),
+        ("DTANALYZE_EFI", "perhaps", "DTANALYZE_EFI: takes true or false, not 'perhaps'"),
+        ("DTANALYZE_REQUEST", "1 x", "DTANALYZE_REQUEST: takes a list of whole numbers, not '1 x'"),
+    ],
+)
+def test_wrong_variables(name: str, value: str, words: str, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    status, _, err = desk.run()
+    assert status == 2 and words in err
+
+
+def test_a_named_file(desk: Desk) -> None:
+    desk.write('fail-on = "warning"', "other.toml")
+    assert desk.run("-q", "--config", "other.toml")[0] == 1
+    assert desk.run("-q", "--config=other.toml")[0] == 1
+    assert "none.toml: No such file" in desk.run("--config", "none.toml")[2]
+    desk.write("[project]", "pyproject.toml")
+    assert "it has no table [tool.dtanalyze]" in desk.run("--config", "pyproject.toml")[2]
+    desk.write("[tool]\ndtanalyze = 1", "pyproject.toml")
+    assert "tool.dtanalyze has to be a table" in desk.run()[2]
+    (desk.place / "raw.toml").write_bytes(b"\xff")
+    assert "raw.toml: not TOML" in desk.run("--config", "raw.toml")[2]
