@@ -4,6 +4,8 @@
 
     DtanalyzeError
     ├── BlobError      the bytes are not a flattened devicetree (carries a byte offset)
+    ├── ContainerError a tree cannot be had from the image that holds it
+    ├── OverlayError   an overlay cannot be applied to a tree
     ├── InputError     another input file cannot be used (.config, /proc/iomem, log, list)
     └── UsageError     the question itself is wrong (a range, a size, a preset that does not exist)
 
@@ -12,7 +14,15 @@ Expected failure inside the analysis is a return value, never one of these.
 
 from typing import NamedTuple
 
-__all__ = ["BlobError", "DtanalyzeError", "InputError", "InputFailure", "UsageError"]
+__all__ = [
+    "BlobError",
+    "ContainerError",
+    "DtanalyzeError",
+    "InputError",
+    "InputFailure",
+    "OverlayError",
+    "UsageError",
+]
 
 
 class DtanalyzeError(Exception):
@@ -30,6 +40,14 @@ class BlobError(DtanalyzeError):
     def __init__(self, message: str, offset: int) -> None:
         super().__init__(f"{message} (at byte offset {offset:#x})")
         self.offset = offset
+
+
+class ContainerError(DtanalyzeError):
+    """A file that holds trees does not hold this one as it says."""
+
+
+class OverlayError(DtanalyzeError):
+    """An overlay cannot be applied; the message says what of it does not resolve."""
 
 
 class InputError(DtanalyzeError):

@@ -49,9 +49,11 @@ ONLY_BY = {
     "dtanalyze.devicetree.blob": {
         "dtanalyze.analysis",  # bytes come in here …
         "dtanalyze.cli",
+        "dtanalyze.devicetree.containers",
         "dtanalyze.xen",  # … and what Xen would write is read again, so that its offsets are real
     },
     "dtanalyze.devicetree.write": {
+        "dtanalyze.devicetree.overlay",
         "dtanalyze.analysis.faults",
         "dtanalyze.analysis.fix",
         "dtanalyze.xen.guest_tree",
@@ -65,7 +67,7 @@ ONLY_BY = {
     "sys": {"dtanalyze.cli"},
     "os": {"dtanalyze.cli"},
     "pathlib": {"dtanalyze.cli"},
-    "subprocess": set(),
+    "subprocess": {"dtanalyze.cli.dts"},
     "logging": set(),
 }
 

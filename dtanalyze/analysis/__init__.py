@@ -7,7 +7,7 @@ from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.facts import CheckResult
 
-__all__ = ["CheckOptions", "HostQuestion", "check"]
+__all__ = ["CheckOptions", "HostQuestion", "check", "in_file"]
 
 
 def check(data: bytes, path: str, options: CheckOptions, question: HostQuestion | None = None) -> tuple[CheckResult, ...]:
@@ -25,3 +25,14 @@ def check(data: bytes, path: str, options: CheckOptions, question: HostQuestion 
 
         return check_host(tree, path, asked)
     return tuple(check_guest(tree, path, options._replace(tree=kind, linux=linux)) for linux in asked.linux)
+
+
+def in_file(original: bytes, results: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:
+    """Return results of a tree that overlays were applied to with offsets into the file they were applied to.
+
+    What only an overlay has gets none.
+    """
+    from dtanalyze.analysis.offsets import placed_in
+
+    tree = parse(original)
+    return tuple(result._replace(findings=placed_in(tree, result.findings)) for result in results)

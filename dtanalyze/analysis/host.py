@@ -12,6 +12,7 @@ from typing import Final
 from dtanalyze.address.range import RawRange
 from dtanalyze.address.units import MIB
 from dtanalyze.analysis.guest import check_guest, findings_of, memory_of, worse_of
+from dtanalyze.analysis.offsets import offset_of, placed_in
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
 from dtanalyze.board.build import build_board
@@ -155,7 +156,7 @@ class _Judged:
 
     def _placed(self, found: Iterable[Finding]) -> tuple[Finding, ...]:
         """Return them with offsets into the file: RAM that was given is written into a copy of it."""
-        return tuple(found) if self._host.tree is self._tree else _placed_in(self._tree, found)
+        return tuple(found) if self._host.tree is self._tree else placed_in(self._tree, found)
 
 
 class _Guests:
@@ -182,20 +183,6 @@ class _Guests:
         with_seed = check_guest(tree, self._path, options._replace(kaslr=True), written=True)
         worse = worse_of((without, with_seed))
         return worse._replace(assumed=tuple(_KASLR_OPEN if item.startswith("KASLR:") else item for item in worse.assumed))
-
-
-def _placed_in(tree: Tree, found: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return the findings with offsets into the host's own file: those found lie in a tree that was made of it."""
-    return tuple(item._replace(offset=_offset_of(tree, item.node)) for item in found)
-
-
-def _offset_of(tree: Tree, path: str | None) -> int | None:
-    """Return where the node at ``path`` has its addresses, or begins; None when only Xen's tree has it."""
-    node = tree.find(path) if path is not None and path.startswith("/") else None
-    if node is None:
-        return None
-    reg = node.prop("reg")
-    return reg.offset if reg is not None else node.offset
 
 
 def _settles_kaslr(tree: Tree) -> bool:
@@ -233,13 +220,13 @@ def _predicted(
             assumed=(*prediction.assumed, *guest.assumed),
         )
     # What would change the tree that Xen writes is no change of the host's.
-    in_guest = _placed_in(
+    in_guest = placed_in(
         tree,
         [item._replace(change=None) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
     )
     every = findings_of(result, options.need if result.answer else None, (*own, *in_guest))
     verdict = tuple(
-        item._replace(offset=_offset_of(tree, item.node)) if item.rule.startswith("V-") else item for item in every
+        item._replace(offset=offset_of(tree, item.node)) if item.rule.startswith("V-") else item for item in every
     )
     return Predicted(prediction, guest, result._replace(findings=verdict))
 

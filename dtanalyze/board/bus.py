@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 
-__all__ = ["LINUX", "LINUX_6_13", "XEN", "AddressRules", "Bus", "pci_space"]
+__all__ = ["LINUX", "LINUX_6_13", "XEN", "AddressRules", "Bus", "address_rules", "pci_space"]
 
 Cells = tuple[int, ...]
 
@@ -44,6 +44,10 @@ class AddressRules(NamedTuple):
     """Whether entries below a bus with #size-cells 0 are counted (though never translated)."""
     keeps_flags: bool
     """Whether empty ``ranges`` hand the flags cell on to the bus above (7f05e20b989a, in 6.1.125, 6.12 and later stable)."""
+
+    def __reduce__(self) -> tuple[Callable[[str], "AddressRules"], tuple[str]]:
+        """Rules travel between processes by name: their tables hold functions."""
+        return address_rules, (self.name,)
 
     def bus_of(self, parent: Node) -> Bus | None:
         """Return the bus that children of ``parent`` sit on, or None when it is no bus at all."""
@@ -165,11 +169,12 @@ LINUX: Final = AddressRules(
 """Linux up to 6.12."""
 
 LINUX_6_13: Final = LINUX._replace(
+    name="linux 6.13",
     buses=(
         *LINUX.buses[:2],
         _DEFAULT_FLAGS._replace(matches=_own_three_cells),
         _DEFAULT._replace(matches=_has_address_cells),
-    )
+    ),
 )
 """Linux from 6.13 (64ee3cf096ac): a node without #address-cells is no bus, its children have no addresses."""
 
@@ -185,3 +190,8 @@ XEN: Final = AddressRules(
     keeps_flags=False,
 )
 """Xen, every release from 4.16: only the root and nodes with ``ranges`` are buses; there is no ISA and no flags bus."""
+
+
+def address_rules(name: str) -> AddressRules:
+    """Return the rules called ``name``."""
+    return next(item for item in (LINUX, LINUX_6_13, XEN) if item.name == name)

@@ -10,7 +10,7 @@ from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, reg_entries
 from dtanalyze.cli import options
-from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.cli.run import TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
 
@@ -37,7 +37,8 @@ def command(
         check_format(format_)
         options.choice(rules, ("linux", "xen"), "--rules")
 
-    def analyse(data: bytes, path: str) -> tuple[str, list[RegEntry], tuple[PciHost, ...]]:
+    def analyse(item: TreeInput) -> tuple[str, list[RegEntry], tuple[PciHost, ...]]:
+        data, path = item.data, item.name
         tree = parse(data)
         if rules == "xen":
             entries = [entry for node in tree.root for entry in reg_entries(node, XEN)]

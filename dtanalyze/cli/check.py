@@ -1,14 +1,18 @@
 """``dtanalyze check``."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from dtanalyze import __version__
-from dtanalyze.analysis import check
+from dtanalyze.analysis import check, in_file
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
-from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.cli.inputs import Overlays, expanded, read_overlays
+from dtanalyze.cli.run import TreeInput, each_input, each_tree, report_failures, usage_errors
+from dtanalyze.errors import InputFailure, UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.report.whole import Report
@@ -91,6 +95,18 @@ def command(
     config: settings.ConfigOption = None,
     no_config: settings.NoConfigOption = False,
     show_settings: settings.ShowSettingsOption = False,
+    overlay: options.OverlayOption = None,
+    overlay_matrix: options.OverlayMatrixOption = False,
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Processes that look at trees.")] = 1,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout", metavar="SECONDS", help="Most time for one tree; it costs only itself.", show_default=False
+        ),
+    ] = None,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Count verdicts, rules and severities at the end.")
+    ] = False,
     exit_zero: Annotated[bool, typer.Option("--exit-zero", help="The same as --fail-on never.")] = False,
     color: options.ColorOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line only.")] = False,
@@ -133,7 +149,17 @@ def command(
             domu=domu,
             iomem=iomem,
         )
-    groups, failures = each_input(paths, lambda data, path: check(data, path, asked, question))
+        overlays = read_overlays(overlay or [], overlay_matrix)
+        if jobs < 1:
+            raise UsageError(f"--jobs takes 1 or more, not {jobs}")
+        if timeout is not None and timeout <= 0:
+            raise UsageError(f"--timeout takes a number of seconds above 0, not {timeout:g}")
+
+    def analyse(item: TreeInput) -> tuple[CheckResult, ...]:
+        results = check(item.data, item.name, asked, question)
+        return results if item.original is item.data else in_file(item.original, results)
+
+    groups, failures = _many(paths, analyse, overlays, jobs, timeout, quiet=quiet)
     report = Report(
         groups=tuple(groups),
         failures=tuple(failures),
@@ -143,6 +169,7 @@ def command(
         style=style,
         quiet=quiet,
         explain=explain,
+        statistics=statistics,
     )
     with usage_errors():
         report = control_options.controlled(report, controls)
@@ -152,6 +179,26 @@ def command(
         raise typer.Exit(2)
     if threshold is not None and not exit_zero and _reaches(report.results, threshold):
         raise typer.Exit(1)
+
+
+def _many(
+    paths: list[str],
+    analyse: Callable[[TreeInput], tuple[CheckResult, ...]],
+    overlays: Overlays | None,
+    jobs: int,
+    timeout: float | None,
+    *,
+    quiet: bool,
+) -> tuple[list[tuple[CheckResult, ...]], list[InputFailure]]:
+    """Go through many trees with what many trees need; one plain file needs nothing of it."""
+    if jobs == 1 and timeout is None and (quiet or not sys.stderr.isatty() or len(paths) == 1):
+        return each_input(paths, analyse, overlays)
+    from dtanalyze.cli.jobs import Workload, in_order
+
+    total = 0
+    if sys.stderr.isatty() and not quiet:
+        total = sum(1 for _ in expanded(paths)) * (sum(1 for _ in overlays.choices()) if overlays else 1)
+    return in_order(each_tree(paths, overlays), analyse, Workload(jobs, timeout, total))
 
 
 def _reaches(results: tuple[CheckResult, ...], threshold: Severity) -> bool:

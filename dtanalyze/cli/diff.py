@@ -7,7 +7,7 @@ import typer
 from dtanalyze import __version__
 from dtanalyze.analysis import check
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.cli.run import each_input, fail, report_failures, usage_errors
 from dtanalyze.findings import Severity
 
 __all__ = ["EPILOG", "command"]
@@ -71,10 +71,12 @@ def command(
             domu=None,
             iomem=None,
         )
-    groups, failures = each_input([old, new], lambda data, path: check(data, path, asked, question))
+    groups, failures = each_input([old, new], lambda item: check(item.data, item.name, asked, question))
     report_failures(failures)
     if failures:
         raise typer.Exit(2)
+    if len(groups) != 2:
+        fail(f"diff compares one tree with one, not {len(groups)}")
     from dtanalyze.controls.difference import changes
     from dtanalyze.report.difference import difference_json, difference_text
 

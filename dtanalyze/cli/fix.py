@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.cli.run import each_input, fail, report_failures, usage_errors
 from dtanalyze.errors import UsageError
 from dtanalyze.findings import Severity
 
@@ -67,10 +67,12 @@ def command(
             domu=None,
             iomem=None,
         )
-    results, failures = each_input([path], lambda data, name: fix(data, name, asked, question))
+    results, failures = each_input([path], lambda item: fix(item.data, item.name, asked, question))
     report_failures(failures)
     if failures:
         raise typer.Exit(2)
+    if len(results) != 1:
+        fail(f"fix changes one tree, not {len(results)}")
     (found,) = results
     text = overlay_text(found, path)
     with usage_errors():

@@ -45,7 +45,7 @@ def command(
         question = options.question_from(
             profile, tree=as_, kaslr=kaslr, memory=memory, requests=request, proc_iomem=proc_iomem
         )
-    groups, failures = each_input(paths, lambda data, path: check(data, path, question))
+    groups, failures = each_input(paths, lambda item: check(item.data, item.name, question))
     texts = [map_text(result, style=style, certain_only=certain) for group in groups for result in group]
     typer.echo("\n".join(texts), nl=False, color=True)
     report_failures(failures)

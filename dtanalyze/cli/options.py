@@ -24,6 +24,8 @@ __all__ = [
     "KconfigOption",
     "LinuxOption",
     "MemoryOption",
+    "OverlayMatrixOption",
+    "OverlayOption",
     "PageSizeOption",
     "PathsArgument",
     "ProcIomemOption",
@@ -45,7 +47,18 @@ _TREES: Final = ("host", "dom0", "domu")
 
 PathsArgument = Annotated[
     list[str],
-    typer.Argument(metavar="PATH...", help="Flattened devicetrees (.dtb); - reads standard input.", show_default=False),
+    typer.Argument(
+        metavar="PATH...",
+        help="Trees: .dtb, FIT images, concatenations, .dts; folders, 'patterns*', @lists; - reads standard input.",
+        show_default=False,
+    ),
+]
+OverlayOption = Annotated[
+    list[str] | None,
+    typer.Option("--overlay", metavar="DTBO", help="Apply this overlay first (repeatable, in order).", show_default=False),
+]
+OverlayMatrixOption = Annotated[
+    bool, typer.Option("--overlay-matrix", help="Every combination of the overlays that applies, none of them included.")
 ]
 LinuxOption = Annotated[
     str | None,

@@ -8,7 +8,7 @@ from dtanalyze import __version__
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.cli import options
-from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.cli.run import TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.rules.overlap import Overlap, device_overlaps
 
@@ -32,7 +32,8 @@ def command(
         options.choice(format_, ("text", "json"), "--format")
         style = options.style_from(color)
 
-    def analyse(data: bytes, path: str) -> tuple[str, tuple[Overlap, ...]]:
+    def analyse(item: TreeInput) -> tuple[str, tuple[Overlap, ...]]:
+        data, path = item.data, item.name
         return path, tuple(device_overlaps(build_board(parse(data), LINUX)))
 
     results, failures = each_input(paths, analyse)

@@ -7,7 +7,7 @@ import typer
 
 from dtanalyze import __version__
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.run import each_input, fail, report_failures, usage_errors
+from dtanalyze.cli.run import TreeInput, each_input, fail, report_failures, usage_errors
 from dtanalyze.errors import InputError
 from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
@@ -87,7 +87,8 @@ def command(
             iomem=iomem,
         )
 
-    def analyse(data: bytes, path: str) -> list[tuple[str, Predicted]]:
+    def analyse(item: TreeInput) -> list[tuple[str, Predicted]]:
+        data, path = item.data, item.name
         tree = parse(data)
         if kind_of(tree) != "host":
             raise InputError(

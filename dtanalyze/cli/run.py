@@ -2,38 +2,58 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import NamedTuple, NoReturn, TypeVar
 
 import typer
 
+from dtanalyze.cli.inputs import Overlays, expanded, trees_in
 from dtanalyze.errors import DtanalyzeError, InputFailure
 
-__all__ = ["each_input", "fail", "usage_errors"]
+__all__ = ["TreeInput", "each_input", "each_tree", "fail", "report_failures", "usage_errors"]
 
 T = TypeVar("T")
 
 
-def _read(path: str) -> bytes:
-    return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+class TreeInput(NamedTuple):
+    """One tree: what it is called, its bytes, and those that stand in the file before overlays are applied."""
+
+    name: str
+    data: bytes
+    original: bytes
 
 
-def each_input(paths: list[str], analyse: Callable[[bytes, str], T]) -> tuple[list[T], list[InputFailure]]:
-    """Return what ``analyse`` makes of each input, in order, and the inputs that could not be read."""
+def each_input(
+    paths: list[str], analyse: Callable[[TreeInput], T], overlays: Overlays | None = None
+) -> tuple[list[T], list[InputFailure]]:
+    """Return what ``analyse`` makes of each tree in each input, in order, and the inputs that could not be read."""
     results: list[T] = []
     failures: list[InputFailure] = []
-    for path in paths:
-        name = "<stdin>" if path == "-" else path
+    for item in each_tree(paths, overlays):
+        if isinstance(item, InputFailure):
+            failures.append(item)
+            continue
         try:
-            results.append(analyse(_read(path), name))
+            results.append(analyse(item))
         except DtanalyzeError as error:
-            failures.append(InputFailure(name, str(error), error.offset))
-        except OSError as error:
-            failures.append(InputFailure(name, error.strerror or str(error), None))
+            failures.append(InputFailure(item.name, str(error), error.offset))
     return results, failures
+
+
+def each_tree(paths: list[str], overlays: Overlays | None) -> Iterator[TreeInput | InputFailure]:
+    """Yield every tree in every input, in order, and the inputs that could not be read."""
+    for given in expanded(paths):
+        if isinstance(given, InputFailure):
+            yield given
+            continue
+        try:
+            for item in trees_in(given.name, given.read(), overlays):
+                yield item if isinstance(item, InputFailure) else TreeInput(*item)
+        except DtanalyzeError as error:
+            yield InputFailure(given.name, str(error), error.offset)
+        except OSError as error:
+            yield InputFailure(given.name, error.strerror or str(error), None)
 
 
 def report_failures(failures: list[InputFailure]) -> None:

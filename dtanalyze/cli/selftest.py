@@ -35,7 +35,7 @@ def command(
         style = options.style_from(color)
         profile = options.profile_from(linux, None, None, None, None, None)
         asked = options.question_from(profile, memory=memory)
-    results, failures = each_input(paths, lambda data, path: (path, selftest(data, path, asked, asked.memory)))
+    results, failures = each_input(paths, lambda item: (item.name, selftest(item.data, item.name, asked, asked.memory)))
     if format_ == "json":
         from dtanalyze.report.json import document
 

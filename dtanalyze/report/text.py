@@ -41,13 +41,19 @@ def render(report: Report) -> str:
     if report.sweep and not report.explain:
         from dtanalyze.report.sweep import sweep_text
 
-        return "\n".join(sweep_text(group, style=report.style) for group in report.groups)
-    texts = [check_text(item, style=report.style, quiet=report.quiet, explain=report.explain) for item in report.results]
+        texts = [sweep_text(group, style=report.style) for group in report.groups]
+    else:
+        texts = [check_text(item, style=report.style, quiet=report.quiet, explain=report.explain) for item in report.results]
     if report.baseline is not None:
         texts.append(_compared(report.baseline))
     if report.suppressed:
         count = len(report.suppressed)
         texts.append(f"Suppressed: {count} finding{'' if count == 1 else 's'}\n")
+    if report.statistics or (len(report.groups) + len(report.failures) > 1 and not report.quiet):
+        from dtanalyze.report.summary import statistics_text, summary_text
+
+        texts += [summary_text(report)] if len(report.groups) + len(report.failures) > 1 else []
+        texts += [statistics_text(report)] if report.statistics else []
     return ("" if report.quiet else "\n").join(texts)
 
 

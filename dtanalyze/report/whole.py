@@ -18,7 +18,8 @@ class Report(NamedTuple):
     """``groups`` holds one tuple of results for each input that could be read; ``failures`` the inputs that could not.
 
     ``root`` is the folder that relative paths start from, ``sweep`` whether several kernels or releases were asked for.
-    ``style``, ``quiet`` and ``explain`` concern people only. With a ``baseline`` the results hold new findings only.
+    ``style``, ``quiet``, ``explain`` and ``statistics`` concern people only. With a ``baseline`` the results hold new
+    findings only; ``suppressed`` are those that somebody has decided to live with.
     """
 
     groups: tuple[tuple[CheckResult, ...], ...]
@@ -29,6 +30,7 @@ class Report(NamedTuple):
     style: Style = PLAIN
     quiet: bool = False
     explain: bool = False
+    statistics: bool = False
     baseline: "Compared | None" = None
     suppressed: "tuple[tuple[CheckResult, Finding, Suppression], ...]" = ()
 

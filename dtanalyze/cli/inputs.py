@@ -1,0 +1,166 @@
+"""What a command is given to read: files, folders, patterns, lists, standard input, and the trees inside what they hold."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import combinations
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from dtanalyze.errors import DtanalyzeError, InputError, InputFailure, UsageError
+
+__all__ = ["Given", "Overlays", "expanded", "read_overlays", "trees_in"]
+
+_PATTERN: Final = "*?["
+_IN_FOLDERS: Final = ("*.dtb", "*.itb")
+_MOST_COMBINATIONS: Final = 4096
+_MAGIC: Final = b"\xd0\x0d\xfe\xed"
+
+
+class Given(NamedTuple):
+    """One input: what it is called, and how its bytes are had (an `OSError` or a `DtanalyzeError` when they are not)."""
+
+    name: str
+    read: Callable[[], bytes]
+
+
+class Overlays(NamedTuple):
+    """Overlays with their names, in the order in which they are applied; ``matrix`` asks for every combination."""
+
+    blobs: tuple[tuple[str, bytes], ...]
+    matrix: bool = False
+
+    def choices(self) -> Iterator[tuple[tuple[str, bytes], ...]]:
+        """Yield the combinations to apply, each in the given order."""
+        if not self.matrix:
+            yield self.blobs
+            return
+        for count in range(len(self.blobs) + 1):
+            yield from combinations(self.blobs, count)
+
+
+def read_overlays(paths: list[str], matrix: bool) -> Overlays | None:
+    """Return the overlays; raise `InputError` or `UsageError` when one cannot be read or they are too many."""
+    if not paths:
+        if matrix:
+            raise UsageError("--overlay-matrix combines overlays: give some with --overlay")
+        return None
+    if matrix and 2 ** len(paths) > _MOST_COMBINATIONS:
+        raise UsageError(
+            f"--overlay-matrix: {len(paths)} overlays have {2 ** len(paths)} combinations, at most {_MOST_COMBINATIONS}"
+        )
+    blobs = []
+    for path in paths:
+        try:
+            blobs.append((Path(path).name, Path(path).read_bytes()))
+        except OSError as error:
+            raise InputError(f"{path}: {error.strerror or error}") from error
+    return Overlays(tuple(blobs), matrix)
+
+
+def expanded(paths: list[str]) -> Iterator[Given | InputFailure]:
+    """Yield the files that ``paths`` name, in their order; what is found in a folder or by a pattern is sorted."""
+    for path in paths:
+        yield from _expanded(path, in_list=False)
+
+
+def _expanded(path: str, *, in_list: bool) -> Iterator[Given | InputFailure]:
+    if path == "-":
+        yield Given("<stdin>", sys.stdin.buffer.read)
+    elif path.startswith("@") and not in_list:
+        yield from _listed(path[1:])
+    elif any(mark in path for mark in _PATTERN) and not Path(path).exists():
+        import glob
+
+        yield from _files(path, sorted(item for item in glob.glob(path, recursive=True) if Path(item).is_file()), "fits it")
+    elif Path(path).is_dir():
+        found = sorted(str(item) for kind in _IN_FOLDERS for item in Path(path).rglob(kind) if item.is_file())
+        yield from _files(path, found, "is a .dtb or .itb file in it")
+    else:
+        yield Given(path, Path(path).read_bytes)
+
+
+def _files(path: str, found: list[str], what: str) -> Iterator[Given | InputFailure]:
+    if not found:
+        yield InputFailure(path, f"nothing {what}", None)
+    for item in found:
+        yield Given(item, Path(item).read_bytes)
+
+
+def _listed(path: str) -> Iterator[Given | InputFailure]:
+    """Yield what a list names, a path a line, as seen from the list; ``#`` begins a comment. Lists name no lists."""
+    try:
+        lines = Path(path).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+    except OSError as error:
+        yield InputFailure(path, error.strerror or str(error), None)
+        return
+    for number, line in enumerate(lines, 1):
+        name = line.partition("#")[0].strip()
+        if name.startswith("@"):
+            yield InputFailure(path, f"line {number}: a list cannot name another list", None)
+        elif name and name != "-":
+            yield from _expanded(str(Path(path).parent / name), in_list=True)
+
+
+def trees_in(name: str, data: bytes, overlays: Overlays | None) -> Iterator[tuple[str, bytes, bytes] | InputFailure]:
+    """Yield every tree in a file: its name, its bytes, and the bytes as they stand in the file before overlays.
+
+    A plain blob is handed on as it is.
+    """
+    for inner, blob in _contained(name, data):
+        if isinstance(blob, InputFailure):
+            yield blob
+        elif overlays is None:
+            yield inner, blob, blob
+        else:
+            yield from _overlaid(inner, blob, overlays)
+
+
+def _contained(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailure]]:
+    size = int.from_bytes(data[4:8], "big")
+    several = data[:4] == _MAGIC and len(data) > size and data.find(_MAGIC, max(size, 8)) >= 0
+    if name.endswith(".dts"):
+        from dtanalyze.cli.dts import compiled
+
+        yield name, compiled(name)
+    elif b"images\0" in data and (image := _image(name, data)) is not None:
+        yield from image
+    elif several:
+        from dtanalyze.devicetree.containers import split_concatenation
+
+        for number, blob in enumerate(split_concatenation(data), 1):
+            yield f"{name}:#{number}", blob
+    else:
+        yield name, data
+
+
+def _image(name: str, data: bytes) -> list[tuple[str, bytes | InputFailure]] | None:
+    """Return the trees of a FIT image, None when it is none."""
+    from dtanalyze.devicetree.blob import parse
+    from dtanalyze.devicetree.containers import fit_trees, is_fit
+
+    tree = parse(data)
+    if not is_fit(tree):
+        return None
+    found: list[tuple[str, bytes | InputFailure]] = []
+    for item in fit_trees(tree, data):
+        inner = f"{name}:{item.name}"
+        found.append((inner, item.data if item.problem is None else InputFailure(inner, item.problem, None)))
+    return found or [(name, InputFailure(name, "the image holds no devicetree", None))]
+
+
+def _overlaid(name: str, blob: bytes, overlays: Overlays) -> Iterator[tuple[str, bytes, bytes] | InputFailure]:
+    from dtanalyze.devicetree.blob import parse
+    from dtanalyze.devicetree.overlay import apply_overlay
+
+    for chosen in overlays.choices():
+        made, called, at = blob, name, ""
+        try:
+            for at, overlay in chosen:
+                called = f"{called}+{at}"
+                made = apply_overlay(parse(made), parse(overlay))
+        except DtanalyzeError as error:
+            yield InputFailure(called, f"{at}: {error}" if at else str(error), error.offset)
+        else:
+            yield called, made, blob

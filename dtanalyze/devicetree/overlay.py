@@ -1,0 +1,214 @@
+"""Overlays applied to a tree, by the rules of libfdt's fdt_overlay_apply.
+
+Steps: the overlay's phandles move past the base's; its references to its own nodes follow (``__local_fixups__``); its
+references to labels of the base are filled in (``__fixups__`` through ``__symbols__``); a node that both describe keeps
+the base's phandle; each fragment is merged into its target; the overlay's labels join the base's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from dtanalyze.devicetree.tree import Node, Property, Tree
+from dtanalyze.devicetree.write import copy_node, set_property, to_blob
+from dtanalyze.errors import OverlayError
+
+__all__ = ["apply_overlay"]
+
+_MAX_PHANDLE: Final = 0xFFFFFFFE
+_PHANDLES: Final = ("phandle", "linux,phandle")
+
+
+def apply_overlay(base: Tree, overlay: Tree) -> bytes:
+    """Return the blob of ``base`` with ``overlay`` applied; raise `OverlayError` when that cannot be.
+
+    Neither tree is changed.
+    """
+    root = copy_node(base.root, None)
+    over = copy_node(overlay.root, None)
+    if not any(child.child("__overlay__") for child in over.children):
+        raise OverlayError("it has no fragment with __overlay__: it is a tree of its own, or was built without /plugin/")
+    delta = max((item for node in root for item in _phandles(node)), default=0)
+    _shift_phandles(over, delta)
+    local = over.child("__local_fixups__")
+    if local is not None:
+        _shift_references(over, local, delta)
+    _resolve_labels(root, over)
+    targets = [(fragment, _target(root, fragment)) for fragment in over.children if fragment.child("__overlay__")]
+    _keep_phandles(over, local, targets)
+    for fragment, target in targets:
+        content = fragment.child("__overlay__")
+        if content is not None:
+            _merge(target, content)
+    _merge_symbols(root, over, targets)
+    return to_blob(root, [raw for raw, _ in base.reservations], base.boot_cpuid)
+
+
+def _phandles(node: Node) -> Iterator[int]:
+    for name in _PHANDLES:
+        prop = node.prop(name)
+        if prop is not None and prop.u32 is not None and prop.u32 <= _MAX_PHANDLE:
+            yield prop.u32
+
+
+def _u32(value: int) -> bytes:
+    return value.to_bytes(4, "big")
+
+
+def _shift_phandles(over: Node, delta: int) -> None:
+    for node in over:
+        for name in _PHANDLES:
+            prop = node.prop(name)
+            if prop is None:
+                continue
+            if prop.u32 is None or prop.u32 + delta > _MAX_PHANDLE:
+                raise OverlayError(f"{node.path}: the {name} cannot be moved past those of the base")
+            set_property(node, name, _u32(prop.u32 + delta))
+
+
+def _places(over: Node, fixups: Node) -> Iterator[tuple[Node, Property, int]]:
+    """Yield each reference that ``__local_fixups__`` lists: node, property and byte offset in its value."""
+    for name, where in fixups.properties.items():
+        prop = over.prop(name)
+        if prop is None:
+            raise OverlayError(f"__local_fixups__ names {over.path}: {name}, which is not there")
+        for at in where.cells:
+            if at + 4 > len(prop.value):
+                raise OverlayError(
+                    f"__local_fixups__ names offset {at} of {over.path}: {name}, which has {len(prop.value)} bytes"
+                )
+            yield over, prop, at
+    for child in fixups.children:
+        inner = over.child(child.name)
+        if inner is None:
+            raise OverlayError(f"__local_fixups__ names {over.path.rstrip('/')}/{child.name}, which is not there")
+        yield from _places(inner, child)
+
+
+def _patch(node: Node, name: str, at: int, value: int) -> None:
+    old = node.properties[name].value
+    set_property(node, name, old[:at] + _u32(value) + old[at + 4 :])
+
+
+def _shift_references(over: Node, local: Node, delta: int) -> None:
+    for node, prop, at in list(_places(over, local)):
+        current = node.properties[prop.name].value
+        _patch(node, prop.name, at, int.from_bytes(current[at : at + 4], "big") + delta & 0xFFFFFFFF)
+
+
+def _resolve_labels(root: Node, over: Node) -> None:
+    fixups = over.child("__fixups__")
+    if fixups is None or not fixups.properties:
+        return
+    symbols = root.child("__symbols__")
+    if symbols is None:
+        first = next(iter(fixups.properties))
+        raise OverlayError(f"it refers to the label {first}, but the base has no __symbols__: build the base with dtc -@")
+    for label, uses in fixups.properties.items():
+        symbol = symbols.prop(label)
+        if symbol is None:
+            raise OverlayError(f"the base has no label {label}")
+        node = _at(root, symbol.string or "")
+        phandle = next(_phandles(node), None) if node is not None else None
+        if phandle is None:
+            raise OverlayError(f"the base's label {label} leads to {symbol.string}, which has no phandle")
+        for use in uses.strings:
+            _fill(over, use, phandle, label)
+
+
+def _fill(over: Node, use: str, phandle: int, label: str) -> None:
+    path, _, rest = use.partition(":")
+    name, _, offset = rest.partition(":")
+    node = _at(over, path)
+    prop = node.prop(name) if node is not None else None
+    if node is None or prop is None or not offset.isdecimal() or int(offset) + 4 > len(prop.value):
+        raise OverlayError(f"__fixups__ of {label} names {use}, which is not there")
+    _patch(node, name, int(offset), phandle)
+
+
+def _at(root: Node, path: str) -> Node | None:
+    """Return the node at a full path; a part without a unit address fits one that has one, as in libfdt."""
+    node: Node | None = root if path.startswith("/") else None
+    for part in path.split("/"):
+        if part and node is not None:
+            node = _child(node, part)
+    return node
+
+
+def _child(node: Node, name: str) -> Node | None:
+    for child in node.children:
+        if child.name == name or ("@" not in name and child.base_name == name):
+            return child
+    return None
+
+
+def _target(root: Node, fragment: Node) -> Node:
+    prop = fragment.prop("target")
+    if prop is not None and prop.u32 is not None:
+        for node in root:
+            if prop.u32 in _phandles(node):
+                return node
+        raise OverlayError(f"{fragment.path}: no node of the base has the phandle {prop.u32:#x} of its target")
+    path = fragment.prop("target-path")
+    if path is None or path.string is None:
+        raise OverlayError(f"{fragment.path} has neither target nor target-path")
+    found = _at(root, path.string)
+    if found is None:
+        raise OverlayError(f"{fragment.path}: the base has no node {path.string}")
+    return found
+
+
+def _keep_phandles(over: Node, local: Node | None, targets: list[tuple[Node, Node]]) -> None:
+    """Give nodes that the base describes too the base's phandle, and all references to them (libfdt 1.6.1 and newer)."""
+    replaced: dict[int, int] = {}
+
+    def visit(content: Node, target: Node) -> None:
+        old, kept = next(_phandles(content), None), next(_phandles(target), None)
+        if old is not None and kept is not None:
+            replaced[old] = kept
+            for name in _PHANDLES:
+                if content.prop(name) is not None:
+                    set_property(content, name, _u32(kept))
+        for child in content.children:
+            below = _child(target, child.name)
+            if below is not None:
+                visit(child, below)
+
+    for fragment, target in targets:
+        content = fragment.child("__overlay__")
+        if content is not None:
+            visit(content, target)
+    for node, prop, at in list(_places(over, local)) if local is not None and replaced else ():
+        value = int.from_bytes(node.properties[prop.name].value[at : at + 4], "big")
+        if value in replaced:
+            _patch(node, prop.name, at, replaced[value])
+
+
+def _merge(target: Node, content: Node) -> None:
+    for prop in content.properties.values():
+        set_property(target, prop.name, prop.value)
+    for child in content.children:
+        below = _child(target, child.name)
+        if below is None:
+            below = Node(child.name, target, 0)
+            target.children.append(below)
+        _merge(below, child)
+
+
+def _merge_symbols(root: Node, over: Node, targets: list[tuple[Node, Node]]) -> None:
+    labels = over.child("__symbols__")
+    if labels is None:
+        return
+    symbols = root.child("__symbols__")
+    if symbols is None:
+        symbols = Node("__symbols__", root, 0)
+        root.children.append(symbols)
+    by_name = {fragment.name: target for fragment, target in targets}
+    for label in labels.properties.values():
+        parts = (label.string or "").split("/")
+        # A label of what is no fragment's content stays in the overlay, as in libfdt.
+        if len(parts) < 3 or parts[2] != "__overlay__" or parts[1] not in by_name:
+            continue
+        path = "/".join([by_name[parts[1]].path.rstrip("/"), *parts[3:]]) or "/"
+        set_property(symbols, label.name, path.encode("utf-8", "surrogateescape") + b"\0")

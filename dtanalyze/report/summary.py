@@ -1,0 +1,55 @@
+"""Many trees at a glance: how they came out, the worst first; and counts of everything."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dtanalyze.facts import CheckResult
+from dtanalyze.findings import Severity
+from dtanalyze.linux.boot import WORST_FIRST
+from dtanalyze.report.naming import cell, printable
+from dtanalyze.report.whole import Report
+
+__all__ = ["statistics_text", "summary_text"]
+
+_ROWS = 20
+
+
+def summary_text(report: Report) -> str:
+    """Return how many came out how, and the worst trees first."""
+    results = report.results
+    verdicts = Counter(item.verdict for item in results)
+    counted = ", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in WORST_FIRST if verdicts[verdict])
+    trees = f"{len(report.groups)} tree{'' if len(report.groups) == 1 else 's'}"
+    unreadable = f", {len(report.failures)} unreadable" if report.failures else ""
+    lines = [report.style.bold(f"Summary: {trees}{unreadable}: {counted or 'no result'}")]
+    bad = [item for item in results if _counts(item)[0] or _counts(item)[1]]
+    ranked = sorted(bad, key=lambda item: (WORST_FIRST.index(item.verdict), -_counts(item)[0], -_counts(item)[1], item.path))
+    for item in ranked[:_ROWS]:
+        errors, warnings = _counts(item)
+        lines.append(
+            f"  {errors:3} errors {warnings:3} warnings  {item.verdict.value:9}  {printable(item.path)} ({cell(item)})"
+        )
+    if len(ranked) > _ROWS:
+        lines.append(f"  and {len(ranked) - _ROWS} more with findings")
+    return "\n".join(lines) + "\n"
+
+
+def _counts(result: CheckResult) -> tuple[int, int]:
+    found = Counter(item.severity for item in result.findings)
+    return found[Severity.ERROR], found[Severity.WARNING]
+
+
+def statistics_text(report: Report) -> str:
+    """Return counts by verdict, severity and rule; with each rule the trees that it fires in."""
+    results = report.results
+    lines = [report.style.bold("Statistics")]
+    verdicts = Counter(item.verdict.value for item in results)
+    lines += [f"  verdict   {name:24} {count}" for name, count in sorted(verdicts.items())]
+    severities = Counter(item.severity for result in results for item in result.findings)
+    lines += [f"  severity  {severity.label:24} {count}" for severity, count in sorted(severities.items(), reverse=True)]
+    rules = Counter(item.rule for result in results for item in result.findings)
+    trees = Counter(rule for group in report.groups for rule in {item.rule for result in group for item in result.findings})
+    lines += [f"  rule      {rule:24} {count} in {trees[rule]} tree{'' if trees[rule] == 1 else 's'}"
+              for rule, count in sorted(rules.items())]  # fmt: skip
+    return "\n".join(lines) + "\n"
