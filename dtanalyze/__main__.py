@@ -1,6 +1,6 @@
 """``python -m dtanalyze``."""
 
-from dtanalyze.cli import main
+from dtanalyze.cli import run
 
 if __name__ == "__main__":
-    main()
+    run()

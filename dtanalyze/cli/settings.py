@@ -105,13 +105,19 @@ def _relative(path: Path) -> str:
 
 def _read(path: Path) -> Mapping[str, Any] | None:
     """Return the table of a file; None for a pyproject.toml without one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not TOML: {error}") from error
+    if path.name == "pyproject.toml" and "dtanalyze" not in text:
+        return None  # most projects' files say nothing of this tool, and TOML takes as long to read as a tree to check
     import tomllib
 
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: not TOML: {error}") from error
     if path.name != "pyproject.toml":
         return data
