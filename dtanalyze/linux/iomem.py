@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.board.model import Board, Device, PciHost, Window, entry_range
-from dtanalyze.board.translate import Translated
+from dtanalyze.board.translate import Hop, Translated
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.linux.memblock import Claimed, Memblock
 from dtanalyze.linux.resource import IORESOURCE_END, Resource
@@ -47,6 +47,8 @@ class Unseen(NamedTuple):
     range: AddressRange
     source: str
     offset: int
+    chain: tuple[Hop, ...] = ()
+    """The buses that led to the addresses, from the node outward; empty where no bus moves them."""
 
 
 class Iomem(NamedTuple):
@@ -180,7 +182,9 @@ def _possible(board: Board, claimed: set[tuple[int, int]]) -> Iterator[Unseen]:
         for entry in device.entries:
             found = entry_range(entry)
             if found is not None and (id(device.node), entry.nth) not in claimed:
-                yield Unseen("device", found, device.node.path, entry.offset)
+                where = entry.where
+                chain = where.chain if isinstance(where, Translated) and len(where.chain) > 1 else ()
+                yield Unseen("device", found, device.node.path, entry.offset, chain)
     for host in board.pci_hosts:
         for window in host.windows if host.enabled else ():
             if window.range is None or (window.space == "mem" and _is_generic(host)):

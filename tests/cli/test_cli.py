@@ -258,9 +258,9 @@ def test_explain_and_without_reserve(run) -> None:
 
 
 def test_map(run) -> None:
-    out = run("map", HAZARD, "--request", "1")[1]
+    out = run("map", "--list", HAZARD, "--request", "1")[1]
     assert "d0000000-d7ffffff : Xen scratch" in out and "rogue@d0000000 ? /rogue@d0000000" in out
-    assert "?" not in run("map", HAZARD, "--certain")[1]
+    assert "?" not in run("map", "--list", HAZARD, "--certain")[1]
 
 
 def test_sweep_order_and_table(run) -> None:
