@@ -18,6 +18,7 @@ from typing import Annotated, Final, NoReturn  # noqa: E402  # after the line ab
 import typer  # noqa: E402
 
 from dtanalyze import __version__  # noqa: E402
+from dtanalyze.cli.groups import GroupedCommand, grouped  # noqa: E402
 
 __all__ = ["main", "run"]
 
@@ -56,7 +57,8 @@ def _app(argv: list[str]) -> typer.Typer:
     wanted = next((item for item in argv if not item.startswith("-")), None)
     for name in (wanted,) if wanted in COMMANDS else COMMANDS:
         module = importlib.import_module(f"dtanalyze.cli.{name}")
-        app.command(name, cls=getattr(module, "COMMAND_CLASS", None), epilog=module.EPILOG)(module.command)
+        kind = getattr(module, "COMMAND_CLASS", GroupedCommand)
+        app.command(name, cls=kind, epilog=module.EPILOG)(grouped(module.command))
     return app
 
 

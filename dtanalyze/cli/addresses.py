@@ -26,7 +26,7 @@ dtanalyze addresses board.dtb --rules xen --format json
 
 def command(
     paths: options.PathsArgument,
-    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
+    format_: options.FormatOption = "text",
     rules: Annotated[
         str,
         typer.Option("--rules", metavar="linux|xen", help="Whose rules: Linux up to 6.12, or Xen's dt_device_get_paddr."),

@@ -1,7 +1,5 @@
 """Options that decide which findings count, and their effect on results."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
-from dtanalyze.cli.options import choice, read_text
+from dtanalyze.cli.groups import Group
+from dtanalyze.cli.options import choice, read_file, read_text
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
@@ -22,94 +21,101 @@ if TYPE_CHECKING:  # read only when asked for: start-up is most of a check's tim
     from dtanalyze.controls.selection import Selection
     from dtanalyze.controls.suppressions import Suppression
 
-__all__ = [
-    "BaselineOption",
-    "IgnoreOption",
-    "MinSeverityOption",
-    "SelectOption",
-    "SuppressionsOption",
-    "TodayOption",
-    "WriteBaselineOption",
-    "Controls",
-    "controlled",
-    "controls_from",
-    "severity_from",
-    "with_suppressions",
-]
+__all__ = ["ControlGroup", "ControlOptions", "Controls", "FailOnOption", "controlled", "threshold"]
 
 _SEVERITIES: Final = {item.label: item for item in (Severity.ERROR, Severity.WARNING, Severity.INFO)}
+_THRESHOLDS: Final[dict[str, Severity | None]] = {**_SEVERITIES, "never": None}
 
-SelectOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--select",
-        metavar="RULES",
-        help="Report these rules only: codes, names or beginnings of codes, as a comma list (repeatable).",
-        show_default=False,
-    ),
+FailOnOption = Annotated[
+    str, typer.Option("--fail-on", metavar="error|warning|info|never", help="Lowest severity that gives exit status 1.")
 ]
-IgnoreOption = Annotated[
-    list[str] | None,
-    typer.Option("--ignore", metavar="RULES", help="Leave these rules out (like --select).", show_default=False),
-]
-MinSeverityOption = Annotated[
-    str, typer.Option("--min-severity", metavar="error|warning|info", help="Lowest severity that is reported.")
-]
-BaselineOption = Annotated[
-    str | None,
-    typer.Option(
-        "--baseline", metavar="FILE", help="Known findings: only new ones are reported and count.", show_default=False
-    ),
-]
-WriteBaselineOption = Annotated[
-    str | None,
-    typer.Option("--write-baseline", metavar="FILE", help="Write all findings to FILE as known.", show_default=False),
-]
-SuppressionsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--suppressions",
-        metavar="FILE",
-        help="TOML file of [[suppress]] entries: findings to live with, each with reason and owner.",
-        show_default=False,
-    ),
-]
-TodayOption = Annotated[str | None, typer.Option("--today", metavar="DATE", hidden=True)]
 
 
-def severity_from(text: str, option: str) -> Severity:
-    """Return the severity that a word names."""
-    return _SEVERITIES[choice(text, tuple(_SEVERITIES), option)]
+class ControlOptions(NamedTuple):
+    """Which findings are reported, and which count."""
+
+    fail_on: FailOnOption = "error"
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="The same as --fail-on never.")] = False
+    min_severity: Annotated[
+        str, typer.Option("--min-severity", metavar="error|warning|info", help="Lowest severity that is reported.")
+    ] = "info"
+    select: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--select",
+            metavar="RULES",
+            help="Report these rules only: codes, names or beginnings of codes, as a comma list (repeatable).",
+            show_default=False,
+        ),
+    ] = None
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="RULES", help="Leave these rules out (like --select).", show_default=False),
+    ] = None
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            "--baseline", metavar="FILE", help="Known findings: only new ones are reported and count.", show_default=False
+        ),
+    ] = None
+    write_baseline: Annotated[
+        str | None,
+        typer.Option("--write-baseline", metavar="FILE", help="Write all findings to FILE as known.", show_default=False),
+    ] = None
+    suppressions: Annotated[
+        str | None,
+        typer.Option(
+            "--suppressions",
+            metavar="FILE",
+            help="TOML file of [[suppress]] entries: findings to live with, each with reason and owner.",
+            show_default=False,
+        ),
+    ] = None
+    today: Annotated[str | None, typer.Option("--today", metavar="DATE", hidden=True)] = None
+
+    def threshold(self) -> Severity | None:
+        """Return the lowest severity that fails a run, None for none."""
+        wanted = threshold(self.fail_on)
+        return None if self.exit_zero else wanted
+
+    def controls(self, table: tuple[str, Any] | None) -> "Controls":
+        """Return the controls, ``table`` being the suppressions of the settings file and its name.
+
+        Raises `UsageError` for what is no rule and `InputError` for what is no baseline.
+        """
+        lowest = _SEVERITIES[choice(self.min_severity, tuple(_SEVERITIES), "--min-severity")]
+        wanted = None
+        if self.select or self.ignore or lowest is not Severity.INFO:
+            from dtanalyze.controls.selection import selection
+
+            wanted = selection(self.select or (), self.ignore or (), lowest)
+        known = None
+        if self.baseline is not None:
+            from dtanalyze.controls.baseline import read_baseline
+
+            known = read_file(self.baseline, read_baseline)
+        return _with_suppressions(Controls(wanted, known, self.write_baseline), table, self.suppressions, self.today)
+
+
+ControlGroup = Annotated[ControlOptions, Group("Which findings count")]
+
+
+def threshold(fail_on: str) -> Severity | None:
+    """Return the severity that ``--fail-on`` names, None for never."""
+    return _THRESHOLDS[choice(fail_on, tuple(_THRESHOLDS), "--fail-on")]
 
 
 class Controls(NamedTuple):
     """What was asked for; ``baseline`` None when none is given."""
 
-    selection: Selection | None
-    baseline: frozenset[Identity] | None
+    selection: "Selection | None"
+    baseline: "frozenset[Identity] | None"
     write_baseline: str | None
-    suppressions: tuple[Suppression, ...] = ()
-    today: date | None = None
+    suppressions: "tuple[Suppression, ...]" = ()
+    today: "date | None" = None
 
 
-def controls_from(
-    select: list[str] | None,
-    ignore: list[str] | None,
-    min_severity: str,
-    baseline: str | None,
-    write_baseline: str | None,
-) -> Controls:
-    """Return the controls; raise `UsageError` for what is no rule and `InputError` for what is no baseline."""
-    lowest = severity_from(min_severity, "--min-severity")
-    wanted = None
-    if select or ignore or lowest is not Severity.INFO:
-        from dtanalyze.controls.selection import selection
-
-        wanted = selection(select or (), ignore or (), lowest)
-    return Controls(wanted, _read_baseline(baseline) if baseline is not None else None, write_baseline)
-
-
-def with_suppressions(controls: Controls, table: tuple[str, Any] | None, file: str | None, today: str | None) -> Controls:
+def _with_suppressions(controls: Controls, table: tuple[str, Any] | None, file: str | None, today: str | None) -> Controls:
     """Add the suppressions of the settings file and of ``--suppressions``; raise `UsageError` or `InputError`."""
     found = [table] if table is not None else []
     if file is not None:
@@ -133,7 +139,7 @@ def _suppress_of(file: str) -> Any:
         raise InputError(f"{file}: not TOML: {error}") from error
 
 
-def _today(text: str | None) -> date:
+def _today(text: str | None) -> "date":
     """Return the day that is given, that of SOURCE_DATE_EPOCH, or this one: reproducible runs name theirs."""
     from datetime import UTC, date, datetime
 
@@ -170,16 +176,6 @@ def controlled(report: Report, controls: Controls) -> Report:
     left = iter(found.results)
     groups = tuple(tuple(next(left) for _ in group) for group in groups)
     return report._replace(groups=groups, baseline=found)
-
-
-def _read_baseline(path: str) -> frozenset[Identity]:
-    from dtanalyze.controls.baseline import read_baseline
-
-    text = read_text(path)
-    try:
-        return read_baseline(text)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
 
 
 def _write_baseline(path: str, groups: Iterable[tuple[CheckResult, ...]], root: str) -> None:

@@ -25,6 +25,7 @@ dtanalyze fix board.dtb -o fix.dtso --emit-dtb fixed.dtb
 
 def command(
     path: Annotated[str, typer.Argument(metavar="PATH", help="The tree.", show_default=False)],
+    *,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Where the overlay goes.", show_default=False)
     ] = None,
@@ -32,41 +33,18 @@ def command(
         str | None,
         typer.Option("--emit-dtb", metavar="FILE", help="Also write the tree with the changes made.", show_default=False),
     ] = None,
-    linux: options.LinuxOption = None,
-    arch: options.ArchOption = None,
-    kconfig: options.KconfigOption = None,
-    page_size: options.PageSizeOption = None,
-    va_bits: options.VaBitsOption = None,
-    kaslr: options.KaslrOption = None,
-    as_: options.AsOption = None,
-    memory: options.MemoryOption = None,
-    xen: xen_options.XenOption = None,
-    iommu: xen_options.IommuOption = None,
-    ipa_bits: xen_options.IpaBitsOption = None,
+    tree: options.TreeGroup,
+    kernel: options.KernelGroup,
+    host: xen_options.HostGroup,
 ) -> None:
     """Write the smallest changes that remove findings as an overlay, and show what check says with it applied."""
     from dtanalyze.analysis.fix import fix
     from dtanalyze.report.fix import overlay_text, summary_text
 
     with usage_errors():
-        profiles = options.profiles_from(linux, arch, kconfig, None, page_size, va_bits)
-        asked = options.question_from(profiles[0], tree=as_, kaslr=kaslr, memory=memory)
-        question = xen_options.host_question(
-            asked,
-            profiles[:1],
-            xen=xen,
-            iommu=iommu,
-            ipa_bits=ipa_bits,
-            dom0_mem=None,
-            dom0_bank=None,
-            grant_table=None,
-            ext_regions=None,
-            xen_log=None,
-            fdt_address=None,
-            efi=False,
-            domu=None,
-            iomem=None,
-        )
+        profiles = kernel.profiles()
+        asked = options.question(profiles[0], kernel.kaslr, tree)
+        question = host.question(asked, profiles)
     results, failures = each_input([path], lambda item: fix(item.data, item.name, asked, question))
     report_failures(failures)
     if failures:

@@ -6,10 +6,8 @@ from typing import Annotated, Final
 
 import typer
 
-from dtanalyze.analysis import check, in_file
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.inputs import read_overlays
-from dtanalyze.cli.run import TreeInput, each_input, report_failures, usage_errors
+from dtanalyze.cli.run import checked, each_input, report_failures, usage_errors
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.style import Style
@@ -28,6 +26,7 @@ dtanalyze map guest.dtb --list --request 1 --request 40000
 
 def command(
     paths: options.PathsArgument,
+    *,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="One page with everything; - is standard output.")
     ] = None,
@@ -35,66 +34,25 @@ def command(
         str | None, typer.Option("--svg", metavar="FILE", help="A picture of one result; - is standard output.")
     ] = None,
     listed: Annotated[bool, typer.Option("--list", help="Both views spelled like /proc/iomem instead of drawn.")] = False,
-    linux: options.LinuxOption = None,
-    arch: options.ArchOption = None,
-    kconfig: options.KconfigOption = None,
-    unpopulated_alloc: options.UnpopulatedOption = None,
-    page_size: options.PageSizeOption = None,
-    va_bits: options.VaBitsOption = None,
-    kaslr: options.KaslrOption = None,
-    proc_iomem: options.ProcIomemOption = None,
-    request: options.RequestOption = None,
-    as_: options.AsOption = None,
-    memory: options.MemoryOption = None,
-    xen: xen_options.XenOption = None,
-    iommu: xen_options.IommuOption = None,
-    ipa_bits: xen_options.IpaBitsOption = None,
-    dom0_mem: xen_options.Dom0MemOption = None,
-    dom0_bank: xen_options.Dom0BankOption = None,
-    grant_table: xen_options.GrantTableOption = None,
-    ext_regions: xen_options.ExtRegionsOption = None,
-    xen_log: xen_options.XenLogOption = None,
-    fdt_address: xen_options.FdtAddressOption = None,
-    efi: xen_options.EfiOption = False,
-    domu: xen_options.DomuOption = None,
-    iomem: xen_options.IomemOption = None,
-    overlay: options.OverlayOption = None,
-    overlay_matrix: options.OverlayMatrixOption = False,
     certain: Annotated[
         bool, typer.Option("--certain", help="With --list: leave out claims that a driver only may make.")
     ] = False,
     color: options.ColorOption = "auto",
+    tree: options.TreeGroup,
+    kernel: options.KernelGroup,
+    mappings: options.MappingGroup,
+    host: xen_options.HostGroup,
+    overlay: options.OverlayGroup,
 ) -> None:
     """Draw xen_resource and iomem_resource on one axis: in the terminal, as SVG, or as a page for the browser."""
     with usage_errors():
         style = options.style_from(color)
-        profiles = options.profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
-        asked = options.question_from(
-            profiles[0], tree=as_, kaslr=kaslr, memory=memory, requests=request, proc_iomem=proc_iomem
-        )
-        question = xen_options.host_question(
-            asked,
-            profiles,
-            xen=xen,
-            iommu=iommu,
-            ipa_bits=ipa_bits,
-            dom0_mem=dom0_mem,
-            dom0_bank=dom0_bank,
-            grant_table=grant_table,
-            ext_regions=ext_regions,
-            xen_log=xen_log,
-            fdt_address=fdt_address,
-            efi=efi,
-            domu=domu,
-            iomem=iomem,
-        )
-        overlays = read_overlays(overlay or [], overlay_matrix)
+        profiles = kernel.profiles()
+        asked = options.question(profiles[0], kernel.kaslr, tree, mappings)
+        question = host.question(asked, profiles)
+        overlays = overlay.read()
 
-    def analyse(item: TreeInput) -> tuple[CheckResult, ...]:
-        results = check(item.data, item.name, asked, question)
-        return results if item.original is item.data else in_file(item.original, results)
-
-    groups, failures = each_input(paths, analyse, overlays)
+    groups, failures = each_input(paths, lambda item: checked(item, asked, question), overlays)
     results = tuple(result for group in groups for result in group)
     with usage_errors():
         drawn = _files(results, html, svg, paths)

@@ -1,45 +1,43 @@
-"""Options that several commands share, and their way into profiles and questions."""
-
-from __future__ import annotations
+"""Options that several commands share, in groups, and their way into profiles and questions."""
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple, TypeVar
 
 import typer
 
 from dtanalyze.address.units import KIB, parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions
+from dtanalyze.cli.groups import Group
+from dtanalyze.cli.inputs import Overlays, read_overlays
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile, preset
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
 
 __all__ = [
-    "ArchOption",
-    "AsOption",
     "ColorOption",
-    "KaslrOption",
-    "KconfigOption",
-    "LinuxOption",
+    "FormatOption",
+    "KernelGroup",
+    "KernelOptions",
+    "MappingGroup",
+    "MappingOptions",
     "MemoryOption",
-    "OverlayMatrixOption",
-    "OverlayOption",
-    "PageSizeOption",
+    "OverlayGroup",
+    "OverlayOptions",
     "PathsArgument",
-    "ProcIomemOption",
-    "RequestOption",
-    "UnpopulatedOption",
-    "VaBitsOption",
+    "TreeGroup",
+    "TreeOptions",
     "choice",
-    "need_pages",
-    "profile_from",
-    "profiles_from",
+    "question",
+    "read_file",
     "read_text",
-    "question_from",
     "style_from",
 ]
+
+T = TypeVar("T")
 
 _PAGE_SIZES: Final = {"4K": 4 * KIB, "16K": 16 * KIB, "64K": 64 * KIB}
 _VA_BITS: Final = (36, 39, 42, 47, 48, 52)
@@ -53,59 +51,12 @@ PathsArgument = Annotated[
         show_default=False,
     ),
 ]
-OverlayOption = Annotated[
-    list[str] | None,
-    typer.Option("--overlay", metavar="DTBO", help="Apply this overlay first (repeatable, in order).", show_default=False),
-]
-OverlayMatrixOption = Annotated[
-    bool, typer.Option("--overlay-matrix", help="Every combination of the overlays that applies, none of them included.")
-]
-LinuxOption = Annotated[
-    str | None,
+FormatOption = Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")]
+ColorOption = Annotated[
+    str,
     typer.Option(
-        "--linux",
-        metavar="PRESET[,…]|all",
-        help=f"Kernel: {', '.join(PRESETS)}. Default {NEWEST}, or the .config's version.",
-        show_default=False,
+        "--color", metavar="auto|always|never", help="Colour; auto heeds NO_COLOR and FORCE_COLOR.", show_default=True
     ),
-]
-ArchOption = Annotated[
-    str | None,
-    typer.Option("--arch", metavar="arm64|arm|x86", help="Architecture of the kernel. Default arm64.", show_default=False),
-]
-KconfigOption = Annotated[
-    str | None, typer.Option("--kconfig", metavar="FILE", help="A kernel .config; overrides the preset.", show_default=False)
-]
-UnpopulatedOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--unpopulated-alloc/--no-unpopulated-alloc",
-        help="CONFIG_XEN_UNPOPULATED_ALLOC. Default: as upstream, on.",
-        show_default=False,
-    ),
-]
-PageSizeOption = Annotated[
-    str | None,
-    typer.Option("--page-size", metavar="4K|16K|64K", help="Page size of the kernel. Default 4K.", show_default=False),
-]
-VaBitsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--va-bits",
-        metavar="N",
-        help="Virtual address bits in use: 52 only on hardware that has them. Default 48.",
-        show_default=False,
-    ),
-]
-KaslrOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--kaslr/--no-kaslr", help="Whether KASLR runs. Default: a kaslr-seed in /chosen means yes.", show_default=False
-    ),
-]
-ProcIomemOption = Annotated[
-    str | None,
-    typer.Option("--proc-iomem", metavar="FILE", help="A recorded /proc/iomem: its claims are certain.", show_default=False),
 ]
 MemoryOption = Annotated[
     list[str] | None,
@@ -116,30 +67,198 @@ MemoryOption = Annotated[
         show_default=False,
     ),
 ]
-AsOption = Annotated[
-    str | None,
-    typer.Option(
-        "--as",
-        metavar="host|dom0|domu",
-        help="Whose tree it is. Default: a guest's with /hypervisor, else a host's.",
-        show_default=False,
-    ),
-]
-RequestOption = Annotated[
-    list[int] | None,
-    typer.Option(
-        "--request",
-        metavar="PAGES",
-        help="A mapping of so many pages to simulate (repeatable, in order).",
-        show_default=False,
-    ),
-]
-ColorOption = Annotated[
-    str,
-    typer.Option(
-        "--color", metavar="auto|always|never", help="Colour; auto heeds NO_COLOR and FORCE_COLOR.", show_default=True
-    ),
-]
+
+
+class KernelOptions(NamedTuple):
+    """Which kernels read the tree."""
+
+    linux: Annotated[
+        str | None,
+        typer.Option(
+            "--linux",
+            metavar="PRESET[,…]|all",
+            help=f"Kernel: {', '.join(PRESETS)}. Default {NEWEST}, or the .config's version.",
+            show_default=False,
+        ),
+    ] = None
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch", metavar="arm64|arm|x86", help="Architecture of the kernel. Default arm64.", show_default=False
+        ),
+    ] = None
+    kconfig: Annotated[
+        str | None,
+        typer.Option("--kconfig", metavar="FILE", help="A kernel .config; overrides the preset.", show_default=False),
+    ] = None
+    unpopulated_alloc: Annotated[
+        bool | None,
+        typer.Option(
+            "--unpopulated-alloc/--no-unpopulated-alloc",
+            help="CONFIG_XEN_UNPOPULATED_ALLOC. Default: as upstream, on.",
+            show_default=False,
+        ),
+    ] = None
+    page_size: Annotated[
+        str | None,
+        typer.Option("--page-size", metavar="4K|16K|64K", help="Page size of the kernel. Default 4K.", show_default=False),
+    ] = None
+    va_bits: Annotated[
+        int | None,
+        typer.Option(
+            "--va-bits",
+            metavar="N",
+            help="Virtual address bits in use: 52 only on hardware that has them. Default 48.",
+            show_default=False,
+        ),
+    ] = None
+    kaslr: Annotated[
+        bool | None,
+        typer.Option(
+            "--kaslr/--no-kaslr", help="Whether KASLR runs. Default: a kaslr-seed in /chosen means yes.", show_default=False
+        ),
+    ] = None
+
+    def profiles(self) -> tuple[LinuxProfile, ...]:
+        """Return the kernels that ``--linux`` names, a comma list or ``all``, each with the other options."""
+        names: list[str | None] = [None]
+        if self.linux is not None:
+            names = [*PRESETS] if self.linux == "all" else [*self.linux.split(",")]
+        return tuple(self._profile(name) for name in names)
+
+    def _profile(self, name: str | None) -> LinuxProfile:
+        """Return one kernel: preset, then .config, then single options."""
+        profile = preset(name or NEWEST) if self.kconfig is None else _configured(self.kconfig, name)
+        if self.arch is not None:
+            profile = profile._replace(arch=Arch(choice(self.arch, tuple(item.value for item in Arch), "--arch")))
+        if self.unpopulated_alloc is not None:
+            profile = profile._replace(unpopulated_alloc=self.unpopulated_alloc)
+        if self.page_size is not None:
+            size = _PAGE_SIZES[choice(self.page_size, tuple(_PAGE_SIZES), "--page-size")]
+            profile = profile._replace(page_size=size)
+        if self.va_bits is not None:
+            if self.va_bits not in _VA_BITS:
+                raise UsageError(f"--va-bits takes one of {', '.join(map(str, _VA_BITS))}, not {self.va_bits}")
+            profile = profile._replace(va_bits=self.va_bits)
+        return profile
+
+
+def _configured(kconfig: str, name: str | None) -> LinuxProfile:
+    """Return the preset that is named, or the one of the .config's version, with what the .config sets."""
+    from dtanalyze.linux.kconfig import apply_kconfig, at_version, preset_of_version, read_kconfig
+
+    options, version = read_file(kconfig, read_kconfig)
+    profile = preset(name or (preset_of_version(version) if version is not None else NEWEST))
+    if name is None and version is not None:
+        profile = at_version(profile, version)
+    return apply_kconfig(profile, options)
+
+
+class TreeOptions(NamedTuple):
+    """What the tree is taken for, and the RAM that a boot loader would fill in."""
+
+    as_: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="host|dom0|domu",
+            help="Whose tree it is. Default: a guest's with /hypervisor, else a host's.",
+            show_default=False,
+        ),
+    ] = None
+    memory: MemoryOption = None
+
+
+class MappingOptions(NamedTuple):
+    """What the guest will ask for, and what is known of who has claimed what."""
+
+    request: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--request",
+            metavar="PAGES",
+            help="A mapping of so many pages to simulate (repeatable, in order).",
+            show_default=False,
+        ),
+    ] = None
+    need: Annotated[
+        str | None,
+        typer.Option(
+            "--need", metavar="PAGES|SIZE", help="Capacity the product needs; less is an error.", show_default=False
+        ),
+    ] = None
+    proc_iomem: Annotated[
+        str | None,
+        typer.Option(
+            "--proc-iomem", metavar="FILE", help="A recorded /proc/iomem: its claims are certain.", show_default=False
+        ),
+    ] = None
+
+
+class OverlayOptions(NamedTuple):
+    """What is applied to each tree before anything looks at it."""
+
+    overlay: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--overlay", metavar="DTBO", help="Apply this overlay first (repeatable, in order).", show_default=False
+        ),
+    ] = None
+    overlay_matrix: Annotated[
+        bool,
+        typer.Option("--overlay-matrix", help="Every combination of the overlays that applies, none of them included."),
+    ] = False
+
+    def read(self) -> Overlays | None:
+        """Return the overlays; raise `InputError` or `UsageError` when one cannot be read or they are too many."""
+        return read_overlays(self.overlay or [], self.overlay_matrix)
+
+
+KernelGroup = Annotated[KernelOptions, Group("The kernel")]
+TreeGroup = Annotated[TreeOptions, Group("The tree")]
+MappingGroup = Annotated[MappingOptions, Group("What the guest will map")]
+OverlayGroup = Annotated[OverlayOptions, Group("Overlays")]
+
+_NOTHING_MAPPED: Final = MappingOptions()
+
+
+def question(
+    profile: LinuxProfile,
+    kaslr: bool | None,
+    tree: TreeOptions,
+    mappings: MappingOptions = _NOTHING_MAPPED,
+    *,
+    reuse: bool = False,
+) -> CheckOptions:
+    """Return the question that the options ask; raise `UsageError` or `InputError` when one cannot be used."""
+    if tree.as_ is not None:
+        choice(tree.as_, _TREES, "--as")
+    requests = tuple(mappings.request or ())
+    for pages in requests:
+        if not 0 < pages <= MAX_REQUEST_PAGES:
+            raise UsageError(f"--request takes 1 to {MAX_REQUEST_PAGES} pages, not {pages}")
+    recorded = None
+    if mappings.proc_iomem is not None:
+        from dtanalyze.linux.proc_iomem import read_proc_iomem
+
+        recorded = read_file(mappings.proc_iomem, read_proc_iomem)
+    return CheckOptions(
+        linux=profile,
+        tree=tree.as_,
+        kaslr=kaslr,
+        memory=tuple(parse_range(item) for item in tree.memory or ()),
+        requests=requests,
+        need=_pages(mappings.need, profile.page_size) if mappings.need is not None else None,
+        recorded=recorded,
+        reuse=reuse,
+    )
+
+
+def _pages(text: str, page_size: int) -> int:
+    """Return the pages that ``--need`` asks for: a bare number is pages, one with K, M, G or T a size."""
+    if text.strip().isdigit():
+        return int(text)
+    return -(-parse_size(text) // page_size)
 
 
 def choice(value: str, allowed: tuple[str, ...], option: str) -> str:
@@ -157,106 +276,13 @@ def read_text(path: str) -> str:
         raise InputError(f"{path}: {error.strerror or error}") from error
 
 
-def profiles_from(
-    linux: str | None,
-    arch: str | None,
-    kconfig: str | None,
-    unpopulated_alloc: bool | None,
-    page_size: str | None,
-    va_bits: int | None,
-) -> tuple[LinuxProfile, ...]:
-    """Return the kernels that ``--linux`` names, a comma list or ``all``, each with the other options."""
-    names: list[str | None] = [None]
-    if linux is not None:
-        names = [*PRESETS] if linux == "all" else [*linux.split(",")]
-    return tuple(profile_from(name, arch, kconfig, unpopulated_alloc, page_size, va_bits) for name in names)
-
-
-def profile_from(
-    linux: str | None,
-    arch: str | None,
-    kconfig: str | None,
-    unpopulated_alloc: bool | None,
-    page_size: str | None,
-    va_bits: int | None,
-) -> LinuxProfile:
-    """Return the kernel that the options name: preset, then .config, then single options."""
-    options: dict[str, str] = {}
-    version: tuple[int, int] | None = None
-    name = linux
-    if kconfig is not None:
-        from dtanalyze.linux.kconfig import preset_of_version, read_kconfig
-
-        try:
-            options, version = read_kconfig(read_text(kconfig))
-        except InputError as error:
-            raise InputError(str(error) if str(error).startswith(kconfig) else f"{kconfig}: {error}") from error
-        if name is None and version is not None:
-            name = preset_of_version(version)
-        else:
-            version = None
-    profile = preset(name or NEWEST)
-    if options:
-        from dtanalyze.linux.kconfig import apply_kconfig, at_version
-
-        profile = at_version(profile, version) if version is not None else profile
-        profile = apply_kconfig(profile, options)
-    if arch is not None:
-        profile = profile._replace(arch=Arch(choice(arch, tuple(item.value for item in Arch), "--arch")))
-    if unpopulated_alloc is not None:
-        profile = profile._replace(unpopulated_alloc=unpopulated_alloc)
-    if page_size is not None:
-        profile = profile._replace(page_size=_PAGE_SIZES[choice(page_size, tuple(_PAGE_SIZES), "--page-size")])
-    if va_bits is not None:
-        if va_bits not in _VA_BITS:
-            raise UsageError(f"--va-bits takes one of {', '.join(map(str, _VA_BITS))}, not {va_bits}")
-        profile = profile._replace(va_bits=va_bits)
-    return profile
-
-
-def question_from(
-    profile: LinuxProfile,
-    *,
-    tree: str | None = None,
-    kaslr: bool | None = None,
-    memory: list[str] | None = None,
-    requests: list[int] | None = None,
-    need: str | None = None,
-    proc_iomem: str | None = None,
-    reuse: bool = False,
-) -> CheckOptions:
-    """Return the question that the options ask; raise `UsageError` or `InputError` when one cannot be used."""
-    if tree is not None:
-        choice(tree, _TREES, "--as")
-    for pages in requests or ():
-        if not 0 < pages <= MAX_REQUEST_PAGES:
-            raise UsageError(f"--request takes 1 to {MAX_REQUEST_PAGES} pages, not {pages}")
-    recorded = None
-    if proc_iomem is not None:
-        from dtanalyze.linux.proc_iomem import read_proc_iomem
-
-        text = read_text(proc_iomem)
-        try:
-            recorded = read_proc_iomem(text)
-        except InputError as error:
-            raise InputError(f"{proc_iomem}: {error}") from error
-    return CheckOptions(
-        linux=profile,
-        tree=tree,
-        kaslr=kaslr,
-        memory=tuple(parse_range(item) for item in memory or ()),
-        requests=tuple(requests or ()),
-        need=need_pages(need, profile.page_size) if need is not None else None,
-        recorded=recorded,
-        reuse=reuse,
-    )
-
-
-def need_pages(text: str, page_size: int) -> int:
-    """Return the pages that ``--need`` asks for: a bare number is pages, one with K, M, G or T a size."""
-    if text.strip().isdigit():
-        return int(text)
-    return -(-parse_size(text) // page_size)
+def read_file(path: str, reader: Callable[[str], T]) -> T:
+    """Return what ``reader`` makes of a text file; every `InputError` names the file."""
+    text = read_text(path)
+    try:
+        return reader(text)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def style_from(color: str) -> Style:

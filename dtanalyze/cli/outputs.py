@@ -1,49 +1,60 @@
 """``--format`` and ``--output``, each repeatable, paired in the order in which they stand on the command line."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import typer
-from typer.core import TyperCommand
 
+from dtanalyze.cli.groups import Group, GroupedCommand
+from dtanalyze.cli.options import ColorOption
 from dtanalyze.errors import UsageError
 from dtanalyze.report import FORMATS, check_format
 from dtanalyze.report.style import PLAIN
 from dtanalyze.report.whole import Report
 
-__all__ = ["FormatOption", "InOrder", "Output", "OutputOption", "pair", "pair_in_order", "write"]
+__all__ = ["InOrder", "Output", "ReportGroup", "ReportOptions", "pair", "pair_in_order", "write"]
 
 _ORDER: Final = "dtanalyze.order"
 
-FormatOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--format",
-        metavar="|".join(FORMATS),
-        help="How to give the answer (repeatable, each with an --output; one without goes to stdout). Default text.",
-        show_default=False,
-    ),
-]
-OutputOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--output",
-        "-o",
-        metavar="FILE",
-        help="Where the --format before it goes; - is standard output.",
-        show_default=False,
-    ),
-]
 
+class ReportOptions(NamedTuple):
+    """How the answer is given."""
+
+    format_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="|".join(FORMATS),
+            help="How to give the answer (repeatable, each with an --output; one without goes to stdout). Default text.",
+            show_default=False,
+        ),
+    ] = None
+    output: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Where the --format before it goes; - is standard output.",
+            show_default=False,
+        ),
+    ] = None
+    explain: Annotated[bool, typer.Option("--explain", help="Show the allocation step by step.")] = False
+    statistics: Annotated[bool, typer.Option("--statistics", help="Count verdicts, rules and severities at the end.")] = (
+        False
+    )
+    color: ColorOption = "auto"
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line only.")] = False
+
+
+ReportGroup = Annotated[ReportOptions, Group("The report")]
 
 Output: TypeAlias = tuple[str, str | None]
 """One report to write: its format, and the file, or None for standard output."""
 
 
-class InOrder(TyperCommand):
+class InOrder(GroupedCommand):
     """A command that knows in which order its options were given; their values alone do not tell."""
 
     def make_parser(self, ctx: Any) -> Any:

@@ -1,6 +1,6 @@
 """``dtanalyze overlaps``."""
 
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
@@ -10,6 +10,7 @@ from dtanalyze.board.bus import LINUX
 from dtanalyze.cli import options
 from dtanalyze.cli.run import TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.report import check_format
 from dtanalyze.rules.overlap import Overlap, device_overlaps
 
 __all__ = ["EPILOG", "command"]
@@ -22,14 +23,14 @@ dtanalyze overlaps board.dtb
 
 def command(
     paths: options.PathsArgument,
-    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
+    format_: options.FormatOption = "text",
     color: options.ColorOption = "auto",
 ) -> None:
     """List enabled devices that share addresses, and why each pair is taken to be meant so, or not."""
     from dtanalyze.report.overlaps import overlaps_json, overlaps_text
 
     with usage_errors():
-        options.choice(format_, ("text", "json"), "--format")
+        check_format(format_)
         style = options.style_from(color)
 
     def analyse(item: TreeInput) -> tuple[str, tuple[Overlap, ...]]:

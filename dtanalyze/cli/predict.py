@@ -26,27 +26,9 @@ dtanalyze predict board.dtb --emit-dtb dom0.dtb
 
 def command(
     paths: options.PathsArgument,
-    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
-    xen: xen_options.XenOption = None,
-    iommu: xen_options.IommuOption = None,
-    ipa_bits: xen_options.IpaBitsOption = None,
-    memory: options.MemoryOption = None,
-    dom0_mem: xen_options.Dom0MemOption = None,
-    dom0_bank: xen_options.Dom0BankOption = None,
-    grant_table: xen_options.GrantTableOption = None,
-    ext_regions: xen_options.ExtRegionsOption = None,
-    xen_log: xen_options.XenLogOption = None,
-    fdt_address: xen_options.FdtAddressOption = None,
-    efi: xen_options.EfiOption = False,
-    domu: xen_options.DomuOption = None,
-    iomem: xen_options.IomemOption = None,
-    linux: options.LinuxOption = None,
-    arch: options.ArchOption = None,
-    kconfig: options.KconfigOption = None,
-    unpopulated_alloc: options.UnpopulatedOption = None,
-    page_size: options.PageSizeOption = None,
-    va_bits: options.VaBitsOption = None,
-    kaslr: options.KaslrOption = None,
+    *,
+    format_: options.FormatOption = "text",
+    explain: Annotated[bool, typer.Option("--explain", help="Show Xen's working step by step.")] = False,
     emit_dtb: Annotated[
         str | None,
         typer.Option(
@@ -56,9 +38,12 @@ def command(
             show_default=False,
         ),
     ] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Show Xen's working step by step.")] = False,
     color: options.ColorOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print a line for each domain only.")] = False,
+    memory: options.MemoryOption = None,
+    host: xen_options.HostGroup,
+    kernel: options.KernelGroup,
+    overlay: options.OverlayGroup,
 ) -> None:
     """Tell what Xen does with a board's own tree: what stops it, and which extended regions each domain gets."""
     from dtanalyze.analysis.guest import kind_of
@@ -68,24 +53,10 @@ def command(
     with usage_errors():
         check_format(format_)
         style = options.style_from(color)
-        profiles = options.profiles_from(linux, arch, kconfig, unpopulated_alloc, page_size, va_bits)
-        asked = options.question_from(profiles[0], kaslr=kaslr, memory=memory)
-        question = xen_options.host_question(
-            asked,
-            profiles,
-            xen=xen,
-            iommu=iommu,
-            ipa_bits=ipa_bits,
-            dom0_mem=dom0_mem,
-            dom0_bank=dom0_bank,
-            grant_table=grant_table,
-            ext_regions=ext_regions,
-            xen_log=xen_log,
-            fdt_address=fdt_address,
-            efi=efi,
-            domu=domu,
-            iomem=iomem,
-        )
+        profiles = kernel.profiles()
+        asked = options.question(profiles[0], kernel.kaslr, options.TreeOptions(memory=memory))
+        question = host.question(asked, profiles)
+        overlays = overlay.read()
 
     def analyse(item: TreeInput) -> list[tuple[str, Predicted]]:
         data, path = item.data, item.name
@@ -97,7 +68,7 @@ def command(
             )
         return [(path, item) for item in predict_host(tree, path, question)]
 
-    groups, failures = each_input(paths, analyse)
+    groups, failures = each_input(paths, analyse, overlays)
     results = [item for group in groups for item in group]
     if emit_dtb is not None:
         _emit(Path(emit_dtb), results)

@@ -8,10 +8,12 @@ from typing import NamedTuple, NoReturn, TypeVar
 
 import typer
 
+from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file
 from dtanalyze.cli.inputs import Overlays, expanded, trees_in
 from dtanalyze.errors import DtanalyzeError, InputFailure
+from dtanalyze.facts import CheckResult
 
-__all__ = ["TreeInput", "each_input", "each_tree", "fail", "report_failures", "usage_errors"]
+__all__ = ["TreeInput", "checked", "each_input", "each_tree", "fail", "report_failures", "usage_errors"]
 
 T = TypeVar("T")
 
@@ -54,6 +56,12 @@ def each_tree(paths: list[str], overlays: Overlays | None) -> Iterator[TreeInput
             yield InputFailure(given.name, str(error), error.offset)
         except OSError as error:
             yield InputFailure(given.name, error.strerror or str(error), None)
+
+
+def checked(item: TreeInput, options: CheckOptions, question: HostQuestion) -> tuple[CheckResult, ...]:
+    """Return the results for one tree, with offsets into the file that it stands in."""
+    results = check(item.data, item.name, options, question)
+    return results if item.original is item.data else in_file(item.original, results)
 
 
 def report_failures(failures: list[InputFailure]) -> None:

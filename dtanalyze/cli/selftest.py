@@ -1,12 +1,13 @@
 """``dtanalyze selftest``."""
 
-from typing import Annotated, Final
+from typing import Final
 
 import typer
 
 from dtanalyze import __version__
 from dtanalyze.cli import options
 from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.report import check_format
 
 __all__ = ["EPILOG", "command"]
 
@@ -21,20 +22,20 @@ dtanalyze selftest board.dtb --memory 0x40000000+2G
 
 def command(
     paths: options.PathsArgument,
-    format_: Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")] = "text",
-    linux: options.LinuxOption = None,
-    memory: options.MemoryOption = None,
+    *,
+    format_: options.FormatOption = "text",
     color: options.ColorOption = "auto",
+    memory: options.MemoryOption = None,
+    kernel: options.KernelGroup,
 ) -> None:
     """Seed known faults into copies of a board's tree and tell which rule catches each."""
     from dtanalyze.analysis.selftest import selftest
     from dtanalyze.report.selftest import selftest_json, selftest_text
 
     with usage_errors():
-        options.choice(format_, ("text", "json"), "--format")
+        check_format(format_)
         style = options.style_from(color)
-        profile = options.profile_from(linux, None, None, None, None, None)
-        asked = options.question_from(profile, memory=memory)
+        asked = options.question(kernel.profiles()[0], kernel.kaslr, options.TreeOptions(memory=memory))
     results, failures = each_input(paths, lambda item: (item.name, selftest(item.data, item.name, asked, asked.memory)))
     if format_ == "json":
         from dtanalyze.report.json import document

@@ -1,14 +1,13 @@
 """Settings from a file beside the input and from the environment, as defaults of a command's options."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
+from dtanalyze.cli.groups import Group
 from dtanalyze.cli.outputs import InOrder
 from dtanalyze.cli.run import fail
 from dtanalyze.errors import DtanalyzeError, InputError, UsageError
@@ -16,26 +15,33 @@ from dtanalyze.errors import DtanalyzeError, InputError, UsageError
 if TYPE_CHECKING:  # most runs find neither a file nor a variable
     from dtanalyze.controls.settings import Setting
 
-__all__ = ["ConfigOption", "NoConfigOption", "ShowSettingsOption", "WithSettings", "shown", "suppress_table"]
+__all__ = ["SettingsGroup", "SettingsOptions", "WithSettings", "shown", "suppress_table"]
 
 _SETTINGS: Final = "dtanalyze.settings"
 _TABLE: Final = "dtanalyze.table"
 _PREFIX: Final = "DTANALYZE_"
 _NAMES: Final = ("dtanalyze.toml", "pyproject.toml")
 
-ConfigOption = Annotated[
-    str | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Settings file. Default: dtanalyze.toml or pyproject.toml, upward from the first input.",
-        show_default=False,
-    ),
-]
-NoConfigOption = Annotated[bool, typer.Option("--no-config", help="Read no settings file.")]
-ShowSettingsOption = Annotated[
-    bool, typer.Option("--show-settings", help="Print every setting and where it comes from, and do nothing else.")
-]
+
+class SettingsOptions(NamedTuple):
+    """Where defaults come from."""
+
+    config: Annotated[
+        str | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Settings file. Default: dtanalyze.toml or pyproject.toml, upward from the first input.",
+            show_default=False,
+        ),
+    ] = None
+    no_config: Annotated[bool, typer.Option("--no-config", help="Read no settings file.")] = False
+    show_settings: Annotated[
+        bool, typer.Option("--show-settings", help="Print every setting and where it comes from, and do nothing else.")
+    ] = False
+
+
+SettingsGroup = Annotated[SettingsOptions, Group("Settings")]
 
 
 class WithSettings(InOrder):

@@ -65,6 +65,8 @@ KEYS: Final[dict[str, Key]] = {
     "min-severity": Key("min_severity", "text"),
     "baseline": Key("baseline", "text"),
     "suppressions": Key("suppressions", "text"),
+    "jobs": Key("jobs", "number"),
+    "timeout": Key("timeout", "number"),
     "color": Key("color", "text"),
 }
 _SWITCH: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}

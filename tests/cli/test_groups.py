@@ -1,0 +1,60 @@
+"""Groups of options: the command line sees the fields, the command gets the tuple, the help shows the headings."""
+
+from typing import Annotated, NamedTuple
+
+import pytest
+import typer
+
+from dtanalyze.cli.groups import Group, GroupedCommand, grouped
+
+
+class Paint(NamedTuple):
+    colour: Annotated[str, typer.Option("--colour", help="Which.")] = "red"
+    coats: Annotated[int, typer.Option("--coats", help="How many.")] = 1
+
+
+class Broken(NamedTuple):
+    colour: Annotated[str, "no option"] = "red"
+
+
+PaintGroup = Annotated[Paint, Group("Paint")]
+
+
+def door(wood: str, *, paint: PaintGroup, knob: Annotated[bool, typer.Option("--knob")] = False) -> None:
+    """Make a door."""
+    typer.echo(f"{wood} {paint!r} {knob}")
+
+
+def call(*args: str) -> int:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(cls=GroupedCommand)(grouped(door))
+    with pytest.raises(SystemExit) as left:
+        app(list(args), prog_name="door")
+    return int(left.value.code or 0)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["oak"], "oak Paint(colour='red', coats=1) False"),
+        (["oak", "--coats", "3", "--knob"], "oak Paint(colour='red', coats=3) True"),
+    ],
+)
+def test_the_command_gets_the_tuple(capsys, args, said) -> None:
+    assert call(*args) == 0
+    assert capsys.readouterr().out == said + "\n"
+
+
+def test_help_has_a_heading_for_each_group(capsys) -> None:
+    assert call("--help") == 0
+    out = capsys.readouterr().out
+    places = [out.index(line) for line in ("Arguments:\n", "\nPaint:\n", "--colour", "\nOther options:\n", "--knob")]
+    assert places == sorted(places)
+
+
+def test_a_field_has_to_be_an_option() -> None:
+    def wrong(broken: Annotated[Broken, Group("Broken")]) -> None:
+        del broken
+
+    with pytest.raises(TypeError, match=r"Broken\.colour is no option"):
+        grouped(wrong)
