@@ -123,7 +123,11 @@ class _Crew:
         return ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=_ready, initargs=arguments)
 
     def give(self, item: TreeInput) -> Future[Any]:
-        return self._pool.submit(_work, item)
+        try:
+            return self._pool.submit(_work, item)
+        except BrokenProcessPool:  # a worker died over an earlier tree, whose turn is still to come
+            self._pool = self._hired(self._load.jobs)
+            return self._pool.submit(_work, item)
 
     def outcome(self, waiting: deque[InputFailure | tuple[TreeInput, Future[Any]]]) -> Any:
         """Return the outcome of the first that waits."""

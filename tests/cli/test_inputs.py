@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import time
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,14 @@ def test_a_worker_that_dies_costs_only_its_tree() -> None:
     assert results == [name for name in names if name not in ("dies", "bad")]
     assert [item.path for item in failures] == ["dies", "bad", "dies"]
     assert failures[0].message == "the process that looked at it has died"
+
+
+def test_a_broken_crew_is_replaced() -> None:
+    crew = jobs._Crew(_slow, Workload(1))
+    (dies, after) = items("dies", "a")
+    assert isinstance(crew.give(dies).exception(), BrokenProcessPool)
+    assert crew.give(after).result() == "a"
+    crew.dismiss()
 
 
 def test_a_worker_has_to_be_made_ready() -> None:
