@@ -17,8 +17,8 @@ from typing import Annotated, Final, NoReturn  # noqa: E402  # after the line ab
 
 import typer  # noqa: E402
 
-from dtanalyze import __version__  # noqa: E402
 from dtanalyze.cli.groups import GroupedCommand, grouped  # noqa: E402
+from dtanalyze.version import __version__  # noqa: E402
 
 __all__ = ["main", "run"]
 

@@ -4,7 +4,6 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from dtanalyze import __version__
 from dtanalyze.board.build import all_reg_entries, build_board
 from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.model import PciHost
@@ -13,6 +12,7 @@ from dtanalyze.cli import options
 from dtanalyze.cli.run import TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
+from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "command"]
 

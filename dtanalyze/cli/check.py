@@ -7,15 +7,15 @@ from typing import Annotated, Final, NamedTuple
 
 import typer
 
-from dtanalyze import __version__
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
 from dtanalyze.cli.groups import Group
-from dtanalyze.cli.inputs import Overlays, expanded
 from dtanalyze.cli.run import TreeInput, checked, each_input, each_tree, report_failures, usage_errors
 from dtanalyze.errors import InputFailure, UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
+from dtanalyze.inputs.files import Overlays, expanded
 from dtanalyze.report.whole import Report
+from dtanalyze.version import __version__
 
 __all__ = ["COMMAND_CLASS", "EPILOG", "command"]
 

@@ -4,10 +4,10 @@ from typing import Annotated, Final
 
 import typer
 
-from dtanalyze import __version__
 from dtanalyze.cli import control_options, options, xen_options
 from dtanalyze.cli.run import checked, each_input, fail, report_failures, usage_errors
 from dtanalyze.report import check_format
+from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "command"]
 

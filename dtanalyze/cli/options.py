@@ -11,9 +11,9 @@ import typer
 from dtanalyze.address.units import KIB, parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.cli.groups import Group
-from dtanalyze.cli.inputs import Overlays, read_overlays
 from dtanalyze.errors import InputError, UsageError
-from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile, preset
+from dtanalyze.inputs.files import Overlays, read_overlays
+from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
 
@@ -121,14 +121,17 @@ class KernelOptions(NamedTuple):
 
     def profiles(self) -> tuple[LinuxProfile, ...]:
         """Return the kernels that ``--linux`` names, a comma list or ``all``, each with the other options."""
-        names: list[str | None] = [None]
-        if self.linux is not None:
-            names = [*PRESETS] if self.linux == "all" else [*self.linux.split(",")]
+        names = (None,) if self.linux is None else preset_names(self.linux)
         return tuple(self._profile(name) for name in names)
 
     def _profile(self, name: str | None) -> LinuxProfile:
         """Return one kernel: preset, then .config, then single options."""
-        profile = preset(name or NEWEST) if self.kconfig is None else _configured(self.kconfig, name)
+        if self.kconfig is None:
+            profile = preset(name or NEWEST)
+        else:
+            from dtanalyze.linux.kconfig import profile_of
+
+            profile = read_file(self.kconfig, lambda text: profile_of(text, name))
         if self.arch is not None:
             profile = profile._replace(arch=Arch(choice(self.arch, tuple(item.value for item in Arch), "--arch")))
         if self.unpopulated_alloc is not None:
@@ -141,17 +144,6 @@ class KernelOptions(NamedTuple):
                 raise UsageError(f"--va-bits takes one of {', '.join(map(str, _VA_BITS))}, not {self.va_bits}")
             profile = profile._replace(va_bits=self.va_bits)
         return profile
-
-
-def _configured(kconfig: str, name: str | None) -> LinuxProfile:
-    """Return the preset that is named, or the one of the .config's version, with what the .config sets."""
-    from dtanalyze.linux.kconfig import apply_kconfig, at_version, preset_of_version, read_kconfig
-
-    options, version = read_file(kconfig, read_kconfig)
-    profile = preset(name or (preset_of_version(version) if version is not None else NEWEST))
-    if name is None and version is not None:
-        profile = at_version(profile, version)
-    return apply_kconfig(profile, options)
 
 
 class TreeOptions(NamedTuple):

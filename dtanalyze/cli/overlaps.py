@@ -4,7 +4,6 @@ from typing import Final
 
 import typer
 
-from dtanalyze import __version__
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.cli import options
@@ -12,6 +11,7 @@ from dtanalyze.cli.run import TreeInput, each_input, report_failures, usage_erro
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
 from dtanalyze.rules.overlap import Overlap, device_overlaps
+from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "command"]
 

@@ -5,12 +5,12 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from dtanalyze import __version__
 from dtanalyze.cli import options, xen_options
 from dtanalyze.cli.run import TreeInput, each_input, fail, report_failures, usage_errors
 from dtanalyze.errors import InputError
 from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
+from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "command"]
 

@@ -4,11 +4,11 @@ from typing import Annotated, Final
 
 import typer
 
-from dtanalyze import __version__
 from dtanalyze.cli import options
 from dtanalyze.cli.run import usage_errors
 from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
 from dtanalyze.verdicts import STATEMENTS
+from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "command"]
 

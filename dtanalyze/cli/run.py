@@ -9,9 +9,9 @@ from typing import NamedTuple, NoReturn, TypeVar
 import typer
 
 from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file
-from dtanalyze.cli.inputs import Overlays, expanded, trees_in
 from dtanalyze.errors import DtanalyzeError, InputFailure
 from dtanalyze.facts import CheckResult
+from dtanalyze.inputs.files import Overlays, expanded, trees_in
 
 __all__ = ["TreeInput", "checked", "each_input", "each_tree", "fail", "report_failures", "usage_errors"]
 

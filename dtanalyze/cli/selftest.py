@@ -4,10 +4,10 @@ from typing import Final
 
 import typer
 
-from dtanalyze import __version__
 from dtanalyze.cli import options
 from dtanalyze.cli.run import each_input, report_failures, usage_errors
 from dtanalyze.report import check_format
+from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "command"]
 

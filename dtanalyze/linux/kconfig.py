@@ -12,13 +12,24 @@ from typing import Final
 from dtanalyze.address.units import KIB
 from dtanalyze.board.bus import LINUX_6_13
 from dtanalyze.errors import InputError
-from dtanalyze.linux.profile import PRESETS, Arch, LinuxProfile
+from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile, preset
 
-__all__ = ["apply_kconfig", "at_version", "preset_of_version", "read_kconfig"]
+__all__ = ["apply_kconfig", "at_version", "preset_of_version", "profile_of", "read_kconfig"]
 
 _SET: Final = re.compile(r'(CONFIG_\w+)=("?)(.*?)\2')
 _UNSET: Final = re.compile(r"# (CONFIG_\w+) is not set")
 _BANNER: Final = re.compile(r"# Linux/(\w+) (\d+)\.(\d+)\S* Kernel Configuration")
+
+
+def profile_of(text: str, name: str | None = None) -> LinuxProfile:
+    """Return the preset called ``name``, or the one of the .config's version, with what the .config sets.
+
+    Raises `InputError` for what is no .config and `UsageError` for what is no preset.
+    """
+    options, version = read_kconfig(text)
+    if name is not None or version is None:
+        return apply_kconfig(preset(name or NEWEST), options)
+    return apply_kconfig(at_version(preset(preset_of_version(version)), version), options)
 
 
 def read_kconfig(text: str) -> tuple[dict[str, str], tuple[int, int] | None]:

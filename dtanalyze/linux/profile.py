@@ -11,7 +11,7 @@ from dtanalyze.address.units import GIB, KIB, MIB
 from dtanalyze.board.bus import LINUX, LINUX_6_13, AddressRules
 from dtanalyze.errors import UsageError
 
-__all__ = ["NEWEST", "PRESETS", "Arch", "LinuxProfile", "Reserve", "TargetRule", "preset"]
+__all__ = ["NEWEST", "PRESETS", "Arch", "LinuxProfile", "Reserve", "TargetRule", "preset", "preset_names"]
 
 
 class Arch(Enum):
@@ -151,6 +151,11 @@ PRESETS: Final[dict[str, LinuxProfile]] = {
 """Kernels with upstream's defaults, oldest first."""
 
 NEWEST: Final = "7.3"
+
+
+def preset_names(names: str) -> tuple[str, ...]:
+    """Return the names in a comma list, or of all presets for ``all``."""
+    return tuple(PRESETS) if names == "all" else tuple(names.split(","))
 
 
 def preset(name: str) -> LinuxProfile:

@@ -1,13 +1,16 @@
 """What a host tree does not say, and the caller may."""
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange
+from dtanalyze.address.units import format_range, format_size
+from dtanalyze.errors import UsageError
 
 if TYPE_CHECKING:  # only a caller with a log needs its reader
     from dtanalyze.xen.boot_log import XenLog
 
-__all__ = ["XenOptions"]
+__all__ = ["XenOptions", "usable"]
 
 
 class XenOptions(NamedTuple):
@@ -31,3 +34,27 @@ class XenOptions(NamedTuple):
     efi: bool = False
     guests: tuple[int, ...] = ()
     iomem: tuple[AddressRange, ...] = ()
+
+
+def usable(options: XenOptions) -> XenOptions:
+    """Return the options when each can be meant, dom0's banks sorted; raise `UsageError` when one cannot."""
+    # The bank table comes with the whole search for regions, which reading options should not cost.
+    from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
+
+    if options.ipa_bits is not None and not 32 <= options.ipa_bits <= 52:
+        raise UsageError(f"guest physical addresses have 32 to 52 bits, not {options.ipa_bits}")
+    if options.dom0_mem is not None and options.dom0_mem < 0:
+        raise UsageError(f"dom0 cannot have {options.dom0_mem} bytes of RAM")
+    room = sum(bank.size for bank in GUEST_RAM_BANKS)
+    for size in options.guests:
+        if not 0 < size <= room:
+            raise UsageError(
+                f"a toolstack guest has more than 0 and at most {format_size(room)} of RAM, not {format_size(size)}"
+            )
+    banks = tuple(sorted(options.dom0_banks))
+    for one, other in pairwise(banks):
+        if one.overlaps(other):
+            raise UsageError(
+                f"dom0's banks {format_range(one.start, one.stop)} and {format_range(other.start, other.stop)} overlap"
+            )
+    return options._replace(dom0_banks=banks)

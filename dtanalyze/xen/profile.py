@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from dtanalyze.errors import UsageError
 
-__all__ = ["NEWEST", "PRESETS", "XenProfile", "preset"]
+__all__ = ["NEWEST", "PRESETS", "XenProfile", "preset", "presets", "release_of"]
 
 
 class XenProfile(NamedTuple):
@@ -129,6 +129,11 @@ NEWEST: Final = "4.22"
 _POINT: Final = re.compile(r"(\d+\.\d+)\.(\d+)")
 
 
+def presets(names: str) -> tuple[XenProfile, ...]:
+    """Return the releases that a comma list names, or ``all``; raise `UsageError` when there is no such release."""
+    return tuple(PRESETS.values()) if names == "all" else tuple(preset(name.strip()) for name in names.split(","))
+
+
 def preset(name: str) -> XenProfile:
     """Return the release called ``name``, any point release included; raise `UsageError` when there is none."""
     found = PRESETS.get(name)
@@ -142,3 +147,10 @@ def preset(name: str) -> XenProfile:
     if found is None:
         raise UsageError(f"no Xen release is called '{name}'; there are {', '.join(PRESETS)} and their point releases")
     return found
+
+
+def release_of(version: str | None) -> XenProfile:
+    """Return the release that a boot log names; one newer than all known is taken for master, none for the newest."""
+    numbers = [int(part) for part in (version or NEWEST).split(".")[:2]]
+    newest = [int(part) for part in NEWEST.split(".")]
+    return preset("master" if numbers > newest else version or NEWEST)

@@ -83,7 +83,7 @@ def test_exit_status(run, tree: str, as_: str, fail_on: str, status: int) -> Non
         (["check", GOOD, "--fail-on", "maybe"], "--fail-on takes error, warning, info or never"),
         (["check", GOOD, "--color", "red"], "--color takes auto, always or never"),
         (["check", GOOD, "--iommu", "perhaps"], "--iommu takes on, off or both"),
-        (["check", GOOD, "--ipa-bits", "64"], "--ipa-bits takes 32 to 52, not 64"),
+        (["check", GOOD, "--ipa-bits", "64"], "guest physical addresses have 32 to 52 bits, not 64"),
         (["check", GOOD, "--proc-iomem", "/nowhere"], "/nowhere: No such file"),
         (["check", GOOD, "--kconfig", GOOD], "not a kernel .config"),
         (["check", GOOD, "--xen-log", GOOD], "not a Xen boot log"),

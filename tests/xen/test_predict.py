@@ -637,12 +637,12 @@ def test_a_grant_table_is_no_larger_than_xens_text() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--domu", "0"], "--domu takes a guest's RAM"),
-        (["--domu", "2T"], "at most 1019 GiB, not '2T'"),
+        (["--domu", "0"], "a toolstack guest has more than 0"),
+        (["--domu", "2T"], "at most 1019 GiB of RAM, not 2 TiB"),
         (["--fdt-address", "there"], "--fdt-address takes an address such as 0x44000000, not 'there'"),
         (
             ["--dom0-bank", "0x50000000+512M", "--dom0-bank", "0x40000000+512M"],
-            "--dom0-bank: 0x40000000-0x5fffffff and 0x50000000-0x6fffffff overlap",
+            "dom0's banks 0x40000000-0x5fffffff and 0x50000000-0x6fffffff overlap",
         ),
     ],
 )

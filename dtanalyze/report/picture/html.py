@@ -1,7 +1,7 @@
 """The picture as one page that needs nothing from outside: what a person opens from a CI run.
 
 The page is written whole and reads without its script; the script adds zoom, the allocation step by step, the jump from a
-finding to its place, and the choice among several results.
+finding to its place, and the choice among several results. Nothing has an id: a notebook shows several pictures.
 """
 
 from __future__ import annotations
@@ -50,15 +50,16 @@ def _text(value: str) -> str:
 def _body(scenes: tuple[Scene, ...]) -> Iterator[str]:
     yield "<header><h1>dtanalyze map</h1>"
     if len(scenes) > 1:
-        yield '<label>Result <select id="which">'
+        yield '<label>Result <select class="which">'
         for number, scene in enumerate(scenes):
-            yield f'<option value="r{number}">{_text(scene.title)}: {scene.result.verdict.value}</option>'
+            yield f'<option value="{number}">{_text(scene.title)}: {scene.result.verdict.value}</option>'
         yield "</select></label>"
     yield (
-        '<div class="tools" role="toolbar" aria-label="View"><button type="button" id="out" aria-label="Zoom out">−</button>'
-        '<button type="button" id="in" aria-label="Zoom in">+</button>'
-        '<button type="button" id="play">Play the allocation</button>'
-        '<output id="step" aria-live="polite"></output></div></header>'
+        '<div class="tools" role="toolbar" aria-label="View">'
+        '<button type="button" class="out" aria-label="Zoom out">−</button>'
+        '<button type="button" class="in" aria-label="Zoom in">+</button>'
+        '<button type="button" class="play">Play the allocation</button>'
+        '<output class="step" aria-live="polite"></output></div></header>'
     )
     for number, scene in enumerate(scenes):
         yield from _section(number, scene)
@@ -68,22 +69,22 @@ def _body(scenes: tuple[Scene, ...]) -> Iterator[str]:
 def _section(number: int, scene: Scene) -> Iterator[str]:
     result = scene.result
     hidden = "" if number == 0 else " hidden"
-    yield f'<section id="r{number}" class="result"{hidden} aria-labelledby="h{number}">'
+    yield f'<section class="result" data-number="{number}"{hidden} aria-label="{_text(scene.title)}">'
     verdict = f'<span class="verdict v-{result.verdict.value}">{result.verdict.value}</span>'
-    yield f'<h2 id="h{number}">{verdict} {_text(scene.title)}</h2>'
+    yield f'<h2>{verdict} {_text(scene.title)}</h2>'
     yield f"<p>{_text(result.reason)}.</p>"
-    yield from _findings(number, result.findings)
+    yield from _findings(result.findings)
     yield (
         '<table class="map"><caption class="sr">Address space, lowest address first</caption><thead><tr>'
         '<th scope="col">Addresses</th><th scope="col">Size</th><th scope="col">xen_resource</th>'
         '<th scope="col">iomem_resource</th></tr></thead><tbody>'
     )
-    for place, band in enumerate(scene.bands):
-        yield _row(number, place, band)
+    for band in scene.bands:
+        yield _row(band)
     yield "</tbody></table></section>"
 
 
-def _findings(number: int, findings: tuple[Finding, ...]) -> Iterator[str]:
+def _findings(findings: tuple[Finding, ...]) -> Iterator[str]:
     if not findings:
         yield '<p class="none">No findings.</p>'
         return
@@ -92,7 +93,7 @@ def _findings(number: int, findings: tuple[Finding, ...]) -> Iterator[str]:
         spans = " ".join(_span(span) for span in item.ranges)
         node = f" <code>{_text(item.node)}</code>" if item.node else ""
         yield (
-            f'<li><button type="button" class="finding s-{item.severity.label}" data-in="r{number}" data-ranges="{spans}">'
+            f'<li><button type="button" class="finding s-{item.severity.label}" data-ranges="{spans}">'
             f"<b>{item.severity.label}</b> {_text(item.rule)} {_text(item.name)}</button>{node}<br>"
             f"{_text(item.message)}</li>"
         )
@@ -103,14 +104,14 @@ def _span(span: AddressRange | RawRange) -> str:
     return f"{span.start:x}-{max(span.stop, span.start + 1):x}"
 
 
-def _row(number: int, place: int, band: Band) -> str:
+def _row(band: Band) -> str:
     data = f'data-start="{band.range.start:x}" data-stop="{band.range.stop:x}" style="--h:{height_of(band)}px"'
     if band.is_gap:
         return f'<tr class="gap" {data}><td>⋮</td><td>{format_size(band.range.size)}</td><td></td><td></td></tr>'
     order = f' data-first="{band.piece.first}" data-last="{band.piece.last}"' if band.piece and band.piece.first else ""
     span = f"<code>{format_range(band.range.start, band.range.stop)}</code>"
     return (
-        f'<tr id="r{number}b{place}" tabindex="0" {data}{order}><td>{span}</td><td>{format_size(band.range.size)}</td>'
+        f'<tr tabindex="0" {data}{order}><td>{span}</td><td>{format_size(band.range.size)}</td>'
         f"{_piece(band.piece)}{_claims(band)}</tr>"
     )
 

@@ -1,9 +1,13 @@
 (() => {
   "use strict";
-  const root = document.currentScript.closest(".dtanalyze");
+  // A notebook may run this apart from its place: the newest picture that has not been brought to life is meant.
+  const waiting = [...document.querySelectorAll(".dtanalyze:not([data-live])")];
+  const root = document.currentScript?.closest(".dtanalyze") ?? waiting.pop();
+  if (!root) return;
+  root.dataset.live = "";
   const all = (selector) => [...root.querySelectorAll(selector)];
   const find = (selector) => root.querySelector(selector);
-  const say = (text) => { find("#step").textContent = text; };
+  const say = (text) => { find(".step").textContent = text; };
   let zoom = 1;
   let timer = 0;
 
@@ -42,7 +46,7 @@
     clearInterval(timer);
     timer = 0;
     clear("now");
-    find("#play").textContent = "Play the allocation";
+    find(".play").textContent = "Play the allocation";
   };
 
   const play = () => {
@@ -67,21 +71,21 @@
       row.scrollIntoView({ block: "nearest" });
       say(row.dataset.first === row.dataset.last ? `section ${row.dataset.first}` : `sections ${row.dataset.first} to ${row.dataset.last}`);
     };
-    find("#play").textContent = "Stop";
+    find(".play").textContent = "Stop";
     timer = setInterval(next, 900);
     next();
   };
 
-  const choose = (id) => {
+  const choose = (number) => {
     stop();
-    all("section.result").forEach((item) => { item.hidden = item.id !== id; });
+    all("section.result").forEach((item) => { item.hidden = item.dataset.number !== number; });
   };
 
-  find("#in").addEventListener("click", () => setZoom(zoom * 1.25));
-  find("#out").addEventListener("click", () => setZoom(zoom / 1.25));
-  find("#play").addEventListener("click", play);
+  find(".in").addEventListener("click", () => setZoom(zoom * 1.25));
+  find(".out").addEventListener("click", () => setZoom(zoom / 1.25));
+  find(".play").addEventListener("click", play);
   all(".finding").forEach((button) => button.addEventListener("click", () => select(button)));
-  const which = find("#which");
+  const which = find(".which");
   if (which) which.addEventListener("change", () => choose(which.value));
 
   root.addEventListener("wheel", (event) => {

@@ -15,7 +15,7 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.linux.iomem import Unseen
 from dtanalyze.linux.view import View
 
-__all__ = ["Band", "Claim", "Piece", "Scene", "scene"]
+__all__ = ["Band", "Claim", "Piece", "Scene", "scene", "title"]
 
 _JOINED: Final = ("device", "pci")
 _SEVERAL: Final = 4
@@ -76,10 +76,14 @@ class Scene(NamedTuple):
     @property
     def title(self) -> str:
         """Whose tree it is, with the releases."""
-        result = self.result
-        xen = f", Xen {result.xen}" if result.xen else ""
-        iommu = "" if result.iommu is None else f", IOMMU {'on' if result.iommu else 'off'}"
-        return f"{result.path}: {result.domain or result.tree}, Linux {result.linux.name}{xen}{iommu}"
+        return title(self.result)
+
+
+def title(result: CheckResult) -> str:
+    """Return whose tree a result is of, with the releases."""
+    xen = f", Xen {result.xen}" if result.xen else ""
+    iommu = "" if result.iommu is None else f", IOMMU {'on' if result.iommu else 'off'}"
+    return f"{result.path}: {result.domain or result.tree}, Linux {result.linux.name}{xen}{iommu}"
 
 
 def scene(result: CheckResult) -> Scene:

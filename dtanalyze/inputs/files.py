@@ -121,7 +121,7 @@ def _contained(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailu
     size = int.from_bytes(data[4:8], "big")
     several = data[:4] == _MAGIC and len(data) > size and data.find(_MAGIC, max(size, 8)) >= 0
     if name.endswith(".dts"):
-        from dtanalyze.cli.dts import compiled
+        from dtanalyze.inputs.dts import compiled
 
         yield name, compiled(name)
     elif b"images\0" in data and (image := _image(name, data)) is not None:

@@ -1,0 +1,230 @@
+"""The library: its names and signatures are pinned, and it says what the command line says."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dtanalyze
+from dtanalyze.cli import main
+from dtanalyze.report import FORMATS
+from tests.conftest import FIXTURES
+from tests.trees import dtb
+
+BOOT = FIXTURES / "dtb" / "boots" / "01-dom0-x420-l612.dtb"
+HOST = FIXTURES / "dtb" / "hosts" / "01-dom0-x420-l612.dtb"
+
+# A change here is a change for everybody who uses the library: a removal or a new meaning needs a new major version.
+NAMES = ["AddressRange", "BlobError", "ContainerError", "Devicetree", "DtanalyzeError", "Finding", "InputError", "LinuxProfile", "OverlayError", "Predicted", "Predictions", "Result", "Results", "Severity", "UsageError", "Verdict", "XenLog", "XenOptions", "__version__", "check", "linux_profile", "load", "predict", "read_xen_log"]
+PARAMETERS = {
+    "load": "source *name *member *overlays",
+    "check": "source *linux *xen *iommu *tree *memory *kaslr *requests *need *proc_iomem *dom0_mem *host",
+    "predict": "source *linux *xen *iommu *memory *kaslr *dom0_mem *host",
+    "linux_profile": "name *kconfig",
+    "read_xen_log": "text",
+}
+FIELDS = {
+    "Result": """path tree domain linux xen iommu assumed verdict reason kaslr alternatives grant_table extended_regions regions
+        ram answer findings reuse""",
+    "Finding": "rule name severity message advice node ranges offset change",
+    "Predicted": "prediction guest host",
+    "Devicetree": "name data original tree",
+    "AddressRange": "start size",
+    "XenOptions": """iommu ipa_bits memory dom0_mem dom0_banks grant_table ext_regions log fdt_address efi guests iomem""",
+    "XenLog": "version ram grant_table dom0_banks extended_regions modules",
+}
+MEMBERS = {
+    "Result": "sections pages xen_view iomem_view _repr_html_",
+    "Results": "verdict findings render _repr_html_",
+    "Predicted": "result blob _repr_html_",
+    "Predictions": "_repr_html_",
+    "Devicetree": "kind",
+}
+
+
+def test_the_public_names_are_pinned() -> None:
+    assert dtanalyze.__all__ == dir(dtanalyze) == NAMES == sorted(NAMES)
+    for name in NAMES:
+        assert getattr(dtanalyze, name) is not None
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_signatures_are_pinned(name: str) -> None:
+    found = inspect.signature(getattr(dtanalyze, name)).parameters.values()
+    assert " ".join(f"{'*' if item.kind is item.KEYWORD_ONLY else ''}{item.name}" for item in found) == PARAMETERS[name]
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_fields_are_pinned(name: str) -> None:
+    assert list(getattr(dtanalyze, name)._fields) == FIELDS[name].split()
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_members_are_pinned(name: str) -> None:
+    for member in MEMBERS[name].split():
+        assert hasattr(getattr(dtanalyze, name), member), member
+
+
+def test_verdicts_and_severities_are_pinned() -> None:
+    verdicts = ["no-boot", "unknown", "native", "balloon", "conflict", "hazard", "iomem", "exhausted", "scratch"]
+    assert [item.value for item in dtanalyze.Verdict] == verdicts
+    assert [item.label for item in dtanalyze.Severity] == ["info", "warning", "error"]
+
+
+def test_what_is_no_name() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'chekc'"):
+        dtanalyze.chekc  # noqa: B018  # the access is what is tested
+
+
+def test_importing_costs_nothing() -> None:
+    script = "import sys, dtanalyze; print([item for item in sys.modules if item.startswith(('dtanalyze.', 'typer'))])"
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True, cwd=Path(__file__).parents[1])
+    assert out.stdout == b"['dtanalyze.version']\n"
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_it_renders_what_the_command_line_prints(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", str(BOOT), "--linux", "6.12", "--format", name, "--no-config"])
+    assert dtanalyze.check(BOOT, linux="6.12").render(name) == capsys.readouterr().out
+
+
+def test_every_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", str(HOST), "--linux", "6.1,6.12", "--xen", "4.18,4.22", "--iommu", "both", "--dom0-mem", "768M"]
+             + ["--memory", "0x40000000+1G", "--request", "100", "--need", "2G", "--format", "json", "--no-config"]
+             + ["--grant-table", "0x50000000+256K", "--no-kaslr"])  # fmt: skip
+    found = dtanalyze.check(
+        HOST,
+        linux=["6.1", dtanalyze.linux_profile("6.12")],
+        xen="4.18,4.22",
+        iommu="both",
+        dom0_mem="768M",
+        memory=["0x40000000+1G"],
+        requests=[100],
+        need=(2 << 30) // 4096,
+        kaslr=False,
+        host=dtanalyze.XenOptions(grant_table=dtanalyze.AddressRange(0x50000000, 256 << 10)),
+    )
+    assert found.render("json") == capsys.readouterr().out
+    assert len(found) == 8 and len(json.loads(found.render("json"))["results"]) == 8
+
+
+def test_a_sweep_is_a_table() -> None:
+    text = str(dtanalyze.check(HOST, xen="4.18,4.22"))
+    assert "Xen 4.18, IOMMU off" in text and "Xen 4.22, IOMMU off" in text
+
+
+def test_results() -> None:
+    found = dtanalyze.check(HOST, xen="4.20,4.22", linux="6.12")
+    assert [item.verdict for item in found] == [dtanalyze.Verdict.SCRATCH] * 2
+    assert found.verdict is dtanalyze.Verdict.SCRATCH
+    assert [item.rule for item in found.findings][:2] == ["X17", "X17"], "4.20 cuts both regions, 4.22 none"
+    assert repr(found[0]) == f"<{HOST}: dom0, Linux 6.12, Xen 4.20, IOMMU off: scratch>"
+    assert str(found[1]).startswith(f"{HOST}: scratch: scratch pages work")
+    worse = dtanalyze.check(FIXTURES / "dtb" / "boots" / "06c-1G-dom0-640M.dtb", linux="6.12")
+    assert worse.verdict is dtanalyze.Verdict.EXHAUSTED
+
+
+def test_a_notebook_shows_the_map() -> None:
+    found = dtanalyze.check(HOST, xen="4.20,4.22", linux="6.12")
+    whole = found._repr_html_()
+    assert whole.count("<section") == 2 and "<html" not in whole and "<select" in whole and " id=" not in whole
+    assert found[0]._repr_html_().count("<section") == 1
+    predicted = dtanalyze.predict(HOST, xen="4.20,4.22", linux="6.12")
+    assert predicted._repr_html_().count("<section") == 2
+    assert predicted[1]._repr_html_().count("<section") == 1
+
+
+def test_predictions(capsys: pytest.CaptureFixture[str]) -> None:
+    found = dtanalyze.predict(HOST, xen="4.18,4.22", iommu="both")
+    with pytest.raises(SystemExit):
+        main(["predict", str(HOST), "--xen", "4.18,4.22", "--iommu", "both"])
+    assert str(found) == capsys.readouterr().out
+    assert repr(found[0]) == f"<{HOST}: dom0, Linux 7.3, Xen 4.18, IOMMU off: scratch>"
+    assert dtanalyze.load(found[0].blob or b"").kind == "dom0"
+    assert found[0].result.verdict is dtanalyze.Verdict.SCRATCH
+    with pytest.raises(dtanalyze.InputError, match="nothing to predict"):
+        dtanalyze.predict(BOOT)
+
+
+def test_a_log_names_the_release() -> None:
+    log = dtanalyze.read_xen_log("(XEN) Xen version 4.18.1\n(XEN) RAM: 0000000040000000 - 00000000bfffffff\n")
+    found = dtanalyze.predict(HOST, host=dtanalyze.XenOptions(log=log))
+    assert found[0].prediction.xen == "4.18.1"
+
+
+# --- load -----------------------------------------------------------------------------------------------------------
+
+PLAIN = dtb('dev: dev@1000 { reg = <0x1000 0x10>; }; __symbols__ { dev = "/dev@1000"; };')
+OVERLAY = dtb('f { target-path = "/"; __overlay__ { added; }; };')
+
+
+def test_load(tmp_path: Path) -> None:
+    found = dtanalyze.load(BOOT)
+    assert (found.name, found.kind, found.data) == (str(BOOT), "dom0", BOOT.read_bytes())
+    assert repr(found) == f"<dom0 tree {BOOT}, {len(found.data)} bytes>"
+    assert dtanalyze.load(found) is found
+    assert dtanalyze.load(PLAIN).name == "<bytes>" and dtanalyze.load(PLAIN, name="mine").name == "mine"
+    (tmp_path / "o.dtbo").write_bytes(OVERLAY)
+    laid = dtanalyze.load(PLAIN, name="a.dtb", overlays=[tmp_path / "o.dtbo"])
+    assert laid.name == "a.dtb+o.dtbo" and laid.tree.root.prop("added") is not None and laid.original == PLAIN
+
+
+def test_findings_of_a_tree_with_overlays_count_in_the_file(tmp_path: Path) -> None:
+    (tmp_path / "o.dtbo").write_bytes(OVERLAY)
+    original = HOST.read_bytes()
+    plain = dtanalyze.check(original, xen="4.18")
+    laid = dtanalyze.check(dtanalyze.load(original, overlays=[tmp_path / "o.dtbo"]), xen="4.18")
+    assert plain.findings and [item.offset for item in laid.findings] == [item.offset for item in plain.findings]
+
+
+def test_a_member_is_chosen() -> None:
+    both = PLAIN + BOOT.read_bytes()
+    with pytest.raises(dtanalyze.UsageError, match=r"x holds 2 trees, choose one with member=: #1, #2"):
+        dtanalyze.load(both, name="x")
+    assert dtanalyze.load(both, name="x", member="#2").kind == "dom0"
+    with pytest.raises(dtanalyze.UsageError, match="choose one"):
+        dtanalyze.load(both, name="x", member="#3")
+
+
+def test_what_cannot_be_loaded(tmp_path: Path) -> None:
+    with pytest.raises(dtanalyze.BlobError, match="byte offset"):
+        dtanalyze.load(b"no tree")
+    with pytest.raises(FileNotFoundError):
+        dtanalyze.load(tmp_path / "none.dtb")
+    (tmp_path / "o.dtbo").write_bytes(dtb('f { target = <&{/nowhere}>; __overlay__ { };};'.replace("<&{/nowhere}>", "<9>")))
+    with pytest.raises(dtanalyze.InputError, match=r"x\+o\.dtbo: o\.dtbo: "):
+        dtanalyze.load(PLAIN, name="x", overlays=[tmp_path / "o.dtbo"])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"linux": "2.4"}, "no Linux preset is called '2.4'"),
+        ({"linux": []}, "linux is empty"),
+        ({"xen": "1.0"}, "no Xen release is called '1.0'"),
+        ({"tree": "guest"}, "tree is host, dom0 or domu, not 'guest'"),
+        ({"requests": [0]}, "a request is for 1 to"),
+        ({"memory": ["1G"]}, "is not a range"),
+        ({"dom0_mem": "much"}, "is not a size"),
+        ({"host": dtanalyze.XenOptions(ipa_bits=64)}, "32 to 52 bits, not 64"),
+        ({"host": dtanalyze.XenOptions(dom0_mem=-1)}, "dom0 cannot have -1 bytes"),
+        ({"proc_iomem": "nothing of it"}, "iomem"),
+    ],
+)
+def test_a_wrong_question(given: dict[str, object], said: str) -> None:
+    with pytest.raises(dtanalyze.DtanalyzeError, match=said):
+        dtanalyze.check(HOST, **given)
+
+
+def test_a_kernel_config_as_text() -> None:
+    profile = dtanalyze.linux_profile(kconfig="# Linux/arm64 6.1.55 Kernel Configuration\nCONFIG_ARM64=y\nCONFIG_ARM64_64K_PAGES=y\n")
+    assert (profile.name, profile.page_size, profile.unpopulated_alloc) == ("6.1", 65536, False)
+    assert dtanalyze.check(BOOT, linux=profile).verdict is dtanalyze.Verdict.BALLOON
+    assert dtanalyze.linux_profile().name == "7.3"
