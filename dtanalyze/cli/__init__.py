@@ -22,6 +22,8 @@ from dtanalyze.version import __version__  # noqa: E402
 
 __all__ = ["main", "run"]
 
+VARIABLE: Final = "_DTANALYZE_COMPLETE"
+"""Set by a shell that asks what it may offer."""
 COMMANDS: Final = ("check", "predict", "map", "addresses", "diff", "rules", "explain", "selftest", "fix", "overlaps")
 _HELP: Final = """Tell before boot what Linux on Xen does with a devicetree's extended regions.
 
@@ -44,21 +46,26 @@ def _root(
 
 
 def _app(argv: list[str]) -> typer.Typer:
+    wanted = next((item for item in argv if not item.startswith("-")), None)
+    names = (wanted,) if wanted in COMMANDS else COMMANDS
     app = typer.Typer(
         name="dtanalyze",
         help=_HELP,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
-        add_completion=False,
+        add_completion=len(names) > 1,  # its two options belong to no command
         no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
-    wanted = next((item for item in argv if not item.startswith("-")), None)
-    for name in (wanted,) if wanted in COMMANDS else COMMANDS:
+    for name in names:
         module = importlib.import_module(f"dtanalyze.cli.{name}")
-        kind = getattr(module, "COMMAND_CLASS", GroupedCommand)
-        app.command(name, cls=kind, epilog=module.EPILOG)(grouped(module.command))
+        command = grouped(module.command)
+        if VARIABLE in os.environ:
+            from dtanalyze.cli.completion import offering
+
+            command = offering(command)
+        app.command(name, cls=getattr(module, "COMMAND_CLASS", GroupedCommand), epilog=module.EPILOG)(command)
     return app
 
 

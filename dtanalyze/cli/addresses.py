@@ -32,7 +32,10 @@ def command(
         typer.Option("--rules", metavar="linux|xen", help="Whose rules: Linux up to 6.12, or Xen's dt_device_get_paddr."),
     ] = "linux",
 ) -> None:
-    """List every reg entry with its CPU address and the chain of buses that led there, or why it has none."""
+    """List every reg entry with its CPU address.
+
+    With the chain of buses that led there, or why it has none.
+    """
     with usage_errors():
         check_format(format_)
         options.choice(rules, ("linux", "xen"), "--rules")

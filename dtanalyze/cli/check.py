@@ -72,7 +72,10 @@ def command(
     overlay: options.OverlayGroup,
     batch: Annotated[BatchOptions, Group("Many trees")],
 ) -> None:
-    """Tell which way the kernel's scratch-page allocation goes with the tree it boots with."""
+    """Tell which way scratch-page allocation goes with a tree.
+
+    A board's own tree is taken through Xen first.
+    """
     if files.show_settings:
         typer.echo(settings.shown(ctx), nl=False)
         raise typer.Exit

@@ -38,7 +38,10 @@ def command(
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,
 ) -> None:
-    """Compare two versions of a tree: findings new and fixed, the verdict, regions, RAM and sections."""
+    """Compare two versions of a tree.
+
+    Findings new and fixed, the verdict, regions, RAM and sections.
+    """
     with usage_errors():
         check_format(format_)
         lowest = control_options.threshold(fail_on)

@@ -26,7 +26,10 @@ def command(
     codes: Annotated[list[str], typer.Argument(metavar="RULE...", help="Codes or names of rules.", show_default=False)],
     color: options.ColorOption = "auto",
 ) -> None:
-    """Explain rules: what they find, why it matters, what to do, sources, a bad and a good tree."""
+    """Explain rules.
+
+    What they find, why it matters, what to do, sources, a bad and a good tree.
+    """
     from dtanalyze.report.rules import explain_text
 
     with usage_errors():

@@ -37,7 +37,10 @@ def command(
     kernel: options.KernelGroup,
     host: xen_options.HostGroup,
 ) -> None:
-    """Write the smallest changes that remove findings as an overlay, and show what check says with it applied."""
+    """Write the smallest changes that remove findings.
+
+    They come as an overlay, with what check says once it is applied.
+    """
     from dtanalyze.analysis.fix import fix
     from dtanalyze.report.fix import overlay_text, summary_text
 

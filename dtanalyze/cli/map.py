@@ -44,7 +44,10 @@ def command(
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,
 ) -> None:
-    """Draw xen_resource and iomem_resource on one axis: in the terminal, as SVG, or as a page for the browser."""
+    """Draw the address space.
+
+    Both views on one axis: what xen_resource offers and the kernel takes of it, and who uses what of iomem_resource.
+    """
     with usage_errors():
         style = options.style_from(color)
         profiles = kernel.profiles()

@@ -26,7 +26,10 @@ def command(
     format_: options.FormatOption = "text",
     color: options.ColorOption = "auto",
 ) -> None:
-    """List enabled devices that share addresses, and why each pair is taken to be meant so, or not."""
+    """List devices that share addresses.
+
+    With the reason why each pair is taken to be meant so, or that there is none.
+    """
     from dtanalyze.report.overlaps import overlaps_json, overlaps_text
 
     with usage_errors():

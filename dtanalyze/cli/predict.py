@@ -45,7 +45,10 @@ def command(
     kernel: options.KernelGroup,
     overlay: options.OverlayGroup,
 ) -> None:
-    """Tell what Xen does with a board's own tree: what stops it, and which extended regions each domain gets."""
+    """Tell what Xen does with a board's own tree.
+
+    What stops it, and which extended regions each domain gets.
+    """
     from dtanalyze.analysis.guest import kind_of
     from dtanalyze.analysis.host import predict_host
     from dtanalyze.devicetree.blob import parse

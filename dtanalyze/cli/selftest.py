@@ -28,7 +28,10 @@ def command(
     memory: options.MemoryOption = None,
     kernel: options.KernelGroup,
 ) -> None:
-    """Seed known faults into copies of a board's tree and tell which rule catches each."""
+    """Seed faults into a tree and tell which rule catches each.
+
+    The tree itself is not changed.
+    """
     from dtanalyze.analysis.selftest import selftest
     from dtanalyze.report.selftest import selftest_json, selftest_text
 
