@@ -12,7 +12,7 @@ from dtanalyze.board.bus import AddressRules, Bus
 from dtanalyze.devicetree.cells import CellCounts, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node, Property
 
-__all__ = ["Hop", "RegEntry", "Translated", "Untranslatable", "reg_entries", "translate"]
+__all__ = ["Hop", "RegEntry", "Translated", "Untranslatable", "chain_text", "reg_entries", "translate"]
 
 Cells = tuple[int, ...]
 
@@ -32,6 +32,13 @@ class Translated(NamedTuple):
 
     address: int
     chain: tuple[Hop, ...]
+
+
+def chain_text(chain: tuple[Hop, ...]) -> str:
+    """Spell the buses of a translation, from the node outward; nothing when no bus changes the address."""
+    if len({hop.address for hop in chain}) < 2:
+        return ""
+    return " -> ".join(f"{hop.address:#x} on {hop.bus}" for hop in chain)
 
 
 class Untranslatable(NamedTuple):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.facts import CheckResult, Reuse
-from dtanalyze.findings import Severity
+from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.unpopulated_alloc import Outcome, Request
 from dtanalyze.report.style import PLAIN, Style
@@ -215,12 +216,26 @@ def _reuse(reuse: Reuse) -> Iterator[str]:
 
 
 def _findings(result: CheckResult, style: Style) -> Iterator[str]:
-    for finding in result.findings:
-        label = finding.severity.label
-        yield f"  {style.severity(label, label)} {finding.rule} {finding.name}" + (
-            f" at {finding.node}" if finding.node else ""
-        )
-        if finding.message != result.reason:
-            yield from _wrapped("  ", finding.message + ".")
-        if finding.advice:
-            yield from _wrapped("  ", finding.advice)
+    """Say each finding; what a rule says of many places stands together, with what to do once."""
+    for (severity, rule, name, advice), group in groupby(result.findings, _kind):
+        found = tuple(group)
+        nodes = {item.node for item in found}
+        at = f" at {found[0].node}" if len(nodes) == 1 and found[0].node else ""
+        times = f", {len(found)} times" if len(found) > 1 else ""
+        yield f"  {style.severity(severity.label, severity.label)} {rule} {name}{at}{times}"
+        if len(found) > 1:
+            yield from (f"  {line}" for line in _bullets(tuple(_placed(item, at) for item in found)))
+        elif found[0].message != result.reason:
+            yield from _wrapped("  ", found[0].message + ".")
+        if advice:
+            yield from _wrapped("  ", advice)
+
+
+def _kind(finding: Finding) -> tuple[Severity, str, str, str]:
+    return finding.severity, finding.rule, finding.name, finding.advice
+
+
+def _placed(finding: Finding, at: str) -> str:
+    """Return the message, after the node where neither it nor the heading names that."""
+    named = at or finding.node is None or finding.node in finding.message
+    return finding.message if named else f"{finding.node}: {finding.message}"

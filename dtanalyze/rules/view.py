@@ -6,7 +6,7 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range
 from dtanalyze.board.model import Board
-from dtanalyze.board.translate import RegEntry, Translated
+from dtanalyze.board.translate import RegEntry, Translated, chain_text
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity
@@ -168,6 +168,5 @@ def shown(node: Node, entry: RegEntry, found: AddressRange | RawRange, prop: str
     """Name one side of a finding: node, property and entry, CPU range, and the buses when the address was translated."""
     text = f"{node.path} ({prop}[{entry.nth}]) [{format_range(found.start, found.stop)}]"
     where = entry.where
-    if isinstance(where, Translated) and len(where.chain) > 1:
-        text += ", " + " -> ".join(f"{hop.address:#x} on {hop.bus}" for hop in where.chain)
-    return text
+    chain = chain_text(where.chain) if isinstance(where, Translated) else ""
+    return f"{text}, {chain}" if chain else text

@@ -13,7 +13,7 @@ import pytest
 
 from dtanalyze.board.build import all_reg_entries
 from dtanalyze.board.bus import LINUX, LINUX_6_13, XEN, AddressRules, pci_space
-from dtanalyze.board.translate import Translated, Untranslatable, reg_entries, translate
+from dtanalyze.board.translate import Hop, Translated, Untranslatable, chain_text, reg_entries, translate
 from dtanalyze.devicetree.tree import Node, Tree
 from tests.trees import node, tree
 
@@ -414,6 +414,12 @@ def test_chain(rules: AddressRules) -> None:
     good, bad = reg_entries(device(CHAINED), rules)
     assert good.where == Translated(0x120040008, (("/a/b@0", 0x8), ("/a", 0x140008), ("/", 0x120040008)))
     assert bad.where == Untranslatable("the ranges of /a/b@0 do not cover 0x20000", "/a/b@0", (("/a/b@0", 0x20000),))
+
+
+def test_a_chain_is_spelled_when_a_bus_changes_the_address() -> None:
+    same = (Hop("/bus", 0x1000), Hop("/", 0x1000))
+    assert chain_text(same) == chain_text(()) == ""
+    assert chain_text((Hop("/bus", 0x7E000000), Hop("/", 0xFE000000))) == "0x7e000000 on /bus -> 0xfe000000 on /"
 
 
 def test_chain_of_a_child_of_the_root() -> None:

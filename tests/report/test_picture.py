@@ -59,6 +59,27 @@ def test_bands_of_a_hand_drawn_tree() -> None:
     ]
 
 
+def test_what_the_linear_map_does_not_reach() -> None:
+    kinds = [(hex(item.range.start), item.label) for band in recorded("11i9-below-memstart").bands if (item := band.piece)]
+    assert kinds[0][1] == "lost: the linear map does not reach it"
+    (cut,) = [scene(made(HYPERVISOR.format(size="0xa000000").replace("0x80000000 0 0xa", "0x3c000000 0 0x4")))]
+    assert [(band.range.size, item.label) for band in cut.bands if (item := band.piece)] == [
+        (0x1000000, "grant table"),
+        (0x4000000, "lost: the linear map does not reach it"),
+    ]
+
+
+def test_many_users_of_one_section_are_counted() -> None:
+    """Thirty devices in a section: the section in one line, the first twelve of them, and how many more there are."""
+    devices = "".join(f"d{at:x}@{at:x} {{ reg = <0 {at:#x} 0 0x1000>; }};" for at in range(0x80000000, 0x803C0000, 0x20000))
+    lines = picture_text(scene(made(HYPERVISOR.format(size="0x8000000") + devices))).splitlines()
+    (at,) = [place for place, line in enumerate(lines) if "section 1: scratch over something in use" in line]
+    assert lines[at].split()[:3] == ["80000000-87ffffff", "128", "MiB"]
+    users = lines[at + 1 : at + 13]
+    assert [line.split()[-2] for line in users] == [f"d{at:x}@{at:x}" for at in range(0x80000000, 0x80180000, 0x20000)]
+    assert lines[at + 13].endswith("and 18 more (--html shows all)") and lines[at + 14] == ""
+
+
 def test_sections_are_numbered_in_the_order_taken() -> None:
     pieces = [
         (item.kind, item.first, item.last) for band in recorded("09a-noiommu-rogue-in-ram").bands if (item := band.piece)

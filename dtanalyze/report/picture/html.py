@@ -71,7 +71,7 @@ def _section(number: int, scene: Scene) -> Iterator[str]:
     hidden = "" if number == 0 else " hidden"
     yield f'<section class="result" data-number="{number}"{hidden} aria-label="{_text(scene.title)}">'
     verdict = f'<span class="verdict v-{result.verdict.value}">{result.verdict.value}</span>'
-    yield f'<h2>{verdict} {_text(scene.title)}</h2>'
+    yield f"<h2>{verdict} {_text(scene.title)}</h2>"
     yield f"<p>{_text(result.reason)}.</p>"
     yield from _findings(result.findings)
     yield (

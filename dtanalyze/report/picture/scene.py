@@ -11,8 +11,10 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.board.translate import chain_text
 from dtanalyze.facts import CheckResult
 from dtanalyze.linux.iomem import Unseen
+from dtanalyze.linux.memory_hotplug import PluggableRange
 from dtanalyze.linux.view import View
 
 __all__ = ["Band", "Claim", "Piece", "Scene", "scene", "title"]
@@ -119,7 +121,17 @@ def _pieces(result: CheckResult) -> Iterator[Piece]:
     for region in regions:
         for rest in RangeSet([region]).difference(taken):
             yield from (Piece(part, "unreached", "never reached") for part in gaps.intersection([rest]))
-            yield from (Piece(part, "lost", "lost: no whole section") for part in RangeSet([rest]).difference(gaps))
+            yield from _lost(RangeSet([rest]).difference(gaps), result.answer.limits)
+
+
+def _lost(parts: Iterable[AddressRange], limits: PluggableRange | None) -> Iterator[Piece]:
+    """Yield what gives no section: because the linear map does not reach it, or because no whole one is left."""
+    for part in parts:
+        reached = RangeSet([AddressRange.spanning(limits.low, limits.high + 1)]) if limits else RangeSet([part])
+        for inside in reached.intersection([part]):
+            yield Piece(inside, "lost", "lost: no whole section")
+        for outside in RangeSet([part]).difference(reached):
+            yield Piece(outside, "lost", "lost: the linear map does not reach it")
 
 
 def _split_run(start: int, count: int, before: int, hit: set[int], size: int) -> Iterator[Piece]:
@@ -167,9 +179,7 @@ def _claim(child: View) -> Iterator[Claim]:
 def _unseen(user: Unseen) -> Claim:
     kind = {"reservation": "reserved", "device": "device"}.get(user.kind, "pci")
     name = user.source.rpartition("/")[2] or user.source
-    return Claim(
-        user.range, kind, name, user.source, False, " -> ".join(f"{hop.address:#x} on {hop.bus}" for hop in user.chain)
-    )
+    return Claim(user.range, kind, name, user.source, False, chain_text(user.chain))
 
 
 def _bands(pieces: tuple[Piece, ...], claims: tuple[Claim, ...]) -> Iterator[Band]:

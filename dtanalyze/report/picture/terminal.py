@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Final
 
+from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import format_size
 from dtanalyze.report.naming import printable
 from dtanalyze.report.picture.scene import Band, Piece, Scene
@@ -14,6 +17,9 @@ __all__ = ["picture_text"]
 
 _GLYPH: Final = {"scratch": "█", "hazard": "▒", "refused": "╳", "unreached": "░", "lost": "·", "grant": "▓"}
 _SEVERITY: Final = {"scratch": "ok", "hazard": "error", "refused": "error"}
+_FEW: Final = 12
+"""So many bands of one piece are drawn one by one, and so many of its users named."""
+_WIDTH: Final = 108
 _BAR: Final = 6
 _LEFT: Final = 40
 _LEGEND: Final = (
@@ -25,16 +31,39 @@ _LEGEND: Final = (
 def picture_text(scene: Scene, *, style: Style = PLAIN) -> str:
     """Return the picture of one result, highest address last."""
     result = scene.result
-    lines = [style.bold(f"{printable(scene.title)}: {result.verdict.value}"), f"  {printable(result.reason)}", ""]
+    lines = [style.bold(f"{printable(scene.title)}: {result.verdict.value}"), *_wrapped(printable(result.reason)), ""]
     if not scene.bands:
-        return "\n".join([*lines[:2], "  nothing to draw"]) + "\n"
+        return "\n".join([*lines[:-1], "  nothing to draw"]) + "\n"
     width = max(len(f"{band.range.last:x}") for band in scene.bands)
     head = f"  {'address':>{2 * width + 3}}  {'size':>9}  {'xen_resource':{_LEFT + _BAR}}  iomem_resource"
     lines += [style.dim(head)]
-    for band in scene.bands:
-        lines += _line(band, width, style)
+    for _, run in groupby(scene.bands, lambda band: band.piece or band):
+        lines += _run(tuple(run), width, style)
     lines += ["", style.dim("  " + _LEGEND)]
     return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False, break_long_words=False
+    )
+
+
+def _run(bands: tuple[Band, ...], width: int, style: Style) -> Iterator[str]:
+    """Draw the bands of one piece; when they are many, the piece in one line and who uses it below."""
+    piece = bands[0].piece
+    users = [band for band in bands if band.claims]
+    if piece is None or len(bands) <= _FEW:
+        for band in bands:
+            yield from _line(band, width, style)
+        return
+    whole = AddressRange.spanning(bands[0].range.start, bands[-1].range.stop)
+    yield from _line(Band(whole, piece, ()), width, style)
+    for band in users[:_FEW]:
+        yield from _line(band._replace(piece=piece._replace(label="")), width, style)
+    if len(users) > _FEW:
+        left = _left(piece._replace(label=""), style)
+        yield f"  {'':{2 * width + 14}}{left}  and {len(users) - _FEW} more (--html shows all)"
 
 
 def _line(band: Band, width: int, style: Style) -> Iterator[str]:
