@@ -59,8 +59,22 @@ class UsageError(DtanalyzeError):
 
 
 class InputFailure(NamedTuple):
-    """One input that could not be read, and why; ``offset`` is a byte offset where there is one."""
+    """One input that could not be read, and why; ``offset`` is a byte offset where there is one.
+
+    ``file`` is the file, where ``path`` names more than that.
+    """
 
     path: str
     message: str
     offset: int | None
+    file: str = ""
+
+    @property
+    def location(self) -> str:
+        """The file that the offset counts in."""
+        return self.file or self.path
+
+    @property
+    def inside(self) -> str:
+        """What of the path is not the file; usually nothing."""
+        return self.path.removeprefix(self.location).lstrip(":+")

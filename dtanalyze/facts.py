@@ -45,7 +45,10 @@ class Reuse(NamedTuple):
 
 
 class CheckResult(NamedTuple):
-    """The answer for one tree and one kernel."""
+    """The answer for one tree and one kernel.
+
+    ``file`` is the file that the tree stands in, where ``path`` names more: a tree inside a file, overlays applied to it.
+    """
 
     path: str
     tree: str
@@ -65,6 +68,17 @@ class CheckResult(NamedTuple):
     answer: BootAnswer | None
     findings: tuple[Finding, ...]
     reuse: tuple[Reuse, ...]
+    file: str = ""
+
+    @property
+    def location(self) -> str:
+        """The file that offsets count in."""
+        return self.file or self.path
+
+    @property
+    def inside(self) -> str:
+        """What of the path is not the file: the tree in it, overlays applied to it; usually nothing."""
+        return self.path.removeprefix(self.location).lstrip(":+")
 
     @property
     def sections(self) -> int:

@@ -43,13 +43,15 @@ Kind: TypeAlias = Literal["host", "dom0", "domu"]
 class Devicetree(NamedTuple):
     """A tree that was read: what it is called in reports, its bytes, and what they say.
 
-    ``original`` are the bytes before overlays were applied; offsets in findings count in them.
+    ``original`` are the bytes before overlays were applied; offsets in findings count in them. ``file`` is the file that
+    the tree stands in, where the name says more than that.
     """
 
     name: str
     data: bytes
     original: bytes
     tree: Tree
+    file: str
 
     def __repr__(self) -> str:
         """Name the tree; the whole of it would fill pages."""
@@ -185,7 +187,7 @@ def load(
     if isinstance(chosen, InputFailure):
         raise InputError(f"{chosen.path}: {chosen.message}")
     inner, blob, original = chosen
-    return Devicetree(inner, blob, original, parse(blob))
+    return Devicetree(inner, blob, original, parse(blob), called)
 
 
 def _name_of(item: tuple[str, bytes, bytes] | InputFailure) -> str:
@@ -231,7 +233,8 @@ def check(
     results = analysis.check(found.data, found.name, asked, question)
     if found.original is not found.data:
         results = analysis.in_file(found.original, results)
-    return Results(Result(*item) for item in results)
+    file = "" if found.file == found.name else found.file
+    return Results(Result(*item._replace(file=file)) for item in results)
 
 
 def predict(

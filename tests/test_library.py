@@ -30,16 +30,16 @@ PARAMETERS = {
 }
 FIELDS = {
     "Result": """path tree domain linux xen iommu assumed verdict reason kaslr alternatives grant_table extended_regions regions
-        ram answer findings reuse""",
+        ram answer findings reuse file""",
     "Finding": "rule name severity message advice node ranges offset change",
     "Predicted": "prediction guest host",
-    "Devicetree": "name data original tree",
+    "Devicetree": "name data original tree file",
     "AddressRange": "start size",
     "XenOptions": """iommu ipa_bits memory dom0_mem dom0_banks grant_table ext_regions log fdt_address efi guests iomem""",
     "XenLog": "version ram grant_table dom0_banks extended_regions modules",
 }
 MEMBERS = {
-    "Result": "sections pages xen_view iomem_view _repr_html_",
+    "Result": "location inside sections pages xen_view iomem_view _repr_html_",
     "Results": "verdict findings render _repr_html_",
     "Predicted": "result blob _repr_html_",
     "Predictions": "_repr_html_",

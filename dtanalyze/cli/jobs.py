@@ -63,7 +63,7 @@ def _one(analyse: Callable[[TreeInput], T], item: TreeInput, timeout: float | No
         with _limited(timeout):
             return analyse(item)
     except DtanalyzeError as error:
-        return InputFailure(item.name, str(error), error.offset)
+        return InputFailure(item.name, str(error), error.offset, item.file)
 
 
 def in_order(
@@ -152,7 +152,7 @@ class _Crew:
             try:
                 return pool.submit(_work, item).result()
             except BrokenProcessPool:
-                return InputFailure(item.name, "the process that looked at it has died", None)
+                return InputFailure(item.name, "the process that looked at it has died", None, item.file)
 
     def dismiss(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

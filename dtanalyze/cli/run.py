@@ -19,11 +19,12 @@ T = TypeVar("T")
 
 
 class TreeInput(NamedTuple):
-    """One tree: what it is called, its bytes, and those that stand in the file before overlays are applied."""
+    """One tree: what it is called, its bytes, those that stand in the file before overlays are applied, and the file."""
 
     name: str
     data: bytes
     original: bytes
+    file: str
 
 
 def each_input(
@@ -39,7 +40,7 @@ def each_input(
         try:
             results.append(analyse(item))
         except DtanalyzeError as error:
-            failures.append(InputFailure(item.name, str(error), error.offset))
+            failures.append(InputFailure(item.name, str(error), error.offset, item.file))
     return results, failures
 
 
@@ -51,7 +52,7 @@ def each_tree(paths: list[str], overlays: Overlays | None) -> Iterator[TreeInput
             continue
         try:
             for item in trees_in(given.name, given.read(), overlays):
-                yield item if isinstance(item, InputFailure) else TreeInput(*item)
+                yield item._replace(file=given.name) if isinstance(item, InputFailure) else TreeInput(*item, given.name)
         except DtanalyzeError as error:
             yield InputFailure(given.name, str(error), error.offset)
         except OSError as error:
@@ -61,6 +62,8 @@ def each_tree(paths: list[str], overlays: Overlays | None) -> Iterator[TreeInput
 def checked(item: TreeInput, options: CheckOptions, question: HostQuestion) -> tuple[CheckResult, ...]:
     """Return the results for one tree, with offsets into the file that it stands in."""
     results = check(item.data, item.name, options, question)
+    if item.file != item.name:
+        results = tuple(result._replace(file=item.file) for result in results)
     return results if item.original is item.data else in_file(item.original, results)
 
 

@@ -33,11 +33,12 @@ class Suppression(NamedTuple):
     expires: date | None = None
 
     def fits(self, result: CheckResult, finding: Finding) -> bool:
-        """Whether the entry speaks of this finding."""
+        """Whether the entry speaks of this finding; a path may name a tree or the file it stands in."""
+        names = {result.path, result.location}
         return (
             finding.rule in self.codes
             and fnmatchcase(finding.node or "", self.node)
-            and (fnmatchcase(result.path, self.path) or fnmatchcase(result.path.rpartition("/")[2], self.path))
+            and any(fnmatchcase(name.rpartition("/")[2], self.path) or fnmatchcase(name, self.path) for name in names)
             and fnmatchcase(result.domain or result.tree, self.domain)
         )
 

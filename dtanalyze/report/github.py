@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from dtanalyze.findings import Severity
-from dtanalyze.report.naming import cell, placed, printable, relative
+from dtanalyze.report.naming import cell_in_file, failure_text, placed, printable, relative
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -21,14 +21,14 @@ def render(report: Report) -> str:
     lines = [
         _command(
             _COMMANDS[finding.severity],
-            relative(result.path, report.root),
+            relative(result.location, report.root),
             f"{finding.rule} {finding.name}",
-            f"{finding.message} ({cell(result)})." + (f"\n{finding.advice}" if finding.advice else ""),
+            f"{finding.message} ({cell_in_file(result)})." + (f"\n{finding.advice}" if finding.advice else ""),
         )
         for result, finding, _ in placed(report)
     ]
     lines += [
-        _command("error", relative(failure.path, report.root), "unreadable input", failure.message)
+        _command("error", relative(failure.location, report.root), "unreadable input", failure_text(failure))
         for failure in report.failures
     ]
     return "".join(line + "\n" for line in lines)

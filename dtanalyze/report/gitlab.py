@@ -9,7 +9,7 @@ import json
 from typing import Any, Final
 
 from dtanalyze.findings import Severity
-from dtanalyze.report.naming import cell, digest, placed, printable, relative
+from dtanalyze.report.naming import cell_in_file, digest, failure_text, placed, printable, relative
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -21,18 +21,18 @@ def render(report: Report) -> str:
     """Return the array, findings first; an empty one when there is nothing to say."""
     items = [
         _item(
-            relative(result.path, report.root),
+            relative(result.location, report.root),
             finding.rule,
-            f"{finding.message} ({cell(result)})",
+            f"{finding.message} ({cell_in_file(result)})",
             _SEVERITIES[finding.severity],
             key,
         )
         for result, finding, key in placed(report)
     ]
-    items += [
-        _item(relative(failure.path, report.root), "unreadable-input", failure.message, "blocker", ("unreadable-input",))
-        for failure in report.failures
-    ]
+    for failure in report.failures:
+        key = ("unreadable-input", *([failure.inside] if failure.inside else []))
+        path = relative(failure.location, report.root)
+        items.append(_item(path, "unreadable-input", failure_text(failure), "blocker", key))
     return json.dumps(items, indent=1) + "\n"
 
 

@@ -58,7 +58,7 @@ def document(
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "dtanalyze", "version": version},
         "results": list(results),
-        "errors": [item._asdict() for item in errors],
+        "errors": [{"path": item.path, "message": item.message, "offset": item.offset} for item in errors],
         **(more or {}),
     }
     return json.dumps(answer, indent=1) + "\n"

@@ -12,11 +12,12 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from dtanalyze.controls.identity import relative
+from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
 from dtanalyze.report.whole import Report
 
-__all__ = ["Placed", "cell", "digest", "placed", "printable", "relative"]
+__all__ = ["Placed", "cell", "cell_in_file", "digest", "failure_text", "placed", "printable", "relative"]
 
 
 class Placed(NamedTuple):
@@ -32,7 +33,9 @@ def placed(report: Report) -> Iterator[Placed]:
     seen: Counter[tuple[str, ...]] = Counter()
     for result in report.results:
         for finding in result.findings:
-            key = (finding.rule, finding.node or "", result.domain or "", *(_releases(result) if report.sweep else ()))
+            inside = (result.inside,) if result.inside else ()
+            cell_key = _releases(result) if report.sweep else ()
+            key = (finding.rule, finding.node or "", result.domain or "", *cell_key, *inside)
             known = (result.path, *key)
             seen[known] += 1
             yield Placed(result, finding, key if seen[known] == 1 else (*key, f"#{seen[known]}"))
@@ -52,6 +55,16 @@ def _releases(result: CheckResult) -> tuple[str, ...]:
 def cell(result: CheckResult) -> str:
     """Return whose tree it is, with the releases: ``dom0, Linux 6.12, Xen 4.20``."""
     return ", ".join((result.domain or result.tree, *_releases(result)))
+
+
+def cell_in_file(result: CheckResult) -> str:
+    """Return the cell after which tree of its file it is, for reports that can name files only."""
+    return f"{result.inside}, {cell(result)}" if result.inside else cell(result)
+
+
+def failure_text(failure: InputFailure) -> str:
+    """Return what is wrong, after which tree of the file it is wrong with, for reports that can name files only."""
+    return f"{failure.inside}: {failure.message}" if failure.inside else failure.message
 
 
 def printable(text: str) -> str:

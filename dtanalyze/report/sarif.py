@@ -14,7 +14,7 @@ from urllib.parse import quote
 from dtanalyze.controls.identity import Identity
 from dtanalyze.errors import InputFailure
 from dtanalyze.findings import Finding, Severity
-from dtanalyze.report.naming import Placed, cell, digest, placed, printable, relative
+from dtanalyze.report.naming import Placed, cell_in_file, digest, failure_text, placed, printable, relative
 from dtanalyze.report.rules import rule_page
 from dtanalyze.report.whole import Report
 
@@ -44,7 +44,7 @@ def render(report: Report) -> str:
     invocation: dict[str, Any] = {"executionSuccessful": not report.failures}
     if report.failures:
         invocation["toolExecutionNotifications"] = [_notification(item, report) for item in report.failures]
-    paths = [item.path for item in report.results] + [item.path for item in report.failures]
+    paths = [item.location for item in report.results] + [item.location for item in report.failures]
     order = {name: index for index, name in enumerate(sorted(rules))}
     run = {
         "tool": {"driver": driver},
@@ -104,7 +104,7 @@ def _rule(finding: Finding) -> dict[str, Any]:
 def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, Any]:
     finding, result = item.finding, item.result
     fingerprint = digest(*item.key)
-    where: dict[str, Any] = {"physicalLocation": _physical(result.path, finding.offset, report.root, _CELL_BYTES)}
+    where: dict[str, Any] = {"physicalLocation": _physical(result.location, finding.offset, report.root, _CELL_BYTES)}
     if finding.node is not None:
         name = finding.node.rpartition("/")[2] or "/"
         where["logicalLocations"] = [{"name": name, "fullyQualifiedName": finding.node}]
@@ -112,7 +112,7 @@ def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, An
         "ruleId": finding.rule,
         "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
-        "message": {"text": printable(f"{finding.message} ({cell(result)}).")},
+        "message": {"text": printable(f"{finding.message} ({cell_in_file(result)}).")},
         "locations": [where],
         **({"baselineState": state} if report.baseline is not None else {}),
         # GitHub compares the second key only, and else hashes the "line" of a binary file.
@@ -147,6 +147,6 @@ def _notification(failure: InputFailure, report: Report) -> dict[str, Any]:
     return {
         "descriptor": {"id": _UNREADABLE, "index": 0},
         "level": "error",
-        "message": {"text": printable(failure.message)},
-        "locations": [{"physicalLocation": _physical(failure.path, failure.offset, report.root)}],
+        "message": {"text": printable(failure_text(failure))},
+        "locations": [{"physicalLocation": _physical(failure.location, failure.offset, report.root)}],
     }

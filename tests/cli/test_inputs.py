@@ -179,7 +179,7 @@ def _slow(item: TreeInput) -> str:
 
 
 def items(*names: str) -> list[TreeInput | InputFailure]:
-    return [InputFailure(name, "bad", None) if name == "bad" else TreeInput(name, b"", b"") for name in names]
+    return [InputFailure(name, "bad", None) if name == "bad" else TreeInput(name, b"", b"", name) for name in names]
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -187,7 +187,7 @@ def test_a_tree_that_takes_too_long_costs_only_itself(count: int) -> None:
     found = in_order(iter(items("a", "bad", "slow", "b")), _slow, Workload(count, 0.2))
     assert found == (
         ["a", "b"],
-        [InputFailure("bad", "bad", None), InputFailure("slow", "it takes longer than 0.2 seconds", None)],
+        [InputFailure("bad", "bad", None), InputFailure("slow", "it takes longer than 0.2 seconds", None, "slow")],
     )
 
 
@@ -209,7 +209,7 @@ def test_a_broken_crew_is_replaced() -> None:
 
 def test_a_worker_has_to_be_made_ready() -> None:
     with pytest.raises(RuntimeError, match="was not made ready"):
-        jobs._work(TreeInput("a", b"", b""))
+        jobs._work(TreeInput("a", b"", b"", "a"))
 
 
 def test_progress_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

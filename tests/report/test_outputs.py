@@ -191,3 +191,29 @@ def test_no_format_but_the_wanted_is_imported() -> None:
     argv = [sys.executable, "-c", code, "check", "--format", "github", WORKS]
     out = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.split()
     assert out == ["dtanalyze.report.github", "dtanalyze.report.naming", "dtanalyze.report.style", "dtanalyze.report.whole"]
+
+
+@pytest.mark.parametrize("name", ["sarif", "github", "gitlab"])
+def test_reports_that_name_files_name_files(run: Run, tmp_path: Path, name: str) -> None:
+    """Two trees in one file and one that cannot be read: the location is the file, the words say which of them."""
+    blob = Path(REFUSED).read_bytes()
+    cut = blob[:4] + (0x48).to_bytes(4, "big") + blob[8:0x48]
+    (tmp_path / "a.dtb").write_bytes(blob + blob + cut)
+    status, out, _ = run("a.dtb", "--linux", "6.12", "--format", name, "--select", "V")
+    assert status == 2
+    if name == "github":
+        lines = out.splitlines()
+        assert [line.partition(",")[0] for line in lines] == ["::error file=a.dtb"] * 3
+        assert "(#1, dom0, Linux 6.12" in lines[0] and "(#2, dom0" in lines[1] and "::#3: " in lines[2]
+        return
+    answer = json.loads(out)
+    if name == "gitlab":
+        assert [item["location"]["path"] for item in answer] == ["a.dtb"] * 3
+        assert len({item["fingerprint"] for item in answer}) == 3
+        return
+    (made,) = answer["runs"]
+    assert [item["location"]["uri"] for item in made["artifacts"]] == ["a.dtb"]
+    assert len({item["partialFingerprints"]["ruleNodeDomain/v1"] for item in made["results"]}) == 2
+    assert "(#2, dom0" in made["results"][1]["message"]["text"]
+    (told,) = made["invocations"][0]["toolExecutionNotifications"]
+    assert told["message"]["text"].startswith("#3: ")

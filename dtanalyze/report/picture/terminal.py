@@ -21,7 +21,7 @@ _FEW: Final = 12
 """So many bands of one piece are drawn one by one, and so many of its users named."""
 _WIDTH: Final = 108
 _BAR: Final = 6
-_LEFT: Final = 40
+_LEFT: Final = 46
 _LEGEND: Final = (
     "█ scratch, in the order taken  ▒ over something in use  ╳ refused  ░ not reached  · lost  ▓ grant table  "
     "? if a driver binds"
