@@ -13,7 +13,7 @@ from importlib.resources import files
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range, format_size
-from dtanalyze.findings import Finding
+from dtanalyze.facts import CheckResult
 from dtanalyze.report.naming import printable
 from dtanalyze.report.picture.scene import Band, Claim, Piece, Scene
 from dtanalyze.report.picture.svg import COLOURS, height_of
@@ -73,7 +73,8 @@ def _section(number: int, scene: Scene) -> Iterator[str]:
     verdict = f'<span class="verdict v-{result.verdict.value}">{result.verdict.value}</span>'
     yield f"<h2>{verdict} {_text(scene.title)}</h2>"
     yield f"<p>{_text(result.reason)}.</p>"
-    yield from _findings(result.findings)
+    yield '<div class="sides">'
+    yield from _findings(result)
     yield (
         '<table class="map"><caption class="sr">Address space, lowest address first</caption><thead><tr>'
         '<th scope="col">Addresses</th><th scope="col">Size</th><th scope="col">xen_resource</th>'
@@ -81,21 +82,23 @@ def _section(number: int, scene: Scene) -> Iterator[str]:
     )
     for band in scene.bands:
         yield _row(band)
-    yield "</tbody></table></section>"
+    yield "</tbody></table></div></section>"
 
 
-def _findings(findings: tuple[Finding, ...]) -> Iterator[str]:
-    if not findings:
+def _findings(result: CheckResult) -> Iterator[str]:
+    if not result.findings:
         yield '<p class="none">No findings.</p>'
         return
     yield '<ul class="findings" aria-label="Findings">'
-    for item in findings:
+    for item in result.findings:
         spans = " ".join(_span(span) for span in item.ranges)
         node = f" <code>{_text(item.node)}</code>" if item.node else ""
+        # What the heading says already is not said again.
+        said = [item.message] if item.message != result.reason else []
+        words = "".join(f"<p>{_text(text)}{'' if text.endswith('.') else '.'}</p>" for text in [*said, item.advice] if text)
         yield (
             f'<li><button type="button" class="finding s-{item.severity.label}" data-ranges="{spans}">'
-            f"<b>{item.severity.label}</b> {_text(item.rule)} {_text(item.name)}</button>{node}<br>"
-            f"{_text(item.message)}</li>"
+            f"<b>{item.severity.label}</b> {_text(item.rule)} {_text(item.name)}</button>{node}{words}</li>"
         )
     yield "</ul>"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from html import escape
 from typing import Final
@@ -42,18 +43,20 @@ def height_of(band: Band) -> int:
 def picture_svg(scene: Scene) -> str:
     """Return the picture of one result as a whole SVG document."""
     heights = [height_of(band) for band in scene.bands]
-    total = _TOP + sum(heights) + 30
+    reason = textwrap.wrap(printable(scene.result.reason), 145, break_on_hyphens=False)
+    top = _TOP + 16 * (len(reason) - 1)
+    total = top + sum(heights) + 30
     title = escape(printable(f"{scene.title}: {scene.result.verdict.value}"))
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{total}" viewBox="0 0 {_WIDTH} {total}" '
         f'role="img" aria-label="{title}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">',
         f'<rect width="{_WIDTH}" height="{total}" fill="#ffffff"/>',
         f'<text x="16" y="28" font-size="16" font-weight="bold">{title}</text>',
-        f'<text x="16" y="50">{escape(printable(_cut(scene.result.reason, 145)))}</text>',
-        f'<text x="{_AXIS}" y="{_TOP - 12}" font-weight="bold">xen_resource</text>',
-        f'<text x="{_AXIS + _COLUMN + 10}" y="{_TOP - 12}" font-weight="bold">iomem_resource</text>',
+        *(f'<text x="16" y="{50 + 16 * place}">{escape(line)}</text>' for place, line in enumerate(reason)),
+        f'<text x="{_AXIS}" y="{top - 12}" font-weight="bold">xen_resource</text>',
+        f'<text x="{_AXIS + _COLUMN + 10}" y="{top - 12}" font-weight="bold">iomem_resource</text>',
     ]
-    y = _TOP
+    y = top
     for band, height in zip(scene.bands, heights, strict=True):
         lines += _band(band, y, height)
         y += height
