@@ -42,8 +42,9 @@ lint: install ## ruff and mypy --strict
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 
-docs: install ## write docs/rules.md from the rules
+docs: install ## write docs/rules.md from the rules, docs/formats.md from a run
 	$(BIN)/dtanalyze rules --format markdown > docs/rules.md
+	$(BIN)/python docs/make_formats.py
 
 oracle: install ## compare with the recorded answers of Xen and the wider records in ../shared, if they are there
 	@test -d ../shared || echo "== ../shared is not there: everything below will be SKIPPED"

@@ -83,6 +83,10 @@ class LinuxProfile(NamedTuple):
     memory_hotplug_balloon: bool = True
     """CONFIG_XEN_BALLOON_MEMORY_HOTPLUG."""
 
+    def __str__(self) -> str:
+        """Return the preset's name."""
+        return self.name
+
     @property
     def section_size(self) -> int:
         """SECTION_SIZE in bytes: 2^27 on arm64 with 4K or 16K pages, 2^29 with 64K (f0b13ee23241, 5.12), 2^27 on x86."""
