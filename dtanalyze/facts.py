@@ -86,6 +86,11 @@ class CheckResult(NamedTuple):
         return self.answer.sections if self.answer else 0
 
     @property
+    def pages(self) -> int:
+        """The same in pages."""
+        return self.sections * self.linux.pages_per_section
+
+    @property
     def xen_view(self) -> View | None:
         """xen_resource after the requests; None when it is not the target."""
         answer = self.answer
@@ -95,11 +100,6 @@ class CheckResult(NamedTuple):
     def iomem_view(self) -> View | None:
         """iomem_resource after the requests, possible claims entered last; None when no kernel ran."""
         return iomem_view(self.answer) if self.answer else None
-
-    @property
-    def pages(self) -> int:
-        """The same in pages."""
-        return self.sections * self.linux.pages_per_section
 
 
 class Predicted(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from dtanalyze.board.bus import AddressRules, Bus
-from dtanalyze.devicetree.cells import CellCounts, read_number, reg_tuples
+from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node, Property
 
 __all__ = ["Hop", "RegEntry", "Translated", "Untranslatable", "chain_text", "reg_entries", "translate"]
@@ -69,7 +69,7 @@ class RegEntry(NamedTuple):
 
 
 def _usable(counts: CellCounts) -> bool:
-    return 1 <= counts.address <= 4 and counts.size > 0
+    return 1 <= counts.address <= MAX_ADDR_CELLS and counts.size > 0
 
 
 def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | Untranslatable:
@@ -169,7 +169,7 @@ def reg_entries(node: Node, rules: AddressRules, *, prop_name: str | None = None
     if prop is None:
         return
     counts = rules.counts(bus, node.parent)
-    if not 1 <= counts.address <= 4 or not (counts.size or rules.counts_sizeless):
+    if not 1 <= counts.address <= MAX_ADDR_CELLS or not (counts.size or rules.counts_sizeless):
         return
     for entry in reg_tuples(prop, counts):
         where = translate(node, entry.address_cells, rules)

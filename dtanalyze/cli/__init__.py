@@ -1,4 +1,4 @@
-"""The command line: argv, files, stdout and exit status. Nothing else in the package has side effects.
+"""The command line: argv, stdout and exit status.
 
 A command's module is imported only when the command is called, since start-up is most of the time a check takes.
 """
@@ -15,10 +15,10 @@ gc.set_threshold(100_000)
 
 from typing import Annotated, Final, NoReturn  # noqa: E402  # after the line above, which is the point of it
 
-import typer  # noqa: E402
+import typer  # noqa: E402  # likewise
 
-from dtanalyze.cli.groups import GroupedCommand, grouped  # noqa: E402
-from dtanalyze.version import __version__  # noqa: E402
+from dtanalyze.cli.groups import GroupedCommand, grouped  # noqa: E402  # likewise
+from dtanalyze.version import __version__  # noqa: E402  # likewise
 
 __all__ = ["main", "run"]
 

@@ -1,13 +1,15 @@
 """#address-cells and #size-cells, and cutting ``reg`` and ``ranges`` into entries."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.tree import Node, Property
 
-__all__ = ["CellCounts", "RegTuple", "inherited_cells", "read_number", "reg_tuples"]
+__all__ = ["MAX_ADDR_CELLS", "CellCounts", "RegTuple", "inherited_cells", "read_number", "reg_tuples"]
 
-_MASK64 = (1 << 64) - 1
+MAX_ADDR_CELLS: Final = 4
+"""OF_MAX_ADDR_CELLS of Linux, DT_MAX_ADDR_CELLS of Xen: an address of more cells is not translated."""
+_MASK64: Final = (1 << 64) - 1
 
 
 class CellCounts(NamedTuple):

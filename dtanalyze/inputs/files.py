@@ -73,17 +73,19 @@ def _expanded(path: str, *, in_list: bool) -> Iterator[Given | InputFailure]:
     elif any(mark in path for mark in _PATTERN) and not Path(path).exists():
         import glob
 
-        yield from _files(path, sorted(item for item in glob.glob(path, recursive=True) if Path(item).is_file()), "fits it")
+        yield from _files(
+            path, sorted(item for item in glob.glob(path, recursive=True) if Path(item).is_file()), "no file matches it"
+        )
     elif Path(path).is_dir():
         found = sorted(str(item) for kind in _IN_FOLDERS for item in Path(path).rglob(kind) if item.is_file())
-        yield from _files(path, found, "is a .dtb or .itb file in it")
+        yield from _files(path, found, "no .dtb or .itb file is in it")
     else:
         yield Given(path, Path(path).read_bytes)
 
 
-def _files(path: str, found: list[str], what: str) -> Iterator[Given | InputFailure]:
+def _files(path: str, found: list[str], none: str) -> Iterator[Given | InputFailure]:
     if not found:
-        yield InputFailure(path, f"nothing {what}", None)
+        yield InputFailure(path, none, None)
     for item in found:
         yield Given(item, Path(item).read_bytes)
 

@@ -45,7 +45,8 @@ def boot_heap(info: BootInfo, xen_image: AddressRange | None) -> RangeSet:
     runs = list(ram)
     if not runs:
         return free
-    wanted = (runs[-1].stop - runs[0].start) // _PAGE * _PAGE_INFO
+    pages = max(1, (runs[-1].stop - runs[0].start) // _PAGE)
+    wanted = pages * _PAGE_INFO
     wanted = -(-wanted // _FRAMETABLE_ALIGN) * _FRAMETABLE_ALIGN
     for run in reversed(list(free)):
         start = (run.stop - wanted) // _FRAMETABLE_ALIGN * _FRAMETABLE_ALIGN

@@ -95,6 +95,11 @@ class XenBoot:
             return Stop(
                 "boot-scan", f"the scan of the tree ends at {self.info.stopped_at} without a word, and no RAM is seen"
             )
+        wrapping = next((bank.node for bank in self.info.mem if bank.wraps), None)
+        if wrapping is not None:
+            return Stop(
+                "boot-scan", f"the RAM of {wrapping} runs past the end of the address space, where Xen cannot map it"
+            )
         kernels = [path for path in self.info.dropped if self._is_kernel(path)]
         if kernels:
             return Stop(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final, NamedTuple
 
-from dtanalyze.address.range import RawRange
+from dtanalyze.address.range import ADDRESS_SPACE, RawRange
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.xen.profile import XenProfile
@@ -47,6 +47,11 @@ class Bank(NamedTuple):
     def stop(self) -> int:
         """First address after the bank."""
         return self.start + self.size
+
+    @property
+    def wraps(self) -> bool:
+        """Whether the last address lies beyond 64 bits."""
+        return self.stop > ADDRESS_SPACE
 
 
 class Module(NamedTuple):

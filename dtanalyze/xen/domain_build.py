@@ -91,6 +91,8 @@ def find_unallocated_memory(
     steps: list[str] = []
     try:
         for bank in info.mem:
+            if bank.wraps:
+                raise _SearchError("crash", f"the RAM of {bank.node} wraps around: an assertion of rangeset_add_range fails")
             space.add(bank.start, bank.stop)
             steps.append(f"add RAM {bank.start:#x}-{bank.stop - 1:#x} ({bank.node})")
         for item in domain_memory:
@@ -105,6 +107,8 @@ def find_unallocated_memory(
             steps.append(f"remove the grant table {grant_table.start:#x}-{grant_table.last:#x}")
     except NullDereferenceError:
         return _crashed(steps)
+    except _SearchError as failure:
+        return Regions((), failure.error, str(failure), tuple(steps))
     return _reported(space, ipa_bits, profile, steps)
 
 

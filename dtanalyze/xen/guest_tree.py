@@ -12,7 +12,7 @@ from typing import Final
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import GIB
 from dtanalyze.board.cpus import cpu_nodes
-from dtanalyze.devicetree.cells import CellCounts, inherited_cells
+from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property, strings, to_blob
 from dtanalyze.errors import UsageError
@@ -57,11 +57,11 @@ def with_memory(tree: Tree, ranges: Iterable[AddressRange]) -> bytes:
 
 
 def _pieces(item: AddressRange, counts: CellCounts) -> Iterator[AddressRange]:
-    """Cut RAM into what one entry can say; raise `UsageError` for an address that the root's cells cannot."""
-    if item.last >> 32 * counts.address:
+    """Cut RAM into what one entry can say; raise `UsageError` where the root's cells cannot say it."""
+    if not (counts.address <= MAX_ADDR_CELLS and 1 <= counts.size <= MAX_ADDR_CELLS) or item.last >> 32 * counts.address:
         raise UsageError(
             f"RAM at {item.start:#x}-{item.last:#x} cannot be said in this tree: its root has #address-cells "
-            f"{counts.address}"
+            f"{counts.address} and #size-cells {counts.size}"
         )
     most = item.size if counts.size > 1 else 2 * GIB
     for start in range(item.start, item.stop, most):

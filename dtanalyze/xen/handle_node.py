@@ -12,11 +12,21 @@ from typing import Final, NamedTuple
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
 from dtanalyze.board.translate import Untranslatable, reg_entries
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.bootargs import XenArgs
 from dtanalyze.xen.platforms import platform_of
 
-__all__ = ["IOMMU_COMPATIBLE", "Failure", "Fate", "HostNodes", "console_node", "handle_host_nodes", "tree_has_iommu"]
+__all__ = [
+    "IOMMU_COMPATIBLE",
+    "Failure",
+    "Fate",
+    "HostNodes",
+    "console_node",
+    "handle_host_nodes",
+    "root_cells_can_be_written",
+    "tree_has_iommu",
+]
 
 _SKIPPED: Final = (
     "xen,xen",
@@ -79,7 +89,10 @@ class Fate(Enum):
 
 
 class Failure(NamedTuple):
-    """What would stop dom0's construction at one node: ``address``, ``shared-interrupt`` or ``trigger-type``, Xen's line."""
+    """What would stop dom0's construction at one node, and Xen's line.
+
+    ``kind`` is ``address``, ``shared-interrupt``, ``trigger-type`` or, at the root, ``cells``.
+    """
 
     kind: str
     node: Node
@@ -135,7 +148,15 @@ def handle_host_nodes(tree: Tree, args: XenArgs) -> HostNodes:
     """Walk the host tree as dom0's construction does, past what would stop it, so that all of that is known."""
     walk = _Walk(tree, args)
     walk.visit(tree.root)
+    # Xen writes its own nodes after all those of the host.
+    if not root_cells_can_be_written(tree):
+        walk.failures.append(Failure("cells", tree.root, "Cannot cope with this size"))
     return HostNodes(walk.fates, tuple(walk.failures))
+
+
+def root_cells_can_be_written(tree: Tree) -> bool:
+    """Tell whether make_hypervisor_node can say addresses and sizes in the root's cells: one or two each."""
+    return all(count in (1, 2) for count in inherited_cells(tree.root, CellCounts(2, 1)))
 
 
 class _Walk:

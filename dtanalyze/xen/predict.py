@@ -28,7 +28,7 @@ from dtanalyze.xen.domain_build import (
 )
 from dtanalyze.xen.domu_tree import domu_blob
 from dtanalyze.xen.guest_tree import with_memory
-from dtanalyze.xen.handle_node import console_node, handle_host_nodes
+from dtanalyze.xen.handle_node import console_node, handle_host_nodes, root_cells_can_be_written
 from dtanalyze.xen.libxl import extended_regions, guest_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.platforms import platform_of
@@ -82,7 +82,7 @@ def _dom0(boot: XenBoot) -> Prediction:
         method = "unallocated"
         regions = find_unallocated_memory(boot.info, profile, boot.ipa_bits, placed.banks, grant)
     blob = None
-    if boot.ram_known:
+    if boot.ram_known and root_cells_can_be_written(host.tree):
         vcpus = host.args.dom0_max_vcpus
         blob = dom0_blob(host.tree, host.nodes, boot.info, profile, placed.banks, grant, regions.ranges, vcpus)
     return Prediction(

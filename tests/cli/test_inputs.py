@@ -69,9 +69,7 @@ def test_nothing_found_costs_only_itself(desk: Desk) -> None:
     assert (status, read, failed) == (2, ["a.dtb"], ["empty", "x*.dtb", "none"])
     err = desk.run("check", "empty", "x*.dtb", "@none", "a.dtb", "-q")[2]
     assert (
-        "empty: nothing is a .dtb or .itb file in it" in err
-        and "x*.dtb: nothing fits it" in err
-        and "none: No such file" in err
+        "empty: no .dtb or .itb file is in it" in err and "x*.dtb: no file matches it" in err and "none: No such file" in err
     )
 
 

@@ -466,6 +466,62 @@ def test_dom0_mem_options() -> None:
     assert stop is not None and stop.message.startswith("Failed to allocate requested dom0 memory. ")
 
 
+def test_ram_smaller_than_a_page_is_too_little() -> None:
+    tree = parse(blob(HEAD.replace("0 0x40000000>;", "0 0x800>;")))
+    (found,) = predict(prepare(tree, XenOptions()), preset("4.20"), XenOptions())
+    assert (found.memory, found.stopped_by is not None) == ((), True)
+
+
+def test_ram_that_wraps_around_cannot_be_mapped() -> None:
+    tree = parse(blob(HEAD.replace("0 0x40000000>;", "0xffffffff 0xd0000000>;")))
+    for iommu, error in ((False, "crash"), (True, None)):
+        options = XenOptions(iommu=iommu)
+        (found,) = predict(prepare(tree, options), preset("4.20"), options)
+        assert found.stopped_by is not None
+        assert found.stopped_by.stage == "boot-scan"
+        assert "the RAM of /memory@40000000 runs past the end of the address space" in found.stopped_by.message
+        assert found.regions.error == error
+
+
+# make_hypervisor_node (arch/arm/domain_build.c): "addresses and sizes which do not take up exactly 4 or 8 bytes are not
+# supported", asked after all nodes of the host were handled.
+@pytest.mark.parametrize(
+    ("cells", "reg"), [((3, 2), "<0 0 0x40000000 0 0x40000000>"), ((2, 3), "<0 0x40000000 0 0 0x40000000>")]
+)
+@pytest.mark.parametrize("release", ["4.16", "4.22"])
+def test_root_cells_that_xen_cannot_write(cells: tuple[int, int], reg: str, release: str) -> None:
+    head = f"#address-cells = <{cells[0]}>; #size-cells = <{cells[1]}>;"
+    tree = parse(blob(f'{head} memory@40000000 {{ device_type = "memory"; reg = {reg}; }};'))
+    (found,) = predict(prepare(tree, XenOptions()), preset(release), XenOptions())
+    assert found.stopped_by is not None
+    assert tuple(found.stopped_by) == ("dom0-devices", "Cannot cope with this size")
+    assert found.blob is None
+    high = "0 " * (cells[0] - 1)
+    bus = f"bus {{ #address-cells = <1>; #size-cells = <1>; ranges = <0 {high}0x10000000 0x1000>; dev@2000 {{ reg = <0x2000 0x10>; }}; }};"
+    tree = parse(blob(f'{head} memory@40000000 {{ device_type = "memory"; reg = {reg}; }}; {bus}'))
+    (found,) = predict(prepare(tree, XenOptions()), preset(release), XenOptions())
+    assert found.stopped_by is not None
+    assert found.stopped_by.message.startswith("Unable to retrieve address 0 for /bus/dev@2000;"), (
+        "the host's nodes come first"
+    )
+
+
+@pytest.mark.parametrize(
+    ("cells", "ram"),
+    [
+        ((1, 1), AddressRange(0x100000000, GIB)),
+        ((0, 1), AddressRange(0x40000000, GIB)),
+        ((2, 0), AddressRange(0x40000000, GIB)),
+        ((0x80000000, 2), AddressRange(0x40000000, GIB)),
+        ((2, 0x80000000), AddressRange(0x40000000, GIB)),
+    ],
+)
+def test_ram_that_the_root_cells_cannot_say(cells: tuple[int, int], ram: AddressRange) -> None:
+    tree = parse(blob(f"#address-cells = <{cells[0]}>; #size-cells = <{cells[1]}>;"))
+    with pytest.raises(UsageError, match=f"cannot be said in this tree: its root has #address-cells {cells[0]} and"):
+        prepare(tree, XenOptions(memory=(ram,)))
+
+
 LOG = """(XEN) Xen version 4.20.4 (root@) (gcc) debug=n
 (XEN) RAM: 0000000040000000 - 00000000bfffffff
 (XEN) Grant table range: 0x00000040400000-0x00000040440000
