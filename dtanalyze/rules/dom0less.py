@@ -182,7 +182,8 @@ def module_not_scanned(view: HostView) -> Hits:
     "domain-cannot-be-built",
     Severity.ERROR,
     HOST,
-    what="A domain lacks what Xen needs to build it: cpus, 64 bits of memory (in KiB), a kernel, RAM that the host has.",
+    what="A domain cannot be built: without cpus, with more than the GIC serves (8 with a GICv2), without 64 bits of memory "
+    "(in KiB), a kernel, or RAM that the host has.",
     why="Xen panics, and no domain runs.",
     advice="Complete the domain's node.",
     sources=(_CREATE,),
@@ -191,10 +192,10 @@ def module_not_scanned(view: HostView) -> Hits:
 )
 def domain_cannot_be_built(view: HostView) -> Hits:
     stop = view.prediction.stopped_by
-    if not view.first or stop is None or stop.stage != "modules" or stop.message.startswith(_XENSTORE):
+    if not view.first or stop is None:
         return
     for domu in view.domus:
-        if domu.node.name in stop.message or domu.node.path in stop.message:
+        if domu.node.path == stop.node:
             yield Hit(f"{domu.node.path}: {stop.message}", domu.node.path, (), domu.node.offset)
             return
 

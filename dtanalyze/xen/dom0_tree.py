@@ -11,8 +11,7 @@ from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.bus import XEN
-from dtanalyze.board.cpus import cpu_nodes
-from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
+from dtanalyze.board.interrupts import Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
@@ -20,6 +19,7 @@ from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo
 from dtanalyze.xen.guest_tree import GIC_PHANDLE, PSCI, cpus_node, hypervisor_node, memory_node, release_of, timer_node
 from dtanalyze.xen.handle_node import IOMMU_COMPATIBLE, Fate, HostNodes
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.vgic import gic_node
 
 __all__ = ["dom0_blob"]
 
@@ -62,19 +62,19 @@ def dom0_blob(
     memory: Sequence[AddressRange],
     grant_table: AddressRange | None,
     regions: Sequence[AddressRange],
-    vcpus: int | None,
+    vcpus: int,
 ) -> bytes:
     """Return dom0's tree."""
     counts = inherited_cells(tree.root, CellCounts(2, 1))
     root = _HostCopy(tree, nodes, profile).copy(tree.root, None)
     _rewrite_chosen(tree, root)
-    gic = next((node for node in root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
+    gic = gic_node(root)
     phandle = gic.prop("phandle") if gic else None
     ranges = ((grant_table,) if grant_table else ()) + tuple(regions)
     gic_phandle = (phandle.u32 if phandle else None) or GIC_PHANDLE
     hypervisor_node(root, release_of(profile.name), ranges, counts, gic_phandle, _DOM0_EVTCHN_PPI)
     new_node("psci", root, PSCI)
-    cpus_node(root, tree, vcpus or len(cpu_nodes(tree)) or 1)
+    cpus_node(root, tree, vcpus)
     if memory:
         memory_node(f"memory@{memory[0].start:x}", memory, counts, root)
     second = _second_memory(info.reserved_mem)

@@ -16,7 +16,9 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.bootinfo import BootInfo
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
+from dtanalyze.xen.prediction import Stop
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.vgic import vgic_max_vcpus
 
 __all__ = ["DomU", "domu_domains", "what_stops"]
 
@@ -58,44 +60,54 @@ class DomU(NamedTuple):
 def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:
     """Return the domains in document order."""
     chosen = tree.root.child("chosen")
-    return tuple(_domu(node, profile) for node in (chosen.children if chosen else ()) if node.is_compatible("xen,domain"))
+    most = vgic_max_vcpus(tree.root)
+    return tuple(
+        _domu(node, profile, most) for node in (chosen.children if chosen else ()) if node.is_compatible("xen,domain")
+    )
 
 
 def what_stops(
     domus: tuple[DomU, ...], info: BootInfo, profile: XenProfile, uart: AddressRange | None, *, dom0: bool
-) -> str | None:
-    """Return Xen's line when one of the domains cannot be built, in the order in which create_domUs meets them.
+) -> Stop | None:
+    """Return what Xen says when one of the domains cannot be built, in the order in which create_domUs meets them.
 
     ``uart`` is Xen's console, ``dom0`` whether there is one. RAM is judged only where it cannot be enough.
     """
-    kernels = {item.node.rpartition("/")[0] for item in info.modules if item.kind == "Kernel" and item.domu and item.size}
     for domu in domus:
-        failure = f"Could not set up domain {domu.node.name} (rc = "
-        if domu.problem is not None:
-            return domu.problem
-        if domu.xenstore and profile.xenstore_needs_dom0 and not dom0:
-            return "At the moment, Xenstore support requires dom0 to be present"
-        if info.modules and domu.node.path not in kernels:
-            return f"Missing kernel boot module?; {failure}-2)"
-        ram = sum(bank.size for bank in info.mem)
-        size = sum(bank.size for bank in domu.memory)
-        if info.mem and not domu.static and size > ram:
-            short = (size - ram) // KIB
-            return (
-                "Failed to allocate requested domain memory. "
-                f"At least {short}KB unallocated. Fix the VMs configurations. ({domu.node.name})"
-            )
-        if domu.vpl011 and domu.direct_map and uart is None:
-            return f"vpl011: Unable to re-use the Xen UART information.; {failure}-22)"
-        if domu.vpl011 and domu.direct_map and uart is not None and uart.size < _GUEST_PL011_SIZE:
-            return f"vpl011: Can't re-use the Xen UART MMIO region as it is too small.; {failure}-22)"
+        if domu.problem is None and domu.xenstore and profile.xenstore_needs_dom0 and not dom0:
+            return Stop("modules", "At the moment, Xenstore support requires dom0 to be present")
+        problem = domu.problem or _not_built(domu, info, uart)
+        if problem is not None:
+            return Stop("modules", problem, domu.node.path)
     served = dom0 or any(domu.capabilities & _DOMAIN_CAPS_XENSTORE for domu in domus)
     if any(domu.xenstore for domu in domus) and not served and not profile.xenstore_needs_dom0:
-        return "xenstore requested, but xenstore domain not present"
+        return Stop("modules", "xenstore requested, but xenstore domain not present")
     return None
 
 
-def _domu(node: Node, profile: XenProfile) -> DomU:
+def _not_built(domu: DomU, info: BootInfo, uart: AddressRange | None) -> str | None:
+    """Return Xen's line when construct_domU fails for what the host has."""
+    name = domu.node.name
+    failure = f"Could not set up domain {name} (rc = "
+    kernels = {item.node.rpartition("/")[0] for item in info.modules if item.kind == "Kernel" and item.domu and item.size}
+    if info.modules and domu.node.path not in kernels:
+        return f"Missing kernel boot module?; {failure}-2)"
+    ram, size = (sum(bank.size for bank in banks) for banks in (info.mem, domu.memory))
+    if info.mem and not domu.static and size > ram:
+        return (
+            "Failed to allocate requested domain memory. "
+            f"At least {(size - ram) // KIB}KB unallocated. Fix the VMs configurations. ({name})"
+        )
+    if not (domu.vpl011 and domu.direct_map):
+        return None
+    if uart is None:
+        return f"vpl011: Unable to re-use the Xen UART information.; {failure}-22)"
+    if uart.size < _GUEST_PL011_SIZE:
+        return f"vpl011: Can't re-use the Xen UART MMIO region as it is too small.; {failure}-22)"
+    return None
+
+
+def _domu(node: Node, profile: XenProfile, most_cpus: int) -> DomU:
     memory = node.prop("memory")
     size = read_number(memory.cells[:2]) * KIB if memory and len(memory.value) >= 8 else None
     cpus = _u32(node, "cpus")
@@ -106,7 +118,7 @@ def _domu(node: Node, profile: XenProfile) -> DomU:
     return DomU(
         node=node,
         memory=static if direct_map else tuple(_guest_banks(total)),
-        cpus=cpus or 1,
+        cpus=max(1, min(cpus or 1, most_cpus)),
         direct_map=direct_map,
         enhanced=enhanced is not None,
         xenstore=enhanced in ("enabled", "legacy"),
@@ -118,17 +130,19 @@ def _domu(node: Node, profile: XenProfile) -> DomU:
         passed_through=tuple(_xen_reg(node)),
         p2m_mb=_u32(node, "xen,domain-p2m-mem-mb"),
         bootargs=_bootargs(node),
-        problem=_problem(node, size, cpus, direct_map, static),
+        problem=_problem(node, size, cpus, most_cpus, direct_map, static),
     )
 
 
 def _problem(
-    node: Node, size: int | None, cpus: int | None, direct_map: bool, static: tuple[AddressRange, ...]
+    node: Node, size: int | None, cpus: int | None, most_cpus: int, direct_map: bool, static: tuple[AddressRange, ...]
 ) -> str | None:
-    if cpus is None:
-        return f"Missing property 'cpus' for domain {node.name}"
     if direct_map and not static:
         return f"direct-map is not valid for domain {node.name} without static allocation."
+    if cpus is None:
+        return f"Missing property 'cpus' for domain {node.name}"
+    if not 1 <= cpus <= most_cpus:
+        return f"Error creating domain {node.name} (rc = -22) (it has {cpus} CPUs, and may have 1 to {most_cpus})"
     if size is None:
         return f'Error building DomU: cannot read "memory" property ({node.path})'
     if static and sum(item.size for item in static) != size:

@@ -11,7 +11,6 @@ from typing import Final
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.board.bus import XEN
-from dtanalyze.board.interrupts import GIC_COMPATIBLE
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.cells import CellCounts
@@ -29,6 +28,7 @@ from dtanalyze.xen.guest_tree import (
     release_of,
     timer_node,
 )
+from dtanalyze.xen.vgic import gic_node
 
 __all__ = ["domu_blob"]
 
@@ -104,7 +104,7 @@ def _passthrough(root: Node, domu: DomU) -> None:
 
 def _guest_gic(root: Node, tree: Tree, domu: DomU) -> None:
     """Write the virtual GIC, of the host's version: in the guest layout, or where the host's is."""
-    host = next((node for node in tree.root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
+    host = gic_node(tree.root)
     v3 = host is not None and host.is_compatible("arm,gic-v3")
     ranges = _GICV3 if v3 else _GICV2
     if domu.direct_map and host is not None:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import KIB, MIB, format_size
 from dtanalyze.board.bus import XEN
+from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
@@ -35,6 +36,7 @@ from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.prediction import Prediction, Stop
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.regions import Regions
+from dtanalyze.xen.vgic import MAX_VIRT_CPUS, vgic_max_vcpus
 
 __all__ = ["predict", "prepare"]
 
@@ -58,9 +60,8 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
     if not domus or any(item.kind == "Kernel" and not item.domu for item in boot.info.modules):
         found.append(_dom0(boot))
     stop = found[0].stopped_by if found else boot.stop
-    problem = what_stops(domus, boot.info, profile, _console(boot), dom0=bool(found))
-    if stop is None and problem is not None:
-        stop = Stop("modules", problem)
+    if stop is None:
+        stop = what_stops(domus, boot.info, profile, _console(boot), dom0=bool(found))
         found = [item._replace(stopped_by=stop) for item in found]
     found += [_domu(boot, domu, stop) for domu in domus]
     found += [_libxl(boot, size, stop) for size in options.guests]
@@ -71,7 +72,8 @@ def _dom0(boot: XenBoot) -> Prediction:
     host, profile = boot.host, boot.profile
     grant, grant_note = boot.grant_table()
     placed = _dom0_memory(boot, grant)
-    stop = boot.stop or placed.stop
+    vcpus = _dom0_max_vcpus(boot)
+    stop = boot.stop or _too_many_cpus(boot, vcpus) or placed.stop
     if stop is None and host.nodes.failure is not None:
         stop = Stop("dom0-devices", host.nodes.failure)
     if not boot.ext_regions:
@@ -83,7 +85,6 @@ def _dom0(boot: XenBoot) -> Prediction:
         regions = find_unallocated_memory(boot.info, profile, boot.ipa_bits, placed.banks, grant)
     blob = None
     if boot.ram_known and root_cells_can_be_written(host.tree):
-        vcpus = host.args.dom0_max_vcpus
         blob = dom0_blob(host.tree, host.nodes, boot.info, profile, placed.banks, grant, regions.ranges, vcpus)
     return Prediction(
         xen=profile.name,
@@ -99,6 +100,20 @@ def _dom0(boot: XenBoot) -> Prediction:
         blob=blob,
         assumed=(f"Xen {profile.name}", *boot.notes, placed.note, *grant_note, *boot.scan_notes()),
     )
+
+
+def _dom0_max_vcpus(boot: XenBoot) -> int:
+    """Return dom0's CPUs: as many as the host has, unless dom0_max_vcpus= says otherwise."""
+    return min(boot.host.args.dom0_max_vcpus or len(cpu_nodes(boot.host.tree)) or 1, MAX_VIRT_CPUS)
+
+
+def _too_many_cpus(boot: XenBoot, vcpus: int) -> Stop | None:
+    """Return what Xen says of a dom0_max_vcpus= beyond what the GIC can serve; the host's own number never is."""
+    most = vgic_max_vcpus(boot.host.tree.root)
+    if not boot.host.args.dom0_max_vcpus or vcpus <= most:
+        return None
+    line = f"Error creating domain 0 (rc = -22) (dom0_max_vcpus asks for {vcpus} CPUs, and a domain may have {most})"
+    return Stop("modules", line)
 
 
 class _Placed(NamedTuple):

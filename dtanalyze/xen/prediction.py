@@ -12,10 +12,14 @@ __all__ = ["Prediction", "Stop"]
 
 
 class Stop(NamedTuple):
-    """What stops Xen before Linux runs: ``boot-scan``, ``modules``, ``dom0-memory`` or ``dom0-devices``, and its line."""
+    """What stops Xen before Linux runs: ``boot-scan``, ``modules``, ``dom0-memory`` or ``dom0-devices``, and its line.
+
+    ``node`` is the path of the domain that cannot be built, when it is one.
+    """
 
     stage: str
     message: str
+    node: str | None = None
 
 
 class Prediction(NamedTuple):

@@ -184,7 +184,7 @@ def test_untranslatable_reg_stops_dom0_unless_its_node_is_skipped() -> None:
     bus = "bus {{ #address-cells = <1>; #size-cells = <1>; ranges = <0 0 0x9000000 0x1000>; dev@5000 {{ {0} reg = <0x5000 0x10>; }}; }};"
     stop = one(bus.format('status = "disabled";')).stopped_by
     assert stop is not None
-    assert stop == (
+    assert stop[:2] == (
         "dom0-devices",
         "Unable to retrieve address 0 for /bus/dev@5000; Could not set up DOM0 guest OS (rc = -22)",
     )
@@ -334,11 +334,49 @@ def test_domu_memory_and_tree() -> None:
         ("cpus = <1>; xen,enhanced;", 'cannot read "memory" property'),
         ("memory = <0 0x40000>; xen,enhanced;", "Missing property 'cpus' for domain guest"),
         ("memory = <0 0x40000>; cpus = <1>; direct-map; xen,enhanced;", "direct-map is not valid for domain guest"),
+        ("memory = <0 0x40000>; direct-map; xen,enhanced;", "direct-map is not valid for domain guest"),
+        (
+            "memory = <0 0x40000>; cpus = <0>;",
+            "Error creating domain guest (rc = -22) (it has 0 CPUs, and may have 1 to 128)",
+        ),
+        ("memory = <0 0x40000>; cpus = <129>;", "Error creating domain guest (rc = -22) (it has 129 CPUs, and may have"),
+        ("cpus = <0xffffffff>;", "Error creating domain guest (rc = -22)"),
     ],
 )
 def test_domains_that_cannot_be_built(properties: str, words: str) -> None:
     stop = domu(properties).stopped_by
     assert stop is not None and words in stop.message
+
+
+GICV2 = (
+    GIC.replace("arm,gic-v3", "arm,gic-400")
+    .replace("its@8080000", "v2m@8080000")
+    .replace("arm,v2m-its", "arm,gic-v2m-frame")
+)
+
+
+# vgic_max_vcpus (arch/arm/vgic.c): 8 with a GICv2, MAX_VIRT_CPUS otherwise; dom0_max_vcpus= is cut to the latter first.
+@pytest.mark.parametrize(
+    ("gic", "asked", "refused"), [(GIC, 128, False), (GIC, 4294967295, False), (GICV2, 8, False), (GICV2, 9, True)]
+)
+def test_dom0_max_vcpus(gic: str, asked: int, refused: bool) -> None:
+    tree = host(gic + f'chosen {{ xen,xen-bootargs = "dom0_max_vcpus={asked}"; }};')
+    (found,) = predict(prepare(tree, XenOptions()), preset("4.20"), XenOptions())
+    if refused:
+        assert found.stopped_by is not None
+        assert found.stopped_by.message.startswith("Error creating domain 0 (rc = -22)")
+    else:
+        assert found.stopped_by is None
+        cpus = written(found).root.child("cpus")
+        assert cpus is not None and len(cpus.children) == min(asked, 128)
+
+
+def test_a_domain_has_at_most_eight_cpus_with_a_gicv2() -> None:
+    body = 'chosen { guest { compatible = "xen,domain"; memory = <0 0x40000>; cpus = <%d>; }; };'
+    for count, words in ((8, None), (9, "Error creating domain guest (rc = -22) (it has 9 CPUs, and may have 1 to 8)")):
+        options = XenOptions()
+        found = predict(prepare(host(GICV2 + body % count), options), preset("4.20"), options)
+        assert {item.stopped_by.message if item.stopped_by else None for item in found} == {words}
 
 
 def test_direct_map_uses_the_host_and_static_memory() -> None:
@@ -494,7 +532,7 @@ def test_root_cells_that_xen_cannot_write(cells: tuple[int, int], reg: str, rele
     tree = parse(blob(f'{head} memory@40000000 {{ device_type = "memory"; reg = {reg}; }};'))
     (found,) = predict(prepare(tree, XenOptions()), preset(release), XenOptions())
     assert found.stopped_by is not None
-    assert tuple(found.stopped_by) == ("dom0-devices", "Cannot cope with this size")
+    assert found.stopped_by[:2] == ("dom0-devices", "Cannot cope with this size")
     assert found.blob is None
     high = "0 " * (cells[0] - 1)
     bus = f"bus {{ #address-cells = <1>; #size-cells = <1>; ranges = <0 {high}0x10000000 0x1000>; dev@2000 {{ reg = <0x2000 0x10>; }}; }};"
@@ -585,7 +623,7 @@ def test_a_domain_without_a_kernel() -> None:
     options = XenOptions()
     found = predict(prepare(host(GIC + body), options), preset("4.22"), options)
     assert [item.stopped_by for item in found] == [
-        ("modules", "Missing kernel boot module?; Could not set up domain guest (rc = -2)")
+        ("modules", "Missing kernel boot module?; Could not set up domain guest (rc = -2)", "/chosen/guest")
     ] * 2
     bare = f'chosen {{ guest {{ compatible = "xen,domain"; {SMALL} }}; }};'
     found = predict(prepare(host(GIC + bare), options), preset("4.22"), options)
@@ -793,7 +831,7 @@ def test_a_domain_that_cannot_be_built_stops_all() -> None:
     options = XenOptions()
     found = predict(prepare(host(GIC + body), options), preset("4.22"), options)
     assert [item.domain for item in found] == ["dom0", "/chosen/good", "/chosen/bad"]
-    assert {item.stopped_by for item in found} == {("modules", "Missing property 'cpus' for domain bad")}
+    assert {item.stopped_by for item in found} == {("modules", "Missing property 'cpus' for domain bad", "/chosen/bad")}
 
 
 @pytest.mark.parametrize(
