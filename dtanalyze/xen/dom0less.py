@@ -112,7 +112,7 @@ def _domu(node: Node, profile: XenProfile, most_cpus: int) -> DomU:
     size = read_number(memory.cells[:2]) * KIB if memory and len(memory.value) >= 8 else None
     cpus = _u32(node, "cpus")
     static = tuple(_static_mem(node, profile))
-    direct_map = node.prop("direct-map") is not None
+    direct_map = profile.domu_direct_map and node.prop("direct-map") is not None
     total = sum(item.size for item in static) if static else size or 0
     enhanced = _enhanced(node, profile)
     return DomU(

@@ -26,6 +26,8 @@ class XenProfile(NamedTuple):
     """rangeset_remove_range gives back the gap in which a removal starts; fixed by e118fc98e7 (4.19.3, 4.20.1)."""
     domu_hypervisor: bool = True
     """dom0less domains get a /hypervisor node, from 4.17 (2a2447757b)."""
+    domu_direct_map: bool = True
+    """``direct-map`` places a dom0less domain's static memory 1:1, from 4.17; before, nobody reads it."""
     static_shm: bool = True
     """Static shared memory exists, from 4.17 (in Xen built with CONFIG_STATIC_SHM, which is off by default)."""
     shm_without_host_address: bool = True
@@ -105,6 +107,7 @@ _4_16: Final = _4_17._replace(
     name="4.16",
     nr_mem_banks=128,
     domu_hypervisor=False,
+    domu_direct_map=False,
     static_shm=False,
     efi_drops_memory_nodes=True,
     static_mem_own_cells=True,

@@ -379,6 +379,13 @@ def test_a_domain_has_at_most_eight_cpus_with_a_gicv2() -> None:
         assert {item.stopped_by.message if item.stopped_by else None for item in found} == {words}
 
 
+def test_direct_map_means_nothing_before_4_17() -> None:
+    properties = "memory = <0 0x40000>; cpus = <1>; direct-map; xen,static-mem = <0 0x60000000 0 0x10000000>;"
+    own_cells = "#xen,static-mem-address-cells = <2>; #xen,static-mem-size-cells = <2>;"
+    assert domu(properties + own_cells, "4.16").memory == (AddressRange(0x40000000, 256 * MIB),), "the guest layout's"
+    assert domu(properties, "4.17").memory == (AddressRange(0x60000000, 256 * MIB),)
+
+
 def test_direct_map_uses_the_host_and_static_memory() -> None:
     properties = "memory = <0 0x40000>; cpus = <1>; direct-map; xen,enhanced; xen,static-mem = <0 0x60000000 0 0x10000000>;"
     found = domu(properties, "4.22")
