@@ -153,7 +153,7 @@ def reg_of_size_zero(view: HostView) -> Hits:
         if regions.error is None:
             text = "which splits the hole that it lies in"
         elif regions.error == "crash":
-            text = "at which the search for holes may crash Xen"
+            text = "at which Xen crashes when it looks for holes"
         else:
             text = "and the search for holes finds none"
         severity = Severity.WARNING if regions.error is None else None

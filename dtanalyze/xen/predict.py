@@ -64,6 +64,11 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
         stop = what_stops(domus, boot.info, profile, _console(boot), dom0=bool(found))
         found = [item._replace(stopped_by=stop) for item in found]
     found += [_domu(boot, domu, stop) for domu in domus]
+    if stop is None:
+        stop = next(
+            (_search_crash(boot, item.regions, item.domain) for item in found if item.regions.error == "crash"), None
+        )
+        found = [item._replace(stopped_by=stop) for item in found]
     found += [_libxl(boot, size, stop) for size in options.guests]
     return tuple(found)
 
@@ -114,6 +119,14 @@ def _too_many_cpus(boot: XenBoot, vcpus: int) -> Stop | None:
         return None
     line = f"Error creating domain 0 (rc = -22) (dom0_max_vcpus asks for {vcpus} CPUs, and a domain may have {most})"
     return Stop("modules", line)
+
+
+def _search_crash(boot: XenBoot, regions: Regions, domain: str) -> Stop | None:
+    """Return what Xen does when its search crashes; without RAM nothing is said, as its node may be the cause."""
+    if not boot.ram_known:
+        return None
+    line = f"Xen crashes while it looks for the extended regions of {domain}: {regions.message}"
+    return Stop("dom0-devices", line, None if domain == "dom0" else domain)
 
 
 class _Placed(NamedTuple):

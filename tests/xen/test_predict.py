@@ -528,6 +528,22 @@ def test_ram_that_wraps_around_cannot_be_mapped() -> None:
         assert found.regions.error == error
 
 
+def test_a_search_that_crashes_stops_xen() -> None:
+    """A removal of size zero at a hole's start dereferences NULL; without an IOMMU no holes are looked for."""
+    body = "stub { reg = <0 0x80000000 0 0>; };"
+    for iommu in (False, True):
+        found = one(body, iommu=iommu)
+        assert (found.stopped_by is not None) is iommu
+    assert found.stopped_by is not None
+    assert found.stopped_by.stage == "dom0-devices"
+    assert found.stopped_by.message.startswith("Xen crashes while it looks for the extended regions of dom0: ")
+    # A placeholder for RAM, where a hole starts behind the device.
+    empty = HEAD.replace("0 0x40000000>;", "0 0>;").replace("memory@", "dev@0 { reg = <0 0 0 0x40000000>; };\nmemory@")
+    options = XenOptions(iommu=True)
+    (found,) = predict(prepare(parse(blob(empty + GIC)), options), preset("4.20"), options)
+    assert (found.regions.error, found.stopped_by) == ("crash", None), "a boot loader fills it in"
+
+
 # make_hypervisor_node (arch/arm/domain_build.c): "addresses and sizes which do not take up exactly 4 or 8 bytes are not
 # supported", asked after all nodes of the host were handled.
 @pytest.mark.parametrize(
