@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -181,5 +182,14 @@ def _shown(outcomes: Iterator[T], total: int) -> Iterator[T]:
     if not total or not sys.stderr.isatty():
         yield from outcomes
         return
-    with typer.progressbar(outcomes, length=total, label="trees", file=sys.stderr, show_pos=True) as bar:
-        yield from bar
+    began = time.monotonic()
+    done = 0
+
+    def rate(_: T | None) -> str:
+        return f"{done / max(time.monotonic() - began, 1e-3):.0f}/s"
+
+    bar = typer.progressbar(outcomes, length=total, label="trees", file=sys.stderr, show_pos=True, item_show_func=rate)
+    with bar:
+        for outcome in bar:
+            done += 1
+            yield outcome

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
+import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
@@ -216,6 +219,25 @@ def test_progress_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, capsys: py
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     assert in_order(iter(items("a", "b")), _slow, Workload(1, None, 2))[0] == ["a", "b"]
     assert "trees" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="this system has no pseudo-terminals")
+def test_progress_says_count_rate_and_time_left(desk: Desk) -> None:
+    desk.write(**{f"d__{name}_dot_dtb": GOOD for name in "abcdefgh"})
+    ours, theirs = os.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-m", "dtanalyze", "check", "d", "--timeout", "60"],
+        cwd=desk.place, stdout=subprocess.DEVNULL, stderr=theirs, env={**os.environ, "PYTHONPATH": str(FIXTURES.parent)},
+    ) as process:  # fmt: skip
+        os.close(theirs)
+        seen = b""
+        with contextlib.suppress(OSError):  # how a terminal says that nobody writes to it any more
+            while part := os.read(ours, 4096):
+                seen += part
+        os.close(ours)
+    assert process.returncode == 0
+    assert re.search(rb"trees  \[#+-*\]  [1-7]/8 .* \d+/s", seen)
+    assert re.search(rb"\[#+\]  8/8 .*\d+/s", seen)
 
 
 def test_summary_and_statistics(desk: Desk) -> None:
