@@ -2,7 +2,8 @@
 
 Steps: the overlay's phandles move past the base's; its references to its own nodes follow (``__local_fixups__``); its
 references to labels of the base are filled in (``__fixups__`` through ``__symbols__``); a node that both describe keeps
-the base's phandle; each fragment is merged into its target; the overlay's labels join the base's.
+the base's phandle; fragment after fragment is merged into its target, new nodes before old ones; the overlay's labels join
+the base's. Before libfdt 1.7.1 (1fad065080e6) a phandle of the overlay replaced the base's and broke references to it.
 """
 
 from __future__ import annotations
@@ -35,14 +36,22 @@ def apply_overlay(base: Tree, overlay: Tree) -> bytes:
     if local is not None:
         _shift_references(over, local, delta)
     _resolve_labels(root, over)
-    targets = [(fragment, _target(root, fragment)) for fragment in over.children if fragment.child("__overlay__")]
-    _keep_phandles(over, local, targets)
-    for fragment, target in targets:
+    _keep_phandles(root, over, local)
+    for fragment, content in _fragments(over):
+        target = _target(root, fragment)
+        if target is None:
+            raise OverlayError(f"{fragment.path}: the base has no node {_wanted(fragment)}")
+        _merge(target, content)
+    _merge_symbols(root, over)
+    return to_blob(root, [raw for raw, _ in base.reservations], base.boot_cpuid)
+
+
+def _fragments(over: Node) -> Iterator[tuple[Node, Node]]:
+    """Yield each fragment and what it adds."""
+    for fragment in over.children:
         content = fragment.child("__overlay__")
         if content is not None:
-            _merge(target, content)
-    _merge_symbols(root, over, targets)
-    return to_blob(root, [raw for raw, _ in base.reservations], base.boot_cpuid)
+            yield fragment, content
 
 
 def _phandles(node: Node) -> Iterator[int]:
@@ -113,6 +122,8 @@ def _resolve_labels(root: Node, over: Node) -> None:
         phandle = next(_phandles(node), None) if node is not None else None
         if phandle is None:
             raise OverlayError(f"the base's label {label} leads to {symbol.string}, which has no phandle")
+        if not uses.value.endswith(b"\0"):
+            raise OverlayError(f"__fixups__ of {label} is no list of strings")
         for use in uses.strings:
             _fill(over, use, phandle, label)
 
@@ -143,24 +154,27 @@ def _child(node: Node, name: str) -> Node | None:
     return None
 
 
-def _target(root: Node, fragment: Node) -> Node:
+def _target(root: Node, fragment: Node) -> Node | None:
+    """Return the node that a fragment is for, None when there is none (yet: an earlier fragment may add it)."""
     prop = fragment.prop("target")
-    if prop is not None and prop.u32 is not None:
-        for node in root:
-            if prop.u32 in _phandles(node):
-                return node
-        raise OverlayError(f"{fragment.path}: no node of the base has the phandle {prop.u32:#x} of its target")
+    if prop is not None and prop.u32:
+        return next((node for node in root if prop.u32 in _phandles(node)), None)
     path = fragment.prop("target-path")
     if path is None or path.string is None:
         raise OverlayError(f"{fragment.path} has neither target nor target-path")
-    found = _at(root, path.string)
-    if found is None:
-        raise OverlayError(f"{fragment.path}: the base has no node {path.string}")
-    return found
+    return _at(root, path.string)
 
 
-def _keep_phandles(over: Node, local: Node | None, targets: list[tuple[Node, Node]]) -> None:
-    """Give nodes that the base describes too the base's phandle, and all references to them (libfdt 1.6.1 and newer)."""
+def _wanted(fragment: Node) -> str:
+    """Return how a fragment names its target."""
+    prop, path = fragment.prop("target"), fragment.prop("target-path")
+    if prop is not None and prop.u32:
+        return f"with the phandle {prop.u32:#x} of its target"
+    return (path.string if path else None) or ""
+
+
+def _keep_phandles(root: Node, over: Node, local: Node | None) -> None:
+    """Give nodes that the base describes too the base's phandle, and all references to them."""
     replaced: dict[int, int] = {}
 
     def visit(content: Node, target: Node) -> None:
@@ -175,9 +189,9 @@ def _keep_phandles(over: Node, local: Node | None, targets: list[tuple[Node, Nod
             if below is not None:
                 visit(child, below)
 
-    for fragment, target in targets:
-        content = fragment.child("__overlay__")
-        if content is not None:
+    for fragment, content in _fragments(over):
+        target = _target(root, fragment)
+        if target is not None:
             visit(content, target)
     for node, prop, at in list(_places(over, local)) if local is not None and replaced else ():
         value = int.from_bytes(node.properties[prop.name].value[at : at + 4], "big")
@@ -192,23 +206,30 @@ def _merge(target: Node, content: Node) -> None:
         below = _child(target, child.name)
         if below is None:
             below = Node(child.name, target, 0)
-            target.children.append(below)
+            target.children.insert(0, below)
         _merge(below, child)
 
 
-def _merge_symbols(root: Node, over: Node, targets: list[tuple[Node, Node]]) -> None:
+def _merge_symbols(root: Node, over: Node) -> None:
+    """Add the overlay's labels; one of what is no fragment's content stays in the overlay."""
     labels = over.child("__symbols__")
     if labels is None:
         return
     symbols = root.child("__symbols__")
     if symbols is None:
         symbols = Node("__symbols__", root, 0)
-        root.children.append(symbols)
-    by_name = {fragment.name: target for fragment, target in targets}
+        root.children.insert(0, symbols)
     for label in labels.properties.values():
-        parts = (label.string or "").split("/")
-        # A label of what is no fragment's content stays in the overlay, as in libfdt.
-        if len(parts) < 3 or parts[2] != "__overlay__" or parts[1] not in by_name:
+        if label.name in _PHANDLES:
             continue
-        path = "/".join([by_name[parts[1]].path.rstrip("/"), *parts[3:]]) or "/"
-        set_property(symbols, label.name, path.encode("utf-8", "surrogateescape") + b"\0")
+        if not label.value.startswith(b"/") or label.value.find(b"\0") != len(label.value) - 1:
+            raise OverlayError(f"the value of the label {label.name} in __symbols__ is not one path")
+        parts = label.value.split(b"/", 3)
+        if len(parts) < 3 or parts[2].rstrip(b"\0") != b"__overlay__":
+            continue
+        fragment = _child(over, parts[1].decode("ascii", "backslashreplace"))
+        target = _target(root, fragment) if fragment is not None and fragment.child("__overlay__") else None
+        if target is None:
+            raise OverlayError(f"the label {label.name} leads to {label.string}, which is in no fragment")
+        path = target.path.encode("ascii")
+        set_property(symbols, label.name, path.rstrip(b"/") + b"/" + parts[3] if len(parts) > 3 else path + b"\0")

@@ -28,12 +28,12 @@ def merged(base: str, overlay: str) -> Tree:
 
 
 def test_properties_and_nodes_merge() -> None:
-    """A name without unit address fits one that has one; a new node is added; properties are overwritten."""
+    """A name without unit address fits one that has one; a new node comes first; properties are overwritten."""
     made = merged(
         BASE,
         'fragment@0 { target-path = "/soc"; __overlay__ { serial { status = "okay"; more; }; spi@2000 { reg = <0x2000 4>; }; }; };',
     )
-    assert [child.name for child in node(made, "/soc").children] == ["serial@1000", "spi@2000"]
+    assert [child.name for child in node(made, "/soc").children] == ["spi@2000", "serial@1000"]
     serial = node(made, "/soc/serial@1000")
     assert serial.properties["status"].string == "okay" and serial.prop("more") is not None
     assert serial.properties["reg"].cells == (0x1000, 0x100)
@@ -45,7 +45,7 @@ def test_labels_and_phandles() -> None:
     made = merged(
         BASE,
         """fragment@0 { target = <0xffffffff>; __overlay__ { clk { phandle = <1>; linux,phandle = <1>; }; user { clocks = <0 1 2>; uart = <0xffffffff>; }; }; };
-        __symbols__ { clk = "/fragment@0/__overlay__/clk"; here = "/fragment@0/__overlay__"; lost = "/fragment@9/__overlay__/x"; odd = "/x"; };
+        __symbols__ { clk = "/fragment@0/__overlay__/clk"; here = "/fragment@0/__overlay__"; lost = "/fragment@9/elsewhere/x"; odd = "/x"; phandle = <9>; };
         __fixups__ { soc = "/fragment@0:target:0"; uart = "/fragment@0/__overlay__/user:uart:0"; };
         __local_fixups__ { fragment@0 { __overlay__ { user { clocks = <4>; }; }; }; };""",
     )
@@ -56,6 +56,29 @@ def test_labels_and_phandles() -> None:
     symbols = node(made, "/__symbols__").properties
     assert symbols["clk"].string == "/soc/clk" and symbols["here"].string == "/soc"
     assert "lost" not in symbols and "odd" not in symbols
+
+
+def test_a_fragment_may_be_for_what_an_earlier_one_adds() -> None:
+    one = 'f0 { target-path = "/soc"; __overlay__ { spi { }; }; };'
+    two = 'f1 { target-path = "/soc/spi"; __overlay__ { flash; }; };'
+    assert node(merged(BASE, one + two), "/soc/spi").prop("flash") is not None
+    with pytest.raises(OverlayError, match="/f1: the base has no node /soc/spi"):
+        merged(BASE, two + one)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('__symbols__ { l = "/f/__overlay__/a", "/b"; };', "the value of the label l in __symbols__ is not one path"),
+        ('__symbols__ { l = "f/__overlay__/a"; };', "the value of the label l in __symbols__ is not one path"),
+        ("__symbols__ { l; };", "the value of the label l in __symbols__ is not one path"),
+        ('__symbols__ { l = "/g/__overlay__/a"; };', "the label l leads to /g/__overlay__/a, which is in no fragment"),
+        ("__fixups__ { soc = <0x2f663a78>; };", "__fixups__ of soc is no list of strings"),
+    ],
+)
+def test_labels_that_lead_nowhere(more: str, words: str) -> None:
+    with pytest.raises(OverlayError, match=words):
+        merged(BASE, 'f { target-path = "/"; __overlay__ { a { }; }; };' + more)
 
 
 def test_a_node_of_both_keeps_the_bases_phandle() -> None:
@@ -91,7 +114,7 @@ def test_neither_tree_is_changed_and_reservations_stay() -> None:
         (BASE, "f { __overlay__ { }; };", "/f has neither target nor target-path"),
         (BASE, 'f { target-path = "/no"; __overlay__ { }; };', "/f: the base has no node /no"),
         (BASE, 'f { target-path = "no"; __overlay__ { }; };', "/f: the base has no node no"),
-        (BASE, "f { target = <99>; __overlay__ { }; };", "no node of the base has the phandle 0x63"),
+        (BASE, "f { target = <99>; __overlay__ { }; };", "the base has no node with the phandle 0x63 of its target"),
         (BASE, 'f { target = <1>; __overlay__ { }; }; __fixups__ { x = "/f:target:0"; };', "the base has no label x"),
         (
             BASE,
@@ -172,8 +195,9 @@ def test_as_the_standard_tool_does(tmp_path: Path) -> None:
     subprocess.run(["fdtoverlay", "-i", str(blobs[0]), "-o", str(made), str(blobs[1])], check=True)
     ours = parse(apply_overlay(parse(blobs[0].read_bytes()), parse(blobs[1].read_bytes())))
     theirs = parse(made.read_bytes())
+    # Nodes in document order; the order of properties means nothing.
     flat = [
-        sorted((item.path, name, prop.value) for item in one.root for name, prop in item.properties.items())
+        [(item.path, sorted((name, prop.value) for name, prop in item.properties.items())) for item in one.root]
         for one in (ours, theirs)
     ]
     assert flat[0] == flat[1]
