@@ -10,10 +10,11 @@ from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import BootAnswer
 from dtanalyze.linux.memblock import Memblock
 from dtanalyze.linux.profile import LinuxProfile
-from dtanalyze.rules.extended_regions import EXTENDED_REGIONS
 from dtanalyze.rules.hypervisor import HYPERVISOR
 from dtanalyze.rules.layout import LAYOUT
 from dtanalyze.rules.model import findings
+from dtanalyze.rules.region_capacity import REGION_CAPACITY
+from dtanalyze.rules.region_overlaps import REGION_OVERLAPS
 from dtanalyze.rules.view import TreeView, guest_view
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def guest_findings(
     view = guest_view(
         kind, board, memory, options.linux, answer, pa_bits=pa_bits, requests=options.requests, need=options.need
     )
-    found = tuple(findings((*EXTENDED_REGIONS, *HYPERVISOR), view))
+    found = tuple(findings((*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR), view))
     if any(item.rule in _REPAIRED for item in found):
         from dtanalyze.rules.repair import repaired_regions
 
@@ -50,6 +51,7 @@ def tree_findings(kind: str, board: Board, memory: Memblock, linux: LinuxProfile
 def host_findings(view: HostView) -> Iterator[Finding]:
     """Yield what is wrong with a tree that Xen boots with."""
     from dtanalyze.rules.dom0less import DOM0LESS
-    from dtanalyze.rules.host import HOST_RULES
+    from dtanalyze.rules.host_devices import HOST_DEVICES
+    from dtanalyze.rules.host_memory import HOST_MEMORY
 
-    yield from findings((*HOST_RULES, *DOM0LESS), view)
+    yield from findings((*HOST_DEVICES, *HOST_MEMORY, *DOM0LESS), view)

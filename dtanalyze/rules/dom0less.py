@@ -10,7 +10,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity, Source
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
-from dtanalyze.rules.view import HostView
+from dtanalyze.rules.view import HostView, property_offset
 from dtanalyze.xen.bootinfo import MAX_MODULES, Module
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
 
@@ -46,11 +46,6 @@ def _modules(view: HostView) -> Iterator[tuple[Node, int]]:
             yield node, node.path.count("/")
 
 
-def _offset(node: Node, prop: str = "reg") -> int:
-    found = node.prop(prop)
-    return found.offset if found is not None else node.offset
-
-
 @rule(
     "D01",
     "module-without-usable-reg",
@@ -75,7 +70,7 @@ def module_without_usable_reg(view: HostView) -> Hits:
                 if prop is None
                 else f"a reg of {len(prop.value)} bytes, {counts.address}+{counts.size} cells hold there"
             )
-            yield Hit(f"{node.path} has {what}", node.path, (), _offset(node))
+            yield Hit(f"{node.path} has {what}", node.path, (), property_offset(node))
 
 
 @rule(
@@ -117,7 +112,7 @@ def _overlap(view: HostView, module: Module, span: RawRange, other: str, other_s
         f"[{format_range(other_span.start, other_span.stop)}]{dropped}",
         module.node or None,
         (span, other_span),
-        _offset(node) if node is not None else None,
+        property_offset(node) if node is not None else None,
     )
 
 
@@ -156,7 +151,9 @@ def too_many_modules(view: HostView) -> Hits:
     nodes = [node for node, depth in _modules(view) if depth <= _DEPTH and node.path.startswith("/chosen")]
     room = MAX_MODULES - 2
     for node in nodes[room:]:
-        yield Hit(f"{node.path} is boot module {nodes.index(node) + 1}, Xen takes {room}", node.path, (), _offset(node))
+        yield Hit(
+            f"{node.path} is boot module {nodes.index(node) + 1}, Xen takes {room}", node.path, (), property_offset(node)
+        )
 
 
 @rule(
@@ -174,7 +171,7 @@ def too_many_modules(view: HostView) -> Hits:
 def module_not_scanned(view: HostView) -> Hits:
     for node, depth in _modules(view):
         if depth > _DEPTH or not node.path.startswith("/chosen"):
-            yield Hit(f"{node.path} is a boot module that Xen does not see", node.path, (), _offset(node))
+            yield Hit(f"{node.path} is a boot module that Xen does not see", node.path, (), property_offset(node))
 
 
 @rule(
@@ -283,7 +280,7 @@ def shared_memory_refused(view: HostView) -> Hits:
     info = view.prediction.info
     node = view.board.tree.find(info.stopped_at) if view.first and info.stopped_at is not None else None
     if node is not None and node.is_compatible("xen,domain-shared-memory-v1"):
-        yield Hit(f"Xen {view.xen.name} refuses {node.path}", node.path, (), _offset(node, "xen,shared-mem"))
+        yield Hit(f"Xen {view.xen.name} refuses {node.path}", node.path, (), property_offset(node, "xen,shared-mem"))
     domu = view.domu
     for shared in domu.shared if domu is not None else ():
         for region in view.prediction.regions.ranges:
@@ -392,7 +389,7 @@ def guest_layout_full(view: HostView) -> Hits:
     if domu is not None and found.method == "guest-layout" and not found.regions.ranges and found.stopped_by is None:
         size = format_size(sum(item.size for item in found.memory))
         yield Hit(f"{domu.node.path} with {size} of RAM leaves no room for an extended region", domu.node.path,
-                  found.memory, _offset(domu.node, "memory"))  # fmt: skip
+                  found.memory, property_offset(domu.node, "memory"))  # fmt: skip
 
 
 @rule(
@@ -415,7 +412,7 @@ def xenstore_without_server(view: HostView) -> Hits:
         return
     for domu in view.domus:
         if domu.xenstore:
-            yield Hit(f"{domu.node.path}: {stop.message}", domu.node.path, (), _offset(domu.node, "xen,enhanced"))
+            yield Hit(f"{domu.node.path}: {stop.message}", domu.node.path, (), property_offset(domu.node, "xen,enhanced"))
 
 
 DOM0LESS: Final[tuple[Rule, ...]] = (

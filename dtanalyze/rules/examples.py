@@ -5,7 +5,7 @@ A guest has RAM at 1 GiB, a grant table below it and extended regions above; a h
 
 from typing import Final
 
-__all__ = ["GOOD_REGIONS", "RAM", "guest", "host", "host_with_whole_holes"]
+__all__ = ["GOOD_REGIONS", "IOMMU_ON", "RAM", "XEN_4_20", "guest", "host", "host_with_whole_holes"]
 
 _GIC: Final = (
     'interrupt-controller@3001000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; '
@@ -15,6 +15,8 @@ _XEN: Final = 'compatible = "xen,xen-4.22", "xen,xen"; interrupts = <1 15 8>; in
 RAM: Final = 'memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x40000000>; };'
 _GRANT: Final = "<0x0 0x38000000 0x0 0x1000000>"
 
+XEN_4_20: Final = 'compatible = "xen,xen-4.20", "xen,xen"; interrupts = <1 15 8>; interrupt-parent = <1>;'
+IOMMU_ON: Final = ("--iommu", "on")
 GOOD_REGIONS: Final = "<0x0 0x80000000 0x0 0x20000000>, <0x1 0x0 0x0 0x40000000>"
 
 

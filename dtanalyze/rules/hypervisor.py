@@ -8,7 +8,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity, Source
 from dtanalyze.rules.examples import RAM, guest
 from dtanalyze.rules.model import GUEST, Example, Hit, Hits, Rule, rule
-from dtanalyze.rules.view import GuestView
+from dtanalyze.rules.view import GuestView, property_offset
 
 __all__ = ["HYPERVISOR"]
 
@@ -20,11 +20,6 @@ _GUEST_INIT: Final = Source("Linux", "arch/arm/xen/enlighten.c", "xen_dt_guest_i
 _GNTTAB: Final = Source("Linux", "drivers/xen/grant-table.c", "gnttab_setup_auto_xlat_frames", "5.17 to 7.3")
 
 _IRQ: Final = "interrupts = <1 15 8>; interrupt-parent = <1>;"
-
-
-def _at(node: Node, prop: str = "reg") -> int:
-    found = node.prop(prop)
-    return found.offset if found is not None else node.offset
 
 
 def _exact(view: GuestView) -> Node | None:
@@ -46,7 +41,7 @@ def _exact(view: GuestView) -> Node | None:
 )
 def no_extended_region(view: GuestView) -> Hits:
     if view.on_xen and view.node is not None and view.grant is not None and not view.regions:
-        yield Hit(f"{view.node.path} lists no extended region", view.node.path, (), _at(view.node))
+        yield Hit(f"{view.node.path} lists no extended region", view.node.path, (), property_offset(view.node))
 
 
 @rule(
@@ -88,7 +83,7 @@ def hypervisor_not_recognised(view: GuestView) -> Hits:
     node = _exact(view)
     if node is None or view.on_xen or (node.prop("compatible") is None and view.linux.null_compatible_crashes):
         return
-    yield Hit(view.answer.detection.reason, node.path, (), _at(node, "compatible"))
+    yield Hit(view.answer.detection.reason, node.path, (), property_offset(node, "compatible"))
 
 
 @rule(
@@ -198,7 +193,7 @@ def grant_table_in_ram(view: GuestView) -> Hits:
 )
 def grant_table_missing(view: GuestView) -> Hits:
     if view.on_xen and view.node is not None and (view.grant is None or not view.grant.address):
-        yield Hit(f"{view.node.path} gives no place for the grant table", view.node.path, (), _at(view.node))
+        yield Hit(f"{view.node.path} gives no place for the grant table", view.node.path, (), property_offset(view.node))
 
 
 @rule(
@@ -219,7 +214,7 @@ def event_channel_unresolved(view: GuestView) -> Hits:
             f"{view.node.path} names no interrupt that resolves (Xen event channel interrupt not found)",
             view.node.path,
             (),
-            _at(view.node, "interrupts"),
+            property_offset(view.node, "interrupts"),
         )
 
 
@@ -238,7 +233,7 @@ def event_channel_unresolved(view: GuestView) -> Hits:
 def hypervisor_status_ignored(view: GuestView) -> Hits:
     node = _exact(view)
     if node is not None and not node.available:
-        yield Hit(f"the status of {node.path} is ignored", node.path, (), _at(node, "status"))
+        yield Hit(f"the status of {node.path} is ignored", node.path, (), property_offset(node, "status"))
 
 
 HYPERVISOR: Final[tuple[Rule, ...]] = (

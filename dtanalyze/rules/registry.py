@@ -3,16 +3,21 @@
 from typing import Final
 
 from dtanalyze.rules.dom0less import DOM0LESS
-from dtanalyze.rules.extended_regions import EXTENDED_REGIONS
-from dtanalyze.rules.host import HOST_RULES
+from dtanalyze.rules.host_devices import HOST_DEVICES
+from dtanalyze.rules.host_memory import HOST_MEMORY
 from dtanalyze.rules.hypervisor import HYPERVISOR
 from dtanalyze.rules.layout import LAYOUT
 from dtanalyze.rules.model import NotShown, Rule
+from dtanalyze.rules.region_capacity import REGION_CAPACITY
+from dtanalyze.rules.region_overlaps import REGION_OVERLAPS
 
 __all__ = ["ALL_RULES", "NOT_SHOWN"]
 
 ALL_RULES: Final[tuple[Rule, ...]] = tuple(
-    sorted((*EXTENDED_REGIONS, *HYPERVISOR, *LAYOUT, *HOST_RULES, *DOM0LESS), key=lambda item: item.code)
+    sorted(
+        (*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR, *LAYOUT, *HOST_DEVICES, *HOST_MEMORY, *DOM0LESS),
+        key=lambda item: item.code,
+    )
 )
 
 NOT_SHOWN: Final = (

@@ -1,5 +1,6 @@
 """What rules look at: one view for each kind of tree, made once and asked by all rules of a family."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen
     from dtanalyze.xen.prediction import Prediction
     from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["GuestView", "HostView", "Region", "TreeView", "guest_view", "shown"]
+__all__ = ["GuestView", "HostView", "Region", "TreeView", "guest_view", "property_offset", "shown"]
 
 
 class TreeView(NamedTuple):
@@ -80,6 +81,12 @@ class GuestView(NamedTuple):
         """Whether this kernel takes scratch space from the regions when they are sound."""
         return self.on_xen and self.answer.init is not None
 
+    def placed(self) -> Iterator[tuple[Region, AddressRange]]:
+        """Yield the regions that are addresses, when the kernel sees Xen."""
+        for region in self.regions if self.on_xen else ():
+            if region.range is not None:
+                yield region, region.range
+
     def severity(self, touched: AddressRange) -> Severity:
         """Return ERROR where a section of this kernel can touch the range, WARNING where none does."""
         return Severity.ERROR if self.reach.touches(touched) else Severity.WARNING
@@ -111,6 +118,11 @@ class HostView(NamedTuple):
     first: bool
     requests: tuple[int, ...]
     need: int | None
+
+    @property
+    def looks_for_holes(self) -> bool:
+        """Whether the regions are holes in the address space: an IOMMU is on."""
+        return self.prediction.method == "holes"
 
     @property
     def domu(self) -> "DomU | None":
@@ -162,6 +174,12 @@ def _region(number: int, entry: RegEntry) -> Region:
     start = entry.address if entry.address is not None else read_number(entry.bus_cells)
     raw = RawRange(start, entry.size)
     return Region(number, entry, raw, raw.checked() if entry.address is not None else None)
+
+
+def property_offset(node: Node, name: str = "reg") -> int:
+    """Return the byte offset of a property's value, or of the node when it has no such property."""
+    prop = node.prop(name)
+    return prop.offset if prop is not None else node.offset
 
 
 def shown(node: Node, entry: RegEntry, found: AddressRange | RawRange, prop: str = "reg") -> str:

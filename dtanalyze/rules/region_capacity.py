@@ -1,286 +1,24 @@
-"""Rules about ``reg[1..]`` of the hypervisor node: what the regions cover, how they stand, what can be made of them."""
+"""Rules about how the extended regions stand, and what a kernel can make of them."""
 
-from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.address.units import MIB, format_range, format_size
+from dtanalyze.address.units import MIB, format_size
 from dtanalyze.findings import Severity, Source
 from dtanalyze.linux.memory_hotplug import memstart_addr
 from dtanalyze.linux.profile import Arch
 from dtanalyze.linux.resource import IORESOURCE_END
-from dtanalyze.rules.examples import guest
+from dtanalyze.rules.examples import XEN_4_20, guest
 from dtanalyze.rules.model import GUEST, Example, Hit, Hits, Rule, rule
-from dtanalyze.rules.overlap import Side, device_sides
-from dtanalyze.rules.view import GuestView, Region, shown
+from dtanalyze.rules.view import GuestView, Region
 
-__all__ = ["EXTENDED_REGIONS"]
+__all__ = ["REGION_CAPACITY"]
 
-_MOST: Final = 16
-"""So many devices under one region are named one by one; the rest are counted."""
-_DEFAULT_FRAMES: Final = 64
-_PAGE: Final = 4096
 _XEN_ALIGN: Final = 2 * MIB
-
 _FILL_LIST: Final = Source("Linux", "drivers/xen/unpopulated-alloc.c", "fill_list", "5.17 and newer")
 _ARCH_INIT: Final = Source("Linux", "arch/arm/xen/enlighten.c", "arch_xen_unpopulated_init", "5.17 and newer")
-_REQUEST: Final = Source("Linux", "kernel/resource.c", "request_resource", "5.17 and newer")
 _ADD_EXT: Final = Source("Xen", "xen/arch/arm/domain_build.c", "add_ext_regions", "4.18 to 4.20, fixed by 9b21841fd1")
 _PLUGGABLE: Final = Source("Linux", "mm/memory_hotplug.c", "mhp_get_pluggable_range", "5.12 and newer")
-
-_XEN_4_20: Final = 'compatible = "xen,xen-4.20", "xen,xen"; interrupts = <1 15 8>; interrupt-parent = <1>;'
-_CUT: Final = "Cut the region so that it leaves that range out; when Xen wrote the tree, the cause is in the host's."
-_UART: Final = 'serial@90000000 { compatible = "ns16550a"; reg = <0x0 0x90000000 0x0 0x1000>; };'
-
-
-def _regions(view: GuestView) -> Iterator[tuple[Region, AddressRange]]:
-    for region in view.regions if view.on_xen else ():
-        if region.range is not None:
-            yield region, region.range
-
-
-def _covered(view: GuestView, region: Region, span: AddressRange, sides: Iterable[Side], what: str) -> Hits:
-    """Yield a hit for each device under the region; of a device and what lies below it the device only."""
-    found: list[tuple[Side, AddressRange]] = []
-    for side in sides:
-        common = span.intersection(side.range)
-        if common is not None and not any(before.node is side.node.parent for before, _ in found):
-            found.append((side, common))
-    for side, common in found[:_MOST]:
-        yield Hit(
-            f"{region} covers {what} {shown(side.node, side.entry, side.range)}{view.consequence(common)}",
-            side.node.path,
-            (span, side.range),
-            side.entry.offset,
-            view.severity(common),
-        )
-    if len(found) > _MOST:
-        rest = [common for _, common in found[_MOST:]]
-        worst = max(view.severity(common) for common in rest)
-        where = view.node.path if view.node is not None else None
-        yield Hit(f"{region} covers {len(rest)} more", where, (span,), region.entry.offset, worst)
-
-
-def _pci(view: GuestView) -> frozenset[int]:
-    return frozenset(id(host.node) for host in view.board.pci_hosts)
-
-
-@rule(
-    "X01",
-    "region-over-device",
-    Severity.ERROR,
-    GUEST,
-    what="An extended region covers the registers of an enabled device.",
-    why="A scratch page replaces the stage-2 mapping of the device: its registers are gone, the guest panics at the next "
-    "access; or the driver was there first, and then every mapping fails with -EBUSY.",
-    advice=_CUT,
-    sources=(_FILL_LIST, _REQUEST),
-    bad=Example(guest(more=_UART)),
-    good=Example(guest(more=_UART.replace("90000000", "9000000"))),
-)
-def region_over_device(view: GuestView) -> Hits:
-    hosts = _pci(view)
-    sides = [side for side in view.sides if id(side.node) not in hosts]
-    for region, span in _regions(view):
-        yield from _covered(view, region, span, sides, "the device")
-
-
-_PCIE: Final = (
-    'pcie@{ecam} {{ compatible = "pci-host-ecam-generic"; device_type = "pci"; #address-cells = <3>; #size-cells = <2>; '
-    "reg = <0x0 0x{ecam} 0x0 0x1000000>; ranges = <0x2000000 0x0 0x{window} 0x0 0x{window} 0x0 0x8000000>; }};"
-)
-
-
-@rule(
-    "X02",
-    "region-over-pci-window",
-    Severity.ERROR,
-    GUEST,
-    what="An extended region covers a window or the configuration space of a PCI host bridge.",
-    why="The bridge claims its windows when it is probed: either that or every mapping is refused, or scratch pages hide "
-    "the devices behind it.",
-    advice=_CUT + ' A bridge without device_type = "pci" is not seen by Xen\'s search for holes.',
-    sources=(_FILL_LIST, Source("Linux", "drivers/pci/of.c", "devm_of_pci_get_host_bridge_resources", "6.12")),
-    bad=Example(guest(more=_PCIE.format(ecam="10000000", window="90000000"))),
-    good=Example(guest(more=_PCIE.format(ecam="10000000", window="20000000"))),
-)
-def region_over_pci_window(view: GuestView) -> Hits:
-    hosts = _pci(view)
-    spaces = [side for side in view.sides if id(side.node) in hosts]
-    for region, span in _regions(view):
-        yield from _covered(view, region, span, spaces, "the configuration space of")
-        for host in view.board.pci_hosts if view.board.pci_hosts else ():
-            for window in host.windows if host.enabled else ():
-                common = span.intersection(window.range) if window.range is not None and window.space else None
-                if common is not None and window.range is not None:
-                    kind = "window" if window.space == "mem" else "I/O window"
-                    yield Hit(
-                        f"{region} covers the PCI {kind} of {host.node.path} (ranges) "
-                        f"[{format_range(window.range.start, window.range.stop)}]{view.consequence(common)}",
-                        host.node.path,
-                        (span, window.range),
-                        window.offset,
-                        view.severity(common),
-                    )
-
-
-@rule(
-    "X03",
-    "region-over-ram",
-    Severity.ERROR,
-    GUEST,
-    what="An extended region covers RAM.",
-    why="The section is refused because of System RAM, and so is every later one: first fit finds the same place again and "
-    "nothing falls back.",
-    advice=_CUT,
-    sources=(_FILL_LIST, _REQUEST),
-    bad=Example(guest("<0x0 0x78000000 0x0 0x20000000>")),
-    good=Example(guest("<0x0 0x80000000 0x0 0x20000000>")),
-)
-def region_over_ram(view: GuestView) -> Hits:
-    mapped = view.memory.memory.difference(view.memory.nomap)
-    for region, span in _regions(view):
-        for bank in view.memory.banks:
-            for common in mapped.intersection([bank.range]).intersection([span]):
-                yield Hit(
-                    f"{region} covers RAM of {bank.source} [{format_range(common.start, common.stop)}]"
-                    f"{view.consequence(common)}",
-                    bank.source,
-                    (span, bank.range),
-                    bank.offset,
-                    view.severity(common),
-                )
-
-
-@rule(
-    "X04",
-    "region-over-no-map-memory",
-    Severity.ERROR,
-    GUEST,
-    what="An extended region covers memory that is reserved with no-map.",
-    why='Such memory stands in iomem_resource as "reserved": every mapping is refused because of it.',
-    advice=_CUT,
-    sources=(_REQUEST, Source("Linux", "arch/arm64/kernel/setup.c", "request_standard_resources", "6.12")),
-    bad=Example(
-        guest(
-            "<0x0 0x78000000 0x0 0x20000000>",
-            "reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; "
-            "firmware@78000000 { reg = <0x0 0x78000000 0x0 0x8000000>; no-map; }; };",
-        )
-    ),
-    good=Example(
-        guest(
-            more="reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; "
-            "firmware@78000000 { reg = <0x0 0x78000000 0x0 0x8000000>; no-map; }; };"
-        )
-    ),
-)
-def region_over_no_map_memory(view: GuestView) -> Hits:
-    for region, span in _regions(view):
-        for claim in view.memory.reserved:
-            for common in view.memory.nomap.intersection([claim.range]).intersection([span]):
-                yield Hit(
-                    f"{region} covers no-map memory of {claim.source} [{format_range(common.start, common.stop)}]"
-                    f"{view.consequence(common)}",
-                    claim.source,
-                    (span, claim.range),
-                    claim.offset,
-                    view.severity(common),
-                )
-
-
-_STRAY: Final = (
-    "reserved-memory {{ #address-cells = <2>; #size-cells = <2>; ranges; "
-    "firmware@{at} {{ reg = <0x0 0x{at} 0x0 0x100000>; no-map; }}; }};"
-)
-
-
-@rule(
-    "X05",
-    "region-over-reserved-memory",
-    Severity.ERROR,
-    GUEST,
-    what="An extended region covers a reservation that lies outside every memory node.",
-    why="Linux forgets such a reservation: nothing keeps scratch pages off it, and firmware's memory is overwritten.",
-    advice=_CUT,
-    sources=(_FILL_LIST, Source("Linux", "drivers/of/of_reserved_mem.c", "fdt_scan_reserved_mem", "6.12")),
-    bad=Example(guest(more=_STRAY.format(at="90000000"))),
-    good=Example(guest(more=_STRAY.format(at="50000000"))),
-)
-def region_over_reserved_memory(view: GuestView) -> Hits:
-    for region, span in _regions(view):
-        for claim in view.memory.stray:
-            common = span.intersection(claim.range)
-            if common is not None:
-                yield Hit(
-                    f"{region} covers the reservation {claim.source} [{format_range(claim.range.start, claim.range.stop)}], "
-                    f"which lies outside every memory node{view.consequence(common)}",
-                    claim.source,
-                    (span, claim.range),
-                    claim.offset,
-                    view.severity(common),
-                )
-
-
-@rule(
-    "X06",
-    "region-over-grant-table",
-    Severity.ERROR,
-    GUEST,
-    what="An extended region covers the grant table, reg[0] of the hypervisor node.",
-    why="Linux maps the grant table there without entering it anywhere, so that nothing keeps scratch pages off it; the "
-    "first that lands there cuts every grant.",
-    advice="Cut the region behind the grant table; it takes 4 KiB for each of gnttab_max_frames (64 by default), whatever "
-    "its size says.",
-    sources=(
-        Source("Linux", "arch/arm/xen/enlighten.c", "xen_guest_init", "5.17 and newer"),
-        Source("Linux", "drivers/xen/grant-table.c", "gnttab_setup_auto_xlat_frames", "5.17 and newer"),
-    ),
-    bad=Example(guest("<0x0 0x80000000 0x0 0x20000000>", grant="<0x0 0x80000000 0x0 0x40000>")),
-    good=Example(guest()),
-)
-def region_over_grant_table(view: GuestView) -> Hits:
-    table = _grant_span(view)
-    if table is None or view.node is None or view.grant is None:
-        return
-    for region, span in _regions(view):
-        common = span.intersection(table)
-        if common is not None:
-            yield Hit(
-                f"{region} covers the grant table {shown(view.node, view.grant, table)}{view.consequence(common)}",
-                view.node.path,
-                (span, table),
-                view.grant.offset,
-                view.severity(common),
-            )
-
-
-def _grant_span(view: GuestView) -> AddressRange | None:
-    entry = view.grant
-    if entry is None or not entry.address:
-        return None
-    size = max(entry.size, _DEFAULT_FRAMES * _PAGE)
-    return AddressRange(entry.address, min(size, IORESOURCE_END + 1 - entry.address))
-
-
-@rule(
-    "X07",
-    "region-over-disabled-device",
-    Severity.WARNING,
-    GUEST,
-    what="An extended region covers the registers of a device that is disabled in this tree.",
-    why="Nothing happens until an overlay or a boot loader enables it; then it is lost. Xen's search for holes leaves out "
-    "disabled devices too, so the region was made by hand.",
-    advice=_CUT,
-    sources=(Source("Xen", "xen/arch/arm/domain_build.c", "find_memory_holes", "4.16 and newer"),),
-    bad=Example(guest(more=_UART.replace("reg", 'status = "disabled"; reg'))),
-    good=Example(guest(more=_UART.replace("90000000", "9000000").replace("reg", 'status = "disabled"; reg'))),
-)
-def region_over_disabled_device(view: GuestView) -> Hits:
-    disabled = device_sides(view.board.devices, enabled=False) if view.regions else ()
-    for region, span in _regions(view):
-        for hit in _covered(view, region, span, disabled, "the disabled device"):
-            yield hit._replace(severity=None)
 
 
 @rule(
@@ -297,7 +35,7 @@ def region_over_disabled_device(view: GuestView) -> Hits:
     good=Example(guest("<0x0 0x80000000 0x0 0x10000000>, <0x0 0x90000000 0x0 0x20000000>")),
 )
 def regions_not_ascending(view: GuestView) -> Hits:
-    ranges = list(_regions(view))
+    ranges = list(view.placed())
     for (before, one), (after, other) in zip(ranges, ranges[1:], strict=False):
         if other.start >= one.stop:
             continue
@@ -383,7 +121,7 @@ def no_usable_section(view: GuestView) -> Hits:
     room = view.answer.capacity
     if room is None or room.gaps or view.answer.target_name != "xen_resource":
         return
-    spans = tuple(span for _, span in _regions(view))
+    spans = tuple(span for _, span in view.placed())
     size = format_size(view.linux.section_size)
     yield Hit(
         f"none of the {len(view.regions)} extended regions holds an aligned section of {size} that this kernel can use",
@@ -409,7 +147,7 @@ def region_without_whole_section(view: GuestView) -> Hits:
     limits, size = view.answer.limits, view.linux.section_size
     if limits is None or view.answer.target_name != "xen_resource":
         return
-    for region, span in _regions(view):
+    for region, span in view.placed():
         if span.last < limits.low or span.start > limits.high:
             continue  # another rule's
         got = sum(item.size for item in view.reach.intersection([span])) // size
@@ -444,7 +182,7 @@ def region_below_linear_map(view: GuestView) -> Hits:
     limits = view.answer.limits
     if limits is None or limits.randomized or view.answer.target_name != "xen_resource":
         return
-    for region, span in _regions(view):
+    for region, span in view.placed():
         below = min(span.stop, limits.low) - span.start
         if below > 0:
             yield Hit(
@@ -471,7 +209,7 @@ def region_above_linear_map(view: GuestView) -> Hits:
     limits = view.answer.limits
     if limits is None or view.linux.arch is not Arch.ARM64 or view.answer.target_name != "xen_resource":
         return
-    for region, span in _regions(view):
+    for region, span in view.placed():
         above = span.stop - max(span.start, limits.high + 1)
         if above > 0:
             yield Hit(
@@ -505,7 +243,7 @@ def region_beyond_physical_space(view: GuestView) -> Hits:
     if view.pa_bits is None:
         return
     limit = 1 << view.pa_bits
-    for region, span in _regions(view):
+    for region, span in view.placed():
         if span.stop > limit:
             beyond = AddressRange.spanning(max(span.start, limit), span.stop)
             yield Hit(
@@ -540,7 +278,7 @@ def capacity_in_pieces(view: GuestView) -> Hits:
             f"{format_size(need * page)} are there in all, but one mapping can take at most "
             f"{format_size(room.largest_request * page)}",
             view.node.path if view.node is not None else None,
-            tuple(span for _, span in _regions(view)),
+            tuple(span for _, span in view.placed()),
         )
 
 
@@ -554,14 +292,14 @@ def capacity_in_pieces(view: GuestView) -> Hits:
     "2 MiB; where a section ends there, Linux loses the whole section.",
     advice="Use Xen 4.21 or newer (9b21841fd1).",
     sources=(_ADD_EXT,),
-    bad=Example(guest("<0x0 0x80000000 0x0 0x1fe00000>", compatible=_XEN_4_20)),
+    bad=Example(guest("<0x0 0x80000000 0x0 0x1fe00000>", compatible=XEN_4_20)),
     good=Example(guest("<0x0 0x80000000 0x0 0x1fe00000>")),
 )
 def region_cut_by_xen(view: GuestView) -> Hits:
     if not view.xen or not view.xen.startswith(("4.18", "4.19", "4.20")):
         return
     size = view.linux.section_size
-    for region, span in _regions(view):
+    for region, span in view.placed():
         if (span.stop + _XEN_ALIGN) % size == 0 and span.stop % size:
             yield Hit(
                 f"{region} ends 2 MiB before a section does: Xen {view.xen} has cut it, and {format_size(size)} are lost",
@@ -592,7 +330,7 @@ def placement_depends_on_seed(view: GuestView) -> Hits:
     if limits is None or not limits.randomized or first is None:
         return
     start = memstart_addr(first.start, view.linux)
-    below = [(region, span) for region, span in _regions(view) if span.start < start]
+    below = [(region, span) for region, span in view.placed() if span.start < start]
     if below:
         region, span = below[0]
         yield Hit(
@@ -602,51 +340,6 @@ def placement_depends_on_seed(view: GuestView) -> Hits:
             (span,),
             region.entry.offset,
         )
-
-
-_PASSED: Final = (
-    'passthrough { compatible = "simple-bus"; #address-cells = <2>; #size-cells = <2>; ranges; '
-    'serial@90000000 { compatible = "ns16550a"; reg = <0x0 0x90000000 0x0 0x1000>; }; };'
-)
-
-
-@rule(
-    "D10",
-    "passthrough-mmio-in-extended-region",
-    Severity.ERROR,
-    GUEST,
-    what="A guest's extended region covers a device that was passed through to it.",
-    why="Scratch pages replace the device's mapping and the guest panics. Xen up to 4.20 makes a guest's regions without "
-    "a look at what is passed through.",
-    advice="Use Xen 4.21 or newer (fba1b0974d and 3af8a6ed8e for dom0less, 108308feef for libxl), or pass the device "
-    "through below 0x40000000.",
-    sources=(
-        Source("Xen", "xen/arch/arm/domain_build.c", "find_domU_holes", "before 4.21 (fba1b0974d, 3af8a6ed8e)"),
-        Source("Xen", "tools/libs/light/libxl_arm.c", "finalize_hypervisor_node", "before 4.21 (108308feef)"),
-    ),
-    bad=Example(guest(more=_PASSED, compatible=_XEN_4_20)),
-    good=Example(guest(more=_PASSED.replace("90000000", "9000000"), compatible=_XEN_4_20)),
-)
-def passthrough_mmio_in_extended_region(view: GuestView) -> Hits:
-    if not _before_4_21(view.xen):
-        return
-    for user in view.answer.unseen:
-        if user.kind != "device" or not user.source.startswith("/passthrough/"):
-            continue
-        for region, span in _regions(view):
-            if span.overlaps(user.range):
-                yield Hit(
-                    f"{region} covers the passed-through MMIO of {user.source} "
-                    f"[{format_range(user.range.start, user.range.stop)}]: Xen {view.xen} does not keep such ranges out",
-                    user.source,
-                    (span, user.range),
-                    user.offset,
-                )
-
-
-def _before_4_21(xen: str | None) -> bool:
-    parts = (xen or "").split(".")
-    return len(parts) >= 2 and parts[0].isdigit() and parts[1].isdigit() and (int(parts[0]), int(parts[1])) < (4, 21)
 
 
 @rule(
@@ -666,14 +359,7 @@ def kzalloc_result_untested(view: GuestView) -> Hits:
         yield Hit(f"this kernel ({view.linux.name}) does not see when the copy for iomem_resource cannot be allocated")
 
 
-EXTENDED_REGIONS: Final[tuple[Rule, ...]] = (
-    region_over_device,
-    region_over_pci_window,
-    region_over_ram,
-    region_over_no_map_memory,
-    region_over_reserved_memory,
-    region_over_grant_table,
-    region_over_disabled_device,
+REGION_CAPACITY: Final[tuple[Rule, ...]] = (
     regions_not_ascending,
     region_of_size_zero,
     region_beyond_address_space,
@@ -685,6 +371,5 @@ EXTENDED_REGIONS: Final[tuple[Rule, ...]] = (
     capacity_in_pieces,
     region_cut_by_xen,
     placement_depends_on_seed,
-    passthrough_mmio_in_extended_region,
     kzalloc_result_untested,
 )

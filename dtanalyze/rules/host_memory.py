@@ -1,0 +1,273 @@
+"""Rules about RAM and reserved memory in the tree that Xen boots with."""
+
+from typing import Final
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.units import format_range, format_size
+from dtanalyze.board.bus import XEN
+from dtanalyze.board.translate import reg_entries
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.findings import Severity, Source
+from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
+from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
+from dtanalyze.rules.view import HostView, property_offset
+
+__all__ = ["HOST_MEMORY"]
+
+_BOOTFDT: Final = Source("Xen", "xen/common/device-tree/bootfdt.c", "early_scan_node", "4.16 to 4.22")
+_UNALLOCATED: Final = Source("Xen", "xen/arch/arm/domain_build.c", "find_unallocated_memory", "4.16 to 4.22")
+_OVERLAP: Final = Source("Xen", "xen/common/device-tree/bootinfo.c", "check_reserved_regions_overlap", "4.18 (6f7d56ccd3)")
+_RSV: Final = (
+    "reserved-memory {{ #address-cells = <2>; #size-cells = <2>; ranges; "
+    "one@50000000 {{ reg = <0x0 0x50000000 0x0 0x100000>; }}; two@{at} {{ reg = <0x0 0x{at} 0x0 0x100000>; }}; }};"
+)
+
+
+@rule(
+    "X39",
+    "reserved-regions-overlap",
+    Severity.ERROR,
+    HOST,
+    what="A reserved region overlaps another one or a boot module.",
+    why="Xen 4.18 ends its scan of the tree there without a word, before it has seen the modules; 4.19 and newer panic: "
+    "Early FDT parsing failed. Nothing is on the console yet.",
+    advice="Make the regions disjoint; only /memreserve/ may hold another region, from 4.20 on.",
+    sources=(_OVERLAP, _BOOTFDT),
+    bad=Example(host(_RSV.format(at="50080000"))),
+    good=Example(host(_RSV.format(at="50100000"))),
+)
+def reserved_regions_overlap(view: HostView) -> Hits:
+    node = _stopped_at(view)
+    if node is None or not node.path.startswith("/reserved-memory"):
+        return
+    info = view.prediction.info
+    others = [(bank.start, bank.size, bank.node) for bank in (*info.reserved_mem, *info.shmem)]
+    others += [(module.start, module.size, module.node) for module in info.modules]
+    for entry in reg_entries(node, XEN):
+        address = entry.address
+        if address is None:
+            continue
+        for start, size, other in others:
+            if address < start + size and start < address + entry.size and other != node.path:
+                other_range = RawRange(start, size)
+                yield Hit(
+                    f"{node.path} [{format_range(address, address + entry.size)}] overlaps {other or 'the boot module'} "
+                    f"[{format_range(other_range.start, other_range.stop)}]",
+                    node.path,
+                    (RawRange(address, entry.size), other_range),
+                    entry.offset,
+                )
+
+
+def _stopped_at(view: HostView) -> Node | None:
+    path = view.prediction.info.stopped_at
+    return view.board.tree.find(path) if view.first and path is not None else None
+
+
+@rule(
+    "X46",
+    "memory-node-without-reg",
+    Severity.ERROR,
+    HOST,
+    what="A node that Xen takes for memory has no usable reg.",
+    why="Up to 4.18 Xen ends its scan of the tree there without a word, 4.19 panics. Up to 4.19 any node called memory "
+    "counts, at any depth.",
+    advice="Rename the node, or give it a reg with the cells that hold there.",
+    sources=(_BOOTFDT,),
+    bad=Example(host("soc { memory@0 { }; };"), xen="4.19"),
+    good=Example(host("soc { memory@0 { }; };"), xen="4.22"),
+)
+def memory_node_without_reg(view: HostView) -> Hits:
+    node = _stopped_at(view)
+    # Below /reserved-memory one with a reg has stopped the scan by overlapping, which another rule says.
+    if node is not None and node.base_name == "memory" and (node.prop("reg") is None or node.path.count("/") == 1):
+        stops = "panics" if view.prediction.info.panic else "sees nothing of what follows"
+        yield Hit(
+            f"{node.path} has no reg that Xen {view.xen.name} can use: it {stops}", node.path, (), property_offset(node)
+        )
+
+
+_UNTYPED: Final = "memory@c0000000 {{ {kind} reg = <0x0 0xc0000000 0x0 0x10000000>; }};"
+
+
+@rule(
+    "X41",
+    "memory-node-read-differently",
+    Severity.ERROR,
+    HOST,
+    what="A node is memory for Xen and not for Linux, or the other way round.",
+    why='Linux asks for device_type = "memory", Xen up to 4.19 for the name memory at any depth, from 4.20 on for both '
+    "and below the root. RAM is lost, or a device's memory is used as RAM.",
+    advice='Name RAM memory@…, below the root, with device_type = "memory", and nothing else so.',
+    sources=(_BOOTFDT, Source("Linux", "drivers/of/fdt.c", "early_init_dt_scan_memory", "5.17 to 7.3")),
+    bad=Example(host(_UNTYPED.format(kind="")), xen="4.19"),
+    good=Example(host(_UNTYPED.format(kind='device_type = "memory";'))),
+)
+def memory_node_read_differently(view: HostView) -> Hits:
+    info = view.prediction.info
+    if not view.first or info.stopped_at is not None:
+        return
+    by_xen = {bank.node for bank in info.mem}
+    reserved = {bank.node for bank in info.reserved_mem}
+    for node in view.board.tree.root:
+        typed = node.device_type == "memory" and node.prop("reg") is not None and node.available
+        named = node.base_name == "memory" and node.prop("reg") is not None
+        if node.path in by_xen - reserved and not typed and node.available:
+            yield Hit(f"Xen {view.xen.name} takes {node.path} for RAM, Linux does not", node.path, (), property_offset(node))
+        elif typed and node.path not in by_xen and _has_size(node):
+            why = "" if named else ": its name is not memory"
+            yield Hit(
+                f"Linux takes {node.path} for RAM, Xen {view.xen.name} does not{why}", node.path, (), property_offset(node)
+            )
+
+
+def _has_size(node: Node) -> bool:
+    return any(entry.size for entry in reg_entries(node, XEN))
+
+
+_DISABLED: Final = (
+    "reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; "
+    'dsp@50000000 { status = "disabled"; reg = <0x0 0x50000000 0x0 0x10000000>; }; };'
+)
+
+
+@rule(
+    "X47",
+    "disabled-memory-counts",
+    Severity.ERROR,
+    HOST,
+    what="A memory or reserved-memory node is disabled, and this release of Xen uses it all the same.",
+    why="Up to 4.18 Xen does not look at status there: RAM that does not exist is used, or RAM is kept free for nobody; "
+    "an overlap with a disabled reservation ends the scan.",
+    advice="Remove the node, or use Xen 4.19 or newer (c419d2dd35).",
+    sources=(Source("Xen", "xen/arch/arm/bootfdt.c", "device_tree_get_meminfo", "before 4.19 (c419d2dd35)"),),
+    bad=Example(host(_DISABLED), xen="4.18"),
+    good=Example(host(_DISABLED)),
+)
+def disabled_memory_counts(view: HostView) -> Hits:
+    if not view.first or view.xen.status_honoured:
+        return
+    info = view.prediction.info
+    counted = {bank.node: "RAM" for bank in info.mem} | {bank.node: "reserved" for bank in info.reserved_mem}
+    if info.stopped_at is not None:
+        counted.setdefault(info.stopped_at, "where its scan of the tree ends")
+    for node in view.board.tree.root:
+        if not node.available and node.path in counted and _is_memory(node):
+            yield Hit(f"{node.path} is disabled, but Xen {view.xen.name} counts it: {counted[node.path]}", node.path, (),
+                      property_offset(node))  # fmt: skip
+
+
+def _is_memory(node: Node) -> bool:
+    return node.base_name == "memory" or node.path.startswith("/reserved-memory/")
+
+
+@rule(
+    "X42",
+    "no-ram-left-for-regions",
+    Severity.WARNING,
+    HOST,
+    what="All of the host's RAM goes to the domain or is reserved, and without an IOMMU regions are made of unused RAM "
+    "only.",
+    why="Xen finds no region (-ENOENT), dom0 gets the grant table only, and each mapping costs it RAM.",
+    advice="Give dom0 less RAM (dom0_mem), so that at least 64 MiB, better whole sections, are left in one piece.",
+    sources=(_UNALLOCATED,),
+    bad=Example(host(memory='memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x24000000>; };')),
+    good=Example(host()),
+)
+def no_ram_left_for_regions(view: HostView) -> Hits:
+    found = view.prediction
+    if (
+        found.method != "unallocated"
+        or found.regions.error != "ENOENT"
+        or not found.info.mem
+        or found.stopped_by is not None
+    ):
+        return
+    total = sum(bank.size for bank in found.info.mem)
+    own = sum(item.size for item in found.memory)
+    yield Hit(
+        f"{format_size(own)} of {format_size(total)} go to {found.domain}, and what is left gives no extended region",
+        view.prediction.info.mem[0].node or None,
+        tuple(AddressRange(bank.start, bank.size) for bank in found.info.mem),
+        None,
+    )
+
+
+@rule(
+    "X43",
+    "regions-cut-at-bank-limit",
+    Severity.INFO,
+    HOST,
+    what="There are more holes than Xen has banks for.",
+    why="Xen stops at NR_MEM_BANKS (128 before 4.17, then 256) without a word; space above is not offered.",
+    advice="Nothing, unless the space is needed.",
+    sources=(Source("Xen", "xen/arch/arm/domain_build.c", "add_ext_regions", "4.16 to 4.22"),),
+    bad=Example(
+        host("".join(f"d{at}@{at:x}00000000 {{ reg = <{at:#x} 0x0 0x0 0x1000>; }};" for at in range(1, 140))),
+        xen="4.16",
+        asks=("--iommu", "on", "--ipa-bits", "44"),
+    ),
+    good=Example(host_with_whole_holes(), xen="4.16", asks=IOMMU_ON),
+)
+def regions_cut_at_bank_limit(view: HostView) -> Hits:
+    count = len(view.prediction.regions.ranges)
+    if count >= view.xen.nr_mem_banks:
+        yield Hit(f"Xen {view.xen.name} stops after {count} extended regions", None)
+
+
+@rule(
+    "X45",
+    "ram-offered-as-scratch",
+    Severity.ERROR,
+    HOST,
+    what="Xen 4.16 is booted through EFI with an IOMMU on.",
+    why="It deletes the memory nodes before it looks for holes: RAM, dom0's own included, is offered as unused space.",
+    advice="Use Xen 4.17 or newer (53701ecb8f).",
+    sources=(Source("Xen", "xen/arch/arm/efi/efi-boot.h", "fdt_add_uefi_nodes", "4.16, fixed by 53701ecb8f"),),
+    bad=Example(host(), xen="4.16", asks=("--iommu", "on", "--efi")),
+    good=Example(host_with_whole_holes(), xen="4.17", asks=("--iommu", "on", "--efi")),
+)
+def ram_offered_as_scratch(view: HostView) -> Hits:
+    if not (view.first and view.options.efi and view.xen.efi_drops_memory_nodes and view.looks_for_holes):
+        return
+    for bank in view.prediction.info.mem:
+        span = AddressRange(bank.start, bank.size)
+        for region in view.prediction.regions.ranges:
+            if region.overlaps(span):
+                yield Hit(
+                    f"extended region [{format_range(region.start, region.stop)}] covers RAM of {bank.node} "
+                    f"[{format_range(span.start, span.stop)}]",
+                    bank.node,
+                    (region, span),
+                )
+
+
+@rule(
+    "B03",
+    "dom0-memory-does-not-fit",
+    Severity.ERROR,
+    HOST,
+    what="dom0's RAM cannot be placed.",
+    why="Xen gives dom0 pieces of at least 64 MiB of the host's RAM; what it cannot place makes it panic.",
+    advice="Lower dom0_mem; when a boot loader fills in the memory node, give the real RAM with --memory.",
+    sources=(Source("Xen", "xen/arch/arm/domain_build.c", "allocate_memory_11", "4.16 to 4.22"),),
+    bad=Example(host(), asks=("--dom0-mem", "4G")),
+    good=Example(host(), asks=("--dom0-mem", "1G")),
+)
+def dom0_memory_does_not_fit(view: HostView) -> Hits:
+    stop = view.prediction.stopped_by
+    if view.first and stop is not None and stop.stage == "dom0-memory":
+        banks = tuple(AddressRange(bank.start, bank.size) for bank in view.prediction.info.mem)
+        yield Hit(stop.message, view.prediction.info.mem[0].node or None, banks)
+
+
+HOST_MEMORY: Final[tuple[Rule, ...]] = (
+    reserved_regions_overlap,
+    memory_node_without_reg,
+    memory_node_read_differently,
+    disabled_memory_counts,
+    no_ram_left_for_regions,
+    regions_cut_at_bank_limit,
+    ram_offered_as_scratch,
+    dom0_memory_does_not_fit,
+)
