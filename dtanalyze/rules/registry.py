@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from dtanalyze.rules.boot_modules import BOOT_MODULES
 from dtanalyze.rules.dom0less import DOM0LESS
 from dtanalyze.rules.host_devices import HOST_DEVICES
 from dtanalyze.rules.host_memory import HOST_MEMORY
@@ -15,7 +16,7 @@ __all__ = ["ALL_RULES", "NOT_SHOWN"]
 
 ALL_RULES: Final[tuple[Rule, ...]] = tuple(
     sorted(
-        (*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR, *LAYOUT, *HOST_DEVICES, *HOST_MEMORY, *DOM0LESS),
+        (*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR, *LAYOUT, *HOST_DEVICES, *HOST_MEMORY, *BOOT_MODULES, *DOM0LESS),
         key=lambda item: item.code,
     )
 )

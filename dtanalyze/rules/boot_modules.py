@@ -1,0 +1,166 @@
+"""Rules about boot modules in /chosen: kernels, ramdisks, trees that are passed through."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from dtanalyze.address.range import RawRange
+from dtanalyze.address.units import format_range
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.findings import Severity, Source
+from dtanalyze.rules.examples import host
+from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
+from dtanalyze.rules.view import HostView, property_offset
+from dtanalyze.xen.bootinfo import MAX_MODULES, Module
+
+__all__ = ["BOOT_MODULES"]
+
+_DEPTH: Final = 3
+_PROCESS_MODULE: Final = Source("Xen", "xen/common/device-tree/bootfdt.c", "process_multiboot_node", "4.16 to 4.22")
+_ADD_MODULE: Final = Source("Xen", "xen/common/device-tree/bootinfo.c", "add_boot_module", "4.16 to 4.22")
+_MODULE: Final = 'module@{at} {{ compatible = "multiboot,kernel", "multiboot,module"; {reg} }};'
+_REG: Final = "reg = <0x0 0x{at} 0x0 0x1000000>;"
+_KERNEL: Final = _MODULE.format(at="48000000", reg=_REG.format(at="48000000"))
+
+
+def _modules(view: HostView) -> Iterator[tuple[Node, int]]:
+    """Yield each module's node with its depth below the root."""
+    for node in view.board.tree.root if view.first else ():
+        if node.is_compatible("multiboot,module") or node.is_compatible("xen,multiboot-module"):
+            yield node, node.path.count("/")
+
+
+@rule(
+    "D01",
+    "module-without-usable-reg",
+    Severity.ERROR,
+    HOST,
+    what="A boot module has no reg, or one that is too short for the cells that hold there.",
+    why="Xen panics in its scan of the tree. A node without #address-cells and #size-cells inherits them from /chosen or "
+    "the root; dtc assumes 2 and 1 and says nothing.",
+    advice="Give the module's parent #address-cells and #size-cells, and a reg that has them.",
+    sources=(_PROCESS_MODULE,),
+    bad=Example(host(chosen=_MODULE.format(at="48000000", reg="reg = <0x48000000 0x1000000>;"))),
+    good=Example(host(chosen=_KERNEL)),
+)
+def module_without_usable_reg(view: HostView) -> Hits:
+    for node, depth in _modules(view):
+        if depth > _DEPTH or not node.path.startswith("/chosen") or node.parent is None:
+            continue
+        prop, counts = node.prop("reg"), inherited_cells(node.parent, CellCounts(2, 1))
+        if prop is None or len(prop.value) < 4 * (counts.address + counts.size):
+            what = (
+                "no reg"
+                if prop is None
+                else f"a reg of {len(prop.value)} bytes, {counts.address}+{counts.size} cells hold there"
+            )
+            yield Hit(f"{node.path} has {what}", node.path, (), property_offset(node))
+
+
+@rule(
+    "D02",
+    "modules-overlap",
+    Severity.ERROR,
+    HOST,
+    what="A boot module overlaps another one, reserved memory, Xen or the tree itself.",
+    why="Xen 4.18 and newer drop the module (its kernel is missing then) or panic; older ones overwrite one with the other.",
+    advice="Load the module somewhere else, or correct its reg.",
+    sources=(_ADD_MODULE,),
+    bad=Example(host(chosen=_KERNEL + _MODULE.format(at="48800000", reg=_REG.format(at="48800000")))),
+    good=Example(host(chosen=_KERNEL + _MODULE.format(at="49000000", reg=_REG.format(at="49000000")))),
+)
+def modules_overlap(view: HostView) -> Hits:
+    if not view.first:
+        return
+    info = view.prediction.info
+    dropped = [item for node, _ in _modules(view) if node.path in info.dropped for item in _module_at(node)]
+    known = [*info.modules, *dropped]
+    others = [RawRange(item.start, item.size) for item in known]
+    names = [item.node or f"the boot module {item.kind}" for item in known]
+    for index, item in enumerate(known):
+        one = others[index]
+        for other_index in range(index + 1, len(known)):
+            other = others[other_index]
+            if one.start < other.stop and other.start < one.stop:
+                yield _overlap(view, known[other_index], other, names[index], one)
+        for bank in info.reserved_mem:
+            if one.start < bank.stop and bank.start < one.stop and item.node in info.dropped:
+                yield _overlap(view, item, one, bank.node, RawRange(bank.start, bank.size))
+
+
+def _overlap(view: HostView, module: Module, span: RawRange, other: str, other_span: RawRange) -> Hit:
+    node = view.board.tree.find(module.node) if module.node else None
+    dropped = " and is dropped" if module.node in view.prediction.info.dropped else ""
+    return Hit(
+        f"{module.node or module.kind} [{format_range(span.start, span.stop)}] overlaps {other} "
+        f"[{format_range(other_span.start, other_span.stop)}]{dropped}",
+        module.node or None,
+        (span, other_span),
+        property_offset(node) if node is not None else None,
+    )
+
+
+def _module_at(node: Node) -> Iterator[Module]:
+    prop = node.prop("reg")
+    if prop is None or node.parent is None:
+        return
+    counts = inherited_cells(node.parent, CellCounts(2, 1))
+    cells, width = prop.cells, counts.address + counts.size
+    if len(cells) >= width:
+        start = int.from_bytes(prop.value[: 4 * counts.address], "big")
+        size = int.from_bytes(prop.value[4 * counts.address : 4 * width], "big")
+        yield Module("Unknown", start, size, node.path, False)
+
+
+@rule(
+    "D03",
+    "too-many-modules",
+    Severity.ERROR,
+    HOST,
+    what="There are more boot modules than Xen has room for, 32 with Xen itself and the tree.",
+    why='Those beyond are ignored ("too many"): a domain misses its kernel or ramdisk.',
+    advice="Use fewer modules.",
+    sources=(_ADD_MODULE,),
+    bad=Example(
+        host(
+            chosen="".join(
+                _MODULE.format(at=f"{at:x}", reg=f"reg = <0x0 {at:#x} 0x0 0x1000>;")
+                for at in range(0x48000000, 0x48000000 + 33 * 0x1000, 0x1000)
+            )
+        )
+    ),
+    good=Example(host(chosen=_KERNEL)),
+)
+def too_many_modules(view: HostView) -> Hits:
+    nodes = [node for node, depth in _modules(view) if depth <= _DEPTH and node.path.startswith("/chosen")]
+    room = MAX_MODULES - 2
+    for node in nodes[room:]:
+        yield Hit(
+            f"{node.path} is boot module {nodes.index(node) + 1}, Xen takes {room}", node.path, (), property_offset(node)
+        )
+
+
+@rule(
+    "D04",
+    "module-not-scanned",
+    Severity.ERROR,
+    HOST,
+    what="A boot module lies deeper than three levels or not below /chosen.",
+    why="Xen looks for modules below /chosen and not deeper; it does not see this one.",
+    advice="Put the module below /chosen or below a domain's node there.",
+    sources=(_PROCESS_MODULE,),
+    bad=Example(host("modules { #address-cells = <2>; #size-cells = <2>; " + _KERNEL + " };")),
+    good=Example(host(chosen=_KERNEL)),
+)
+def module_not_scanned(view: HostView) -> Hits:
+    for node, depth in _modules(view):
+        if depth > _DEPTH or not node.path.startswith("/chosen"):
+            yield Hit(f"{node.path} is a boot module that Xen does not see", node.path, (), property_offset(node))
+
+
+BOOT_MODULES: Final[tuple[Rule, ...]] = (
+    module_without_usable_reg,
+    modules_overlap,
+    too_many_modules,
+    module_not_scanned,
+)
