@@ -145,73 +145,98 @@ def _text(raw: bytes, what: str, offset: int) -> str:
 
 def _structure(data: bytes, header: _Header, strings: _Strings) -> tuple[Node, int]:
     """Walk the structure block once; return the root and the offset after FDT_END."""
-    offset = header.off_dt_struct
-    limit = offset + header.size_dt_struct
-    u32, two = _U32.unpack_from, _TWO.unpack_from
-    root: Node | None = None
-    node: Node | None = None
-    depth = count = 0
+    walk = _Walk(data, header, strings)
+    offset, limit, u32 = header.off_dt_struct, walk.limit, _U32.unpack_from
     while True:
         if offset + 4 > limit:
             raise BlobError("the structure block ends without an FDT_END token", limit)
         (token,) = u32(data, offset)
         if token == FDT_PROP:
-            if node is None:
-                raise BlobError("a property stands outside every node", offset)
-            if offset + 12 > limit:
-                raise BlobError(f"a property of {node.path} is cut off by the end of the structure block", offset)
-            length, nameoff = two(data, offset + 4)
-            value = offset + 12
-            if length > limit - value:
-                raise BlobError(
-                    f"a property of {node.path} claims {length} bytes, more than the structure block has left", offset
-                )
-            if node.children:
-                raise BlobError(f"a property of {node.path} follows its subnodes", offset)
-            name = strings.name(nameoff, offset)
-            if len(node.properties) == MAX_PROPERTIES_PER_NODE:
-                raise BlobError(f"{node.path} has more than {MAX_PROPERTIES_PER_NODE} properties", offset)
-            if name not in node.properties:
-                node.properties[name] = Property(name, bytes(data[value : value + length]), value)
-            offset = value + (length + 3 & ~3)
+            offset = walk.add_property(offset)
         elif token == FDT_BEGIN_NODE:
-            stop = data.find(b"\0", offset + 4, limit)
-            if stop < 0:
-                raise BlobError("a node's name runs past the end of the structure block", offset)
-            count += 1
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise BlobError(f"nodes are nested deeper than {MAX_DEPTH}", offset)
-            if count > MAX_NODES:
-                raise BlobError(f"the tree has more than {MAX_NODES} nodes", offset)
-            raw = data[offset + 4 : stop]
-            if node is None:
-                if root is not None:
-                    raise BlobError("the tree has a second root node", offset)
-                if raw:
-                    raise BlobError(f"the root node is called {raw!r}; its name must be empty", offset)
-                root = node = Node("", None, offset)
-            else:
-                child = Node(_text(raw, "node", offset + 4), node, offset)
-                node.children.append(child)
-                node = child
-            offset = stop + 4 & ~3
+            offset = walk.begin_node(offset)
         elif token == FDT_END_NODE:
-            if node is None:
-                raise BlobError("a node ends that never began", offset)
-            node = node.parent
-            depth -= 1
-            offset += 4
+            offset = walk.end_node(offset)
         elif token == FDT_NOP:
             offset += 4
         elif token == FDT_END:
-            if node is not None:
-                raise BlobError(f"the tree ends inside {node.path}", offset)
-            if root is None:
-                raise BlobError("the tree has no root node", offset)
-            return root, offset + 4
+            return walk.end(offset), offset + 4
         else:
             raise BlobError(f"unknown token {token:#x} in the structure block", offset)
+
+
+class _Walk:
+    """The nodes that are open while the structure block is read; each step returns the offset of the next token."""
+
+    def __init__(self, data: bytes, header: _Header, strings: _Strings) -> None:
+        self.data = data
+        self.limit = header.off_dt_struct + header.size_dt_struct
+        self.strings = strings
+        self.root: Node | None = None
+        self.node: Node | None = None
+        self.depth = self.count = 0
+
+    def add_property(self, offset: int) -> int:
+        node, value = self.node, offset + 12
+        if node is None:
+            raise BlobError("a property stands outside every node", offset)
+        if value > self.limit:
+            raise BlobError(f"a property of {node.path} is cut off by the end of the structure block", offset)
+        length: int
+        length, nameoff = _TWO.unpack_from(self.data, offset + 4)
+        if length > self.limit - value:
+            raise BlobError(
+                f"a property of {node.path} claims {length} bytes, more than the structure block has left", offset
+            )
+        if node.children:
+            raise BlobError(f"a property of {node.path} follows its subnodes", offset)
+        name = self.strings.name(nameoff, offset)
+        if len(node.properties) == MAX_PROPERTIES_PER_NODE:
+            raise BlobError(f"{node.path} has more than {MAX_PROPERTIES_PER_NODE} properties", offset)
+        if name not in node.properties:
+            node.properties[name] = Property(name, bytes(self.data[value : value + length]), value)
+        return value + (length + 3 & ~3)
+
+    def begin_node(self, offset: int) -> int:
+        stop = self.data.find(b"\0", offset + 4, self.limit)
+        if stop < 0:
+            raise BlobError("a node's name runs past the end of the structure block", offset)
+        self.count += 1
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            raise BlobError(f"nodes are nested deeper than {MAX_DEPTH}", offset)
+        if self.count > MAX_NODES:
+            raise BlobError(f"the tree has more than {MAX_NODES} nodes", offset)
+        raw = self.data[offset + 4 : stop]
+        if self.node is None:
+            self.root = self.node = self._root(raw, offset)
+        else:
+            child = Node(_text(raw, "node", offset + 4), self.node, offset)
+            self.node.children.append(child)
+            self.node = child
+        return stop + 4 & ~3
+
+    def _root(self, raw: bytes, offset: int) -> Node:
+        if self.root is not None:
+            raise BlobError("the tree has a second root node", offset)
+        if raw:
+            raise BlobError(f"the root node is called {raw!r}; its name must be empty", offset)
+        return Node("", None, offset)
+
+    def end_node(self, offset: int) -> int:
+        if self.node is None:
+            raise BlobError("a node ends that never began", offset)
+        self.node = self.node.parent
+        self.depth -= 1
+        return offset + 4
+
+    def end(self, offset: int) -> Node:
+        """Return the root, once everything is closed."""
+        if self.node is not None:
+            raise BlobError(f"the tree ends inside {self.node.path}", offset)
+        if self.root is None:
+            raise BlobError("the tree has no root node", offset)
+        return self.root
 
 
 def _refuse_overlap(*blocks: tuple[str, int, int]) -> None:
