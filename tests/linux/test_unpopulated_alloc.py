@@ -271,6 +271,7 @@ def test_review_below_the_linear_map_is_refused_again_and_again() -> None:
     for _ in range(2):
         request, _ = alloc.xen_alloc_unpopulated_pages(1)
         assert (request.error, request.message) == ("EINVAL", "Cannot remap memory range")
+        assert request.outcome is Outcome.IOMEM, "iomem_resource gave the range; it is memremap_pages that refuses"
         assert request.fill is not None
         assert request.fill.range == AddressRange(0, S)
     assert len(root.children) == 1

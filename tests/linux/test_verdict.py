@@ -338,3 +338,16 @@ def test_an_event_channel_that_does_not_resolve_is_said() -> None:
     assert not any("event channels" in item for item in check(blob, "guest.dtb", CheckOptions())[0].assumed)
     renamed = blob.replace(b"interrupts\0", b"interruptz\0")
     assert any("event channels" in item for item in check(renamed, "guest.dtb", CheckOptions())[0].assumed)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [(1, "the 1st taken"), (2, "the 2nd taken"), (3, "the 3rd taken"), (4, "the 4th taken"), (11, "the 11th taken"), (12, "the 12th taken"),
+     (13, "the 13th taken"), (21, "the 21st taken"), (101, "the 101st taken"), (111, "the 111th taken"), (112, "the 112th taken")],
+)  # fmt: skip
+def test_a_hazard_names_the_section_by_its_turn(section: int, words: str) -> None:
+    size = 0x8000000
+    start = 0x100000000
+    found = answer(guest([(start, 120 * size)], device(start + (section - 1) * size)))
+    assert found.verdict is Verdict.HAZARD
+    assert f", {words}, is laid over" in found.reason

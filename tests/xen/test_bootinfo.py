@@ -191,6 +191,12 @@ def test_static_memory_has_cells_of_its_own_in_4_16() -> None:
     assert pairs(scan(body, "4.16").reserved_mem) == [("0x60000000", "0x61000000")]
 
 
+def test_static_memory_without_cells_of_its_own_ends_the_scan_of_4_16() -> None:
+    body = """chosen { #address-cells = <2>; #size-cells = <2>;
+        guest { compatible = "xen,domain"; xen,static-mem = <0 0x60000000 0 0x1000000>; }; };"""
+    assert (scan(body, "4.16").stopped_at, scan(body, "4.17").stopped_at) == ("/chosen/guest", None)
+
+
 def test_shared_memory_banks() -> None:
     body = """chosen { #address-cells = <1>; #size-cells = <1>;
         guest { compatible = "xen,domain"; #address-cells = <1>; #size-cells = <1>;

@@ -10,7 +10,6 @@ import fdt
 import pytest
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import GIB, MIB
 from dtanalyze.analysis.host import check_host, predict_host
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
@@ -20,7 +19,6 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS as LINUX
-from dtanalyze.xen.allocate_memory import allocate_memory_11
 from dtanalyze.xen.boot_log import read_xen_log
 from dtanalyze.xen.bootargs import parse_bootargs, xen_bootargs
 from dtanalyze.xen.libxl import extended_regions, guest_memory
@@ -167,6 +165,30 @@ def test_console_and_its_shared_interrupt() -> None:
     elsewhere = shared.replace("stdout-path", 'xen,xen-bootargs = "dtuart=/nowhere"; stdout-path')
     assert one(elsewhere).stopped_by is None, "the command line names the console first"
     assert written(one(uarts)).find("/uart@9000000") is None, "dom0 does not get Xen's console"
+
+
+def test_a_console_asks_for_its_interrupts_before_devices_do() -> None:
+    """So it is the device that is refused, wherever it stands; SPI 0 is an interrupt like others."""
+    body = """chosen { stdout-path = "/serial@9000000"; };
+        spi@9010000 { reg = <0 0x9010000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 0 %s>; };
+        serial@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 0 4>; };"""
+    for sense, words in (("1", "Unable to get irq 0 for /spi@9010000 "), ("4", "IRQ 32 is already used by Xen;")):
+        stop = one(body % sense).stopped_by
+        assert stop is not None and stop.message.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("cells", "release"),
+    [
+        ("<0 0x48000000 0 0x70000000 0 0x200000>", "4.21"),
+        ("<0 0x48000000 0 0x70000000 0 0x200000>", "4.22"),
+        ("<0 0x70000000 0 0x200000>", "4.22"),  # Xen finds the memory itself
+    ],
+)
+def test_static_shared_memory_is_kept_out_at_the_guests_address(cells: str, release: str) -> None:
+    shared = f'shm {{ compatible = "xen,domain-shared-memory-v1"; xen,shm-id = "a"; xen,shared-mem = {cells}; }};'
+    found = domu("memory = <0 0x40000>; cpus = <1>; xen,enhanced;", release, shared)
+    assert [(item.start, item.stop) for item in found.regions.ranges][:2] == [(0x50000000, 0x70000000), (0x70200000, 0x100000000)]
 
 
 def test_a_raspberry_pi_4_keeps_the_neighbours_of_its_console() -> None:
@@ -371,6 +393,12 @@ def test_dom0_max_vcpus(gic: str, asked: int, refused: bool) -> None:
         assert cpus is not None and len(cpus.children) == min(asked, 128)
 
 
+def test_what_a_domain_says_of_its_memory() -> None:
+    """64 bits of KiB, and whatever follows is not looked at; less is none."""
+    for cells, size in (("<0 0x40000>", 256 * MIB), ("<0 0x40000 7>", 256 * MIB)):
+        assert sum(item.size for item in domu(f"memory = {cells}; cpus = <1>;").memory) == size
+
+
 def test_a_domain_has_at_most_eight_cpus_with_a_gicv2() -> None:
     body = 'chosen { guest { compatible = "xen,domain"; memory = <0 0x40000>; cpus = <%d>; }; };'
     for count, words in ((8, None), (9, "Error creating domain guest (rc = -22) (it has 9 CPUs, and may have 1 to 8)")):
@@ -446,6 +474,17 @@ def test_toolstack_guests(release: str, starts: list[int]) -> None:
     assert [item.start for item in predictions[1].regions.ranges] == starts
 
 
+def test_a_toolstack_guest_gets_no_region_below_64_mib() -> None:
+    # 3 GiB from 1 GiB on: RAM ends 64 MiB before the bank does, then 2 MiB later; a hole of exactly 64 MiB counts.
+    for memory, starts in ((3 * GIB - 64 * MIB, [0xFC000000]), (3 * GIB - 62 * MIB, [])):
+        found = extended_regions(preset("4.22"), guest_memory(memory), [], 33)
+        assert [item.start for item in found.ranges] == starts
+    cut = AddressRange(0xFC000000, 0x1000)
+    assert extended_regions(preset("4.22"), guest_memory(3 * GIB - 128 * MIB), [cut], 33).ranges == (
+        AddressRange(0xF8000000, 64 * MIB),
+    )
+
+
 def test_toolstack_guest_without_room() -> None:
     assert extended_regions(preset("4.22"), guest_memory(4 * GIB), [], 33).error == "ENOENT"
 
@@ -468,39 +507,6 @@ def test_dropped_kernel_stops_xen() -> None:
     stop = one(body, "4.22").stopped_by
     assert stop is not None and stop.stage == "modules" and "/chosen/m@48000000" in stop.message
     assert one(body, "4.17").stopped_by is None
-
-
-@pytest.mark.parametrize(
-    ("free", "wanted", "banks", "left"),
-    [
-        pytest.param([(0x40000000, 0x80000000)], 256 * MIB, [(0x70000000, 0x80000000)], 0, id="upper end of the only zone"),
-        pytest.param(
-            [(0x10000000, 0x20000000), (0x40000000, 0x80000000)], 256 * MIB, [(0x10000000, 0x20000000)], 0, id="lowest zone"
-        ),
-        pytest.param(
-            [(0x40000000, 0x48000000), (0x50000000, 0x58000000)],
-            256 * MIB,
-            [(0x40000000, 0x48000000), (0x50000000, 0x58000000)],
-            0,
-            id="two halves",
-        ),
-        pytest.param([(0x40000000, 0x48000000)], 256 * MIB, [(0x40000000, 0x48000000)], 128 * MIB, id="too little"),
-        pytest.param([(0x100000000, 0x140000000)], 256 * MIB, [(0x130000000, 0x140000000)], 0, id="only above 4 GiB"),
-        pytest.param([(0x40000000, 0x80000000)], 0, [], 0, id="nothing wanted"),
-    ],
-)
-def test_placement_of_dom0(free: list, wanted: int, banks: list, left: int) -> None:
-    heap = RangeSet(AddressRange.spanning(*item) for item in free)
-    found = allocate_memory_11(heap, wanted)
-    assert ([(item.start, item.stop) for item in found.banks], found.unallocated) == (banks, left)
-
-
-def test_small_blocks_below_the_first_bank_are_not_taken() -> None:
-    heap = RangeSet(
-        [AddressRange(0x40000000, 64 * MIB), AddressRange(0x48000000, 128 * MIB), AddressRange(0x140000000, 64 * MIB)]
-    )
-    found = allocate_memory_11(heap, 192 * MIB)
-    assert [(item.start, item.stop) for item in found.banks] == [(0x48000000, 0x50000000), (0x140000000, 0x144000000)]
 
 
 def test_dom0_mem_options() -> None:
@@ -782,6 +788,22 @@ def test_boot_log() -> None:
     assert log.extended_regions == (AddressRange.spanning(0x40600000, 0x5FE00000),)
     found = one("", log=log)
     assert (found.memory, found.memory_known, found.grant_table) == (log.dom0_banks, True, log.grant_table)
+
+
+def test_a_boot_log_without_the_grant_table_leaves_it_a_guess() -> None:
+    log = read_xen_log("\n".join(line for line in LOG.splitlines() if "rant table" not in line))
+    assert log.grant_table is None
+    found = one("", log=log)
+    assert found.grant_table == AddressRange(0x40400000, 0x40000), "4 MiB into RAM"
+    assert any("a guess" in item for item in found.assumed)
+
+
+def test_only_given_ram_is_known() -> None:
+    """dom0_memory_known: a placement that a model made is none."""
+    assert not one("").memory_known
+    assert one("", dom0_banks=(AddressRange(0x60000000, 128 * MIB),)).memory_known
+    empty = parse(blob(HEAD.replace("0 0x40000000>;", "0 0>;")))
+    assert not predict(prepare(empty, XenOptions()), preset("4.20"), XenOptions())[0].memory_known
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def made(*ranges: tuple[int, int], defect: bool = False) -> Rangeset:
         pytest.param([(10, 19), (30, 39)], (15, 34), [(10, 14), (35, 39)], id="across two"),
         pytest.param([(10, 19), (30, 39), (50, 59)], (15, 54), [(10, 14), (55, 59)], id="across three"),
         pytest.param([(10, 19)], (20, 29), [(10, 19)], id="behind, touching"),
+        pytest.param([(10, 19), (30, 39)], (19, 34), [(10, 18), (35, 39)], id="from the last one of a range"),
         pytest.param([(10, 19)], (0, 5), [(10, 19)], id="before"),
         # The gap 20..29 is given back by the defect, and stays out when it is fixed.
         pytest.param([(10, 19), (40, 59)], (30, 49), [(10, 19), (50, 59)], id="from a gap into a later range"),
