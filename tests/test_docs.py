@@ -22,6 +22,8 @@ import fastjsonschema
 import pytest
 from markdown_it import MarkdownIt
 
+from dtanalyze.cli import main
+
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
 TREE = "fixtures/dtb/boots/16b-zcu102-61dtb-x420.dtb"
@@ -71,6 +73,32 @@ def test_links_lead_somewhere(page: str) -> None:
     local = [target for target in targets if "://" not in target]
     assert local
     assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+COMMANDS = [
+    (page, line)
+    for page in ("README.md", "docs/formats.md", "CONTRIBUTING.md")
+    for line in re.findall(
+        r"(?:^|[|`$;] ?)(dtanalyze [a-z][^`|;>#\n]*)", (ROOT / page).read_text(encoding="utf-8").replace("\\\n", ""), re.M
+    )
+]
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS)
+def test_every_command_in_the_documents_exists_with_its_options(
+    page: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *words = line.split()[1:]
+    with pytest.raises(SystemExit) as left:
+        main([name, "--help"])
+    said = capsys.readouterr().out
+    assert left.value.code == 0, line
+    options = [word.partition("=")[0] for word in words if re.fullmatch(r"--?[a-z].*", word)]
+    assert [option for option in options if not re.search(rf"(^|[ ,/]){option}\b", said, re.M)] == []
+
+
+def test_there_are_commands_in_the_documents() -> None:
+    assert len(COMMANDS) > 20
 
 
 # ---- json: the contract, key by key ----
