@@ -29,7 +29,11 @@ def command(
     format_: options.FormatOption = "text",
     fail_on: Annotated[
         str,
-        typer.Option("--fail-on", metavar="error|warning|info|never", help="Lowest severity of a new finding that counts."),
+        typer.Option(
+            "--fail-on",
+            metavar="error|warning|info|never",
+            help="Lowest severity of a new finding that counts; with never nothing does.",
+        ),
     ] = "error",
     color: options.ColorOption = "auto",
     tree: options.TreeGroup,

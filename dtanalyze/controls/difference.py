@@ -48,11 +48,16 @@ class CellChange(NamedTuple):
         return same and not self.sections and not any(lists)
 
     def is_worse(self, threshold: Severity | None) -> bool:
-        """Whether something got worse: a worse verdict, fewer sections, a new finding at or above ``threshold``."""
+        """Whether something got worse: the verdict, fewer sections, a domain gone, a new finding at or above ``threshold``.
+
+        Without a threshold nothing is.
+        """
+        if threshold is None:
+            return False
+        found = any(item.severity >= threshold for item in self.new_findings)
         if self.old is None or self.new is None:
-            return self.new is None
+            return found or self.new is None
         verdict = WORST_FIRST.index(self.new.verdict) < WORST_FIRST.index(self.old.verdict)
-        found = threshold is not None and any(item.severity >= threshold for item in self.new_findings)
         return verdict or found or self.sections < 0
 
 
