@@ -10,7 +10,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity, Source
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
-from dtanalyze.rules.view import HostView, property_offset
+from dtanalyze.rules.view import HostView, property_offset, shown
 
 __all__ = ["HOST_MEMORY"]
 
@@ -41,20 +41,21 @@ def reserved_regions_overlap(view: HostView) -> Hits:
     if node is None or not node.path.startswith("/reserved-memory"):
         return
     info = view.prediction.info
-    others = [(bank.start, bank.size, bank.node) for bank in (*info.reserved_mem, *info.shmem)]
-    others += [(module.start, module.size, module.node) for module in info.modules]
+    others = [(RawRange(bank.start, bank.size), bank.node) for bank in (*info.reserved_mem, *info.shmem)]
+    others += [(RawRange(module.start, module.size), module.node) for module in info.modules]
     for entry in reg_entries(node, XEN):
         address = entry.address
         if address is None:
             continue
-        for start, size, other in others:
-            if address < start + size and start < address + entry.size and other != node.path:
-                other_range = RawRange(start, size)
+        span = RawRange(address, entry.size)
+        for other_range, other in others:
+            itself = other == node.path and other_range == span
+            if span.start < other_range.stop and other_range.start < span.stop and not itself:
                 yield Hit(
-                    f"{node.path} [{format_range(address, address + entry.size)}] overlaps {other or 'the boot module'} "
+                    f"{shown(node, entry, span)} overlaps {other or 'the boot module'} "
                     f"[{format_range(other_range.start, other_range.stop)}]",
                     node.path,
-                    (RawRange(address, entry.size), other_range),
+                    (span, other_range),
                     entry.offset,
                 )
 

@@ -150,9 +150,9 @@ def reserved_memory_second_entry(view: TreeView) -> Hits:
     good=Example(guest(more='memory@c0000000 { device_type = "memory"; reg = <0x0 0xc0000000 0x0 0x10000000>; };')),
 )
 def memory_nodes_overlap(view: TreeView) -> Hits:
-    banks = sorted(view.memory.banks, key=lambda bank: bank.range)
-    for one, other in zip(banks, banks[1:], strict=False):
-        if one.range.overlaps(other.range):
+    one = None
+    for other in sorted(view.memory.banks, key=lambda bank: bank.range):
+        if one is not None and one.range.overlaps(other.range):
             yield Hit(
                 f"{other.source} [{format_range(other.range.start, other.range.stop)}] overlaps {one.source} "
                 f"[{format_range(one.range.start, one.range.stop)}]",
@@ -160,6 +160,8 @@ def memory_nodes_overlap(view: TreeView) -> Hits:
                 (one.range, other.range),
                 other.offset,
             )
+        if one is None or other.range.stop > one.range.stop:
+            one = other
 
 
 @rule(
@@ -269,13 +271,12 @@ def reserved_over_reserved(view: TreeView) -> Hits:
         if (found := _reserved_range(entry_range(entry), entry.bus_cells, entry.size)) is not None
     ]
     claims.sort(key=lambda claim: claim[0])
-    for index, (one, node, _) in enumerate(claims):
+    for index, (one, node, first) in enumerate(claims):
         for other, other_node, entry in claims[index + 1 :]:
             if other.start >= one.stop:
                 break
             yield Hit(
-                f"{other_node.path} [{format_range(other.start, other.stop)}] overlaps {node.path} "
-                f"[{format_range(one.start, one.stop)}]",
+                f"{shown(other_node, entry, other)} overlaps {shown(node, first, one)}",
                 other_node.path,
                 (one, other),
                 entry.offset,
