@@ -10,6 +10,7 @@ from dtanalyze.report.style import PLAIN, Style
 __all__ = ["sweep_text"]
 
 _ALONE = ("scratch", "hazard", "conflict", "iomem")
+_REASONS = 6
 
 
 def sweep_text(results: Sequence[CheckResult], *, style: Style = PLAIN) -> str:
@@ -56,5 +57,6 @@ def _reasons(cells: Sequence[CheckResult]) -> list[str]:
         key = (item.verdict.value, item.reason)
         counts[key] = counts.get(key, 0) + 1
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    shown = [f"  {count} x {verdict}: {reason}" for (verdict, reason), count in ordered[:6]]
-    return shown + ([f"  … and {len(ordered) - 6} more reasons (--format json)"] if len(ordered) > 6 else [])
+    shown = [f"  {count} x {verdict}: {reason}" for (verdict, reason), count in ordered[:_REASONS]]
+    more = len(ordered) - _REASONS
+    return shown + ([f"  … and {more} more reason{'' if more == 1 else 's'} (--format json)"] if more > 0 else [])

@@ -1,0 +1,51 @@
+"""The summary over many trees and the table of a sweep: what is shown, in which order, and how much is left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from dtanalyze.linux.profile import PRESETS
+from dtanalyze.report import FORMATS
+from dtanalyze.report.summary import summary_text
+from dtanalyze.report.sweep import sweep_text
+from tests.report.made import BALLOON, BROKEN, CONFLICT, GOOD, HAZARD, report, result
+
+
+def test_the_worst_verdict_comes_first_and_then_the_most_errors() -> None:
+    lines = summary_text(report(GOOD, BALLOON, HAZARD, CONFLICT, failures=(BROKEN,))).splitlines()
+    assert lines[0] == "Summary: 4 trees, 1 unreadable: 1 conflict, 1 hazard, 1 balloon, 1 scratch"
+    assert [line.split()[4] for line in lines[1:]] == ["conflict", "hazard", "balloon"], "what is clean is not named"
+    assert lines[3].startswith("    0 errors   1 warnings  balloon    trees/11d-overlap.dtb (dom0, Linux 6.12, Xen 4.20)")
+
+
+@pytest.mark.parametrize(
+    ("trees", "last"), [(20, None), (21, "  and 1 more with findings"), (25, "  and 5 more with findings")]
+)
+def test_twenty_boards_are_named(trees: int, last: str | None) -> None:
+    lines = summary_text(report(*[CONFLICT] * trees)).splitlines()
+    assert len(lines) == 1 + 20 + (last is not None)
+    assert last is None or lines[-1] == last
+
+
+def test_the_summary_comes_with_more_than_one_input() -> None:
+    assert "Summary: 1 tree, 1 unreadable: 1 scratch" in FORMATS["text"](report(GOOD, failures=(BROKEN,)))
+    assert "Summary" not in FORMATS["text"](report(GOOD))
+
+
+@pytest.mark.parametrize(
+    ("reasons", "last"),
+    [(6, "  1 x scratch: 5"), (7, "  … and 1 more reason (--format json)"), (9, "  … and 3 more reasons (--format json)")],
+)
+def test_six_reasons_are_given_under_a_sweep(reasons: int, last: str) -> None:
+    one = result(GOOD)._replace(tree="host", xen="4.20")
+    cells = [one._replace(reason=str(number), linux=PRESETS["6.12"]._replace(name=str(number))) for number in range(reasons)]
+    assert sweep_text(cells).splitlines()[-1] == last
+
+
+def test_the_most_frequent_reason_comes_first() -> None:
+    one = result(GOOD)._replace(tree="host", xen="4.20", reason="rare")
+    cells = [one, *(one._replace(reason="often", linux=PRESETS["6.12"]._replace(name=name)) for name in "ab")]
+    assert [line.strip() for line in sweep_text(cells).splitlines() if " x " in line] == [
+        "2 x scratch: often",
+        "1 x scratch: rare",
+    ]
