@@ -57,12 +57,12 @@ def command(
 
     groups, failures = each_input(paths, lambda item: checked(item, asked, question), overlays)
     results = tuple(result for group in groups for result in group)
-    with usage_errors():
-        drawn = _files(results, html, svg, paths)
-    if not drawn:
-        typer.echo(_text(results, style, listed=listed, certain=certain), nl=False, color=True)
-
     report_failures(failures)
+    if results:
+        with usage_errors():
+            drawn = _files(results, html, svg, paths)
+        if not drawn:
+            typer.echo(_text(results, style, listed=listed, certain=certain), nl=False, color=True)
     if failures:
         raise typer.Exit(2)
 

@@ -191,3 +191,16 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "No such file" in run(capsys, tree, "--html", str(tmp_path / "no" / "map.html"))[2]
     assert "is an input, which is never written" in run(capsys, tree, "--html", tree)[2]
     assert "  000000000" in run(capsys, tree, "--list")[1]
+
+
+@pytest.mark.parametrize("option", ["--html", "--svg"])
+def test_what_cannot_be_read_is_said_and_no_empty_picture_is_written(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken, out = tmp_path / "broken.dtb", tmp_path / "out"
+    broken.write_bytes(b"")
+    status, _, err = run(capsys, str(broken), option, str(out))
+    assert (status, out.exists()) == (2, False)
+    assert err == f"dtanalyze: {broken}: the file is empty, not a flattened devicetree (at byte offset 0x0)\n"
+    good = str(BOOTS / "01-dom0-x420-l612.dtb")
+    assert (run(capsys, str(broken), good, option, str(out))[0], out.exists()) == (2, True)
