@@ -20,6 +20,10 @@ class Severity(IntEnum):
         """The lower-case word of the command line and of every report."""
         return self.name.lower()
 
+    def __str__(self) -> str:
+        """Return the word that reports use."""
+        return self.label
+
 
 class Source(NamedTuple):
     """Where a fact comes from: project, file in its tree, symbol, and the release or commit."""

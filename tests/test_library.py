@@ -131,6 +131,13 @@ def test_results() -> None:
     assert worse.verdict is dtanalyze.Verdict.EXHAUSTED
 
 
+def test_the_example_of_the_readme_prints_words() -> None:
+    """Kernel, verdict and severity are printed as reports spell them."""
+    (found,) = dtanalyze.check(BOOT, linux="6.12")
+    assert f"{found.linux}: {found.verdict}" == "6.12: scratch"
+    assert {str(item.severity) for item in found.findings} <= {"error", "warning", "info"}
+
+
 def test_a_notebook_shows_the_map() -> None:
     found = dtanalyze.check(HOST, xen="4.20,4.22", linux="6.12")
     whole = found._repr_html_()

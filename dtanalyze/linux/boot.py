@@ -49,6 +49,10 @@ class Verdict(Enum):
     EXHAUSTED = "exhausted"
     SCRATCH = "scratch"
 
+    def __str__(self) -> str:
+        """Return the word that reports use."""
+        return self.value
+
 
 WORST_FIRST: Final = (
     Verdict.NO_BOOT,
