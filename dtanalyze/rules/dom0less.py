@@ -250,11 +250,11 @@ def guest_layout_full(view: HostView) -> Hits:
 @rule(
     "D13",
     "xenstore-without-server",
-    Severity.ERROR,
+    Severity.WARNING,
     HOST,
     what="A domain wants xenstore, and nobody serves it: there is no dom0 and no xenstore domain.",
     why='Xen panics: "Xenstore support requires dom0 to be present" up to 4.20, "xenstore requested, but xenstore domain '
-    'not present" from 4.21 on.',
+    'not present" from 4.21 on. That Xen stops is an error of its own, V-no-boot.',
     advice='Write xen,enhanced = "no-xenstore", or give a dom0 kernel, or from 4.21 on a domain with the xenstore '
     "capability.",
     sources=(_CREATE,),
