@@ -65,9 +65,7 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
         found = [item._replace(stopped_by=stop) for item in found]
     found += [_domu(boot, domu, stop) for domu in domus]
     if stop is None:
-        stop = next(
-            (_search_crash(boot, item.regions, item.domain) for item in found if item.regions.error == "crash"), None
-        )
+        stop = next((crash for item in found if (crash := _search_crash(boot, item.regions, item.domain))), None)
         found = [item._replace(stopped_by=stop) for item in found]
     found += [_libxl(boot, size, stop) for size in options.guests]
     return tuple(found)
@@ -88,6 +86,7 @@ def _dom0(boot: XenBoot) -> Prediction:
     else:
         method = "unallocated"
         regions = find_unallocated_memory(boot.info, profile, boot.ipa_bits, placed.banks, grant)
+    stop = stop or _search_crash(boot, regions, "dom0")
     blob = None
     if boot.ram_known and root_cells_can_be_written(host.tree):
         blob = dom0_blob(host.tree, host.nodes, boot.info, profile, placed.banks, grant, regions.ranges, vcpus)
@@ -123,7 +122,7 @@ def _too_many_cpus(boot: XenBoot, vcpus: int) -> Stop | None:
 
 def _search_crash(boot: XenBoot, regions: Regions, domain: str) -> Stop | None:
     """Return what Xen does when its search crashes; without RAM nothing is said, as its node may be the cause."""
-    if not boot.ram_known:
+    if regions.error != "crash" or not boot.ram_known:
         return None
     line = f"Xen crashes while it looks for the extended regions of {domain}: {regions.message}"
     return Stop("dom0-devices", line, None if domain == "dom0" else domain)

@@ -188,7 +188,10 @@ def test_a_console_asks_for_its_interrupts_before_devices_do() -> None:
 def test_static_shared_memory_is_kept_out_at_the_guests_address(cells: str, release: str) -> None:
     shared = f'shm {{ compatible = "xen,domain-shared-memory-v1"; xen,shm-id = "a"; xen,shared-mem = {cells}; }};'
     found = domu("memory = <0 0x40000>; cpus = <1>; xen,enhanced;", release, shared)
-    assert [(item.start, item.stop) for item in found.regions.ranges][:2] == [(0x50000000, 0x70000000), (0x70200000, 0x100000000)]
+    assert [(item.start, item.stop) for item in found.regions.ranges][:2] == [
+        (0x50000000, 0x70000000),
+        (0x70200000, 0x100000000),
+    ]
 
 
 def test_a_raspberry_pi_4_keeps_the_neighbours_of_its_console() -> None:
@@ -543,6 +546,13 @@ def test_a_search_that_crashes_stops_xen() -> None:
     assert found.stopped_by is not None
     assert found.stopped_by.stage == "dom0-devices"
     assert found.stopped_by.message.startswith("Xen crashes while it looks for the extended regions of dom0: ")
+    # dom0 comes before the domains in /chosen.
+    domain = 'chosen { bad { compatible = "xen,domain"; memory = <0 0x40000>; }; };'
+    kernel = "chosen { #address-cells = <2>; #size-cells = <2>; " + KERNEL.format(at=0x48000000)
+    both = host(GIC + body + domain.replace("chosen {", kernel))
+    found, other = predict(prepare(both, XenOptions(iommu=True)), preset("4.20"), XenOptions(iommu=True))
+    assert found.stopped_by == other.stopped_by
+    assert found.stopped_by is not None and found.stopped_by.message.startswith("Xen crashes while")
     # A placeholder for RAM, where a hole starts behind the device.
     empty = HEAD.replace("0 0x40000000>;", "0 0>;").replace("memory@", "dev@0 { reg = <0 0 0 0x40000000>; };\nmemory@")
     options = XenOptions(iommu=True)
