@@ -310,9 +310,10 @@ def _own_cells(node: Node) -> bool:
 
 
 def _tuples(prop: Property, counts: CellCounts) -> list[RawRange]:
+    """Return the whole entries of ``prop``; where cells are none, there is no entry."""
     width = counts.address + counts.size
     cells = prop.cells
     return [
         RawRange(read_number(cells[at : at + counts.address]), read_number(cells[at + counts.address : at + width]))
-        for at in range(0, len(cells) - width + 1, width)
+        for at in (range(0, len(cells) - width + 1, width) if width else ())
     ]

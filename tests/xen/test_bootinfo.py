@@ -158,6 +158,14 @@ def test_broken_modules_panic(module: str, panic: str) -> None:
     assert scan(body, "4.17").panic == panic
 
 
+def test_a_module_where_cells_are_none_lies_nowhere() -> None:
+    """No cell is read: address and size are zero, and a reg of any length is long enough."""
+    for reg in ("reg;", "reg = <0 0x48000000 0 0x1000>;"):
+        body = f'chosen {{ #address-cells = <0>; #size-cells = <0>; m {{ compatible = "multiboot,module"; {reg} }}; }};'
+        (module,) = scan(body, "4.22").modules
+        assert (module.start, module.size) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("properties", "panic"),
     [
