@@ -53,7 +53,7 @@ def offering(command: Callable[..., None]) -> Callable[..., None]:
         command(**given)
 
     call.__doc__ = command.__doc__
-    call.__signature__ = signature.replace(parameters=changed)  # type: ignore[attr-defined]
+    call.__signature__ = signature.replace(parameters=changed)  # type: ignore[attr-defined]  # what inspect reads
     call.__annotations__ = {}
     return call
 

@@ -59,7 +59,7 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
         command(**given)
 
     # What typer reads to learn the options.
-    call.__signature__ = signature.replace(parameters=flat)  # type: ignore[attr-defined]
+    call.__signature__ = signature.replace(parameters=flat)  # type: ignore[attr-defined]  # what inspect reads
     call.__annotations__ = {}
     return call
 
