@@ -107,7 +107,7 @@ def test_any_tokens(pieces: list[bytes], framed: bool) -> None:
 
 
 @st.composite
-def trees(draw: st.DrawFn, depth: int = 0) -> tuple[str, list[tuple[str, bytes]], list]:  # type: ignore[type-arg]
+def trees(draw: st.DrawFn, depth: int = 0) -> tuple[str, list[tuple[str, bytes]], list]:
     name = "" if depth == 0 else draw(st.sampled_from(["a", "b@1", "soc", "uart@1000"]))
     item = st.tuples(st.sampled_from(["reg", "status"]), st.binary(max_size=6))
     properties = draw(st.lists(item, max_size=2, unique_by=lambda pair: pair[0]))
@@ -118,13 +118,13 @@ def trees(draw: st.DrawFn, depth: int = 0) -> tuple[str, list[tuple[str, bytes]]
 NAME_OFFSETS = {"reg": 0, "status": 4}
 
 
-def encoded(tree) -> bytes:  # type: ignore[no-untyped-def]
+def encoded(tree) -> bytes:
     name, properties, children = tree
     inside = b"".join(prop(NAME_OFFSETS[key], value) for key, value in properties)
     return begin(name.encode()) + inside + b"".join(encoded(child) for child in children) + END_NODE
 
 
-def decoded(node):  # type: ignore[no-untyped-def]
+def decoded(node):
     return (
         node.name,
         [(item.name, item.value) for item in node.properties.values()],
@@ -134,5 +134,5 @@ def decoded(node):  # type: ignore[no-untyped-def]
 
 @settings(max_examples=100)
 @given(trees())
-def test_any_good_tree_comes_back(tree) -> None:  # type: ignore[no-untyped-def]
+def test_any_good_tree_comes_back(tree) -> None:
     assert decoded(parse(blob(encoded(tree) + END, b"reg\0status\0")).root) == tree

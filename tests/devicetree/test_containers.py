@@ -92,7 +92,7 @@ def test_an_image_is_one() -> None:
         ("xz", lzma.compress),
     ],
 )
-def test_compressions(compression: str | None, pack) -> None:  # type: ignore[no-untyped-def]
+def test_compressions(compression: str | None, pack) -> None:
     assert image(pack(ONE), compression=compression) == [Inside("fdt-1", ONE)]
 
 

@@ -48,6 +48,6 @@ def board(body: str, linux: str = "6.12", reservations: Sequence[tuple[int, int]
 def answer(body: str, linux: str | LinuxProfile = "6.12", reservations: Pairs = (), **options: object) -> CheckResult:
     """Return the result for a guest tree; ``options`` are those of `CheckOptions`."""
     profile = PRESETS[linux] if isinstance(linux, str) else linux
-    asked = CheckOptions(linux=profile, tree="domu")._replace(**options)  # type: ignore[arg-type]
+    asked = CheckOptions(linux=profile, tree="domu")._replace(**options)
     (result,) = check(dtb(body, list(reservations)), "guest.dtb", asked)
     return result

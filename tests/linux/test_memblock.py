@@ -353,7 +353,7 @@ def test_pages_one_by_one(banks: list[tuple[int, int]], children: list[tuple[tup
     found = blocks(body)
 
     def pages_of(ranges: object) -> set[int]:
-        return {page for item in ranges for page in range(item.start >> 12, item.stop >> 12)}  # type: ignore[attr-defined]
+        return {page for item in ranges for page in range(item.start >> 12, item.stop >> 12)}
 
     assert pages_of(found.memory) == ram
     assert pages_of(found.nomap) == hidden

@@ -126,4 +126,4 @@ def test_one_recorded_tree_serves_several_questions() -> None:
     assert first.answer is not None
     assert second.answer is not None
     assert first.answer.requests == second.answer.requests
-    assert len(shared.children) == 1  # type: ignore[attr-defined]
+    assert len(shared.children) == 1

@@ -38,7 +38,7 @@ timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 
 
 
 def one(body: str, release: str = "4.20", **known: object) -> Prediction:
-    options = XenOptions(**known)  # type: ignore[arg-type]
+    options = XenOptions(**known)
     found = predict(prepare(host(GIC + body), options), preset(release), options)
     assert len(found) == 1
     return found[0]
@@ -241,7 +241,7 @@ def test_dom0_tree() -> None:
         "0x0", "0x70000000", "0x0", "0x7e00000",
         "0x0", "0x79000000", "0x0", "0x6e00000",
     ]  # fmt: skip
-    memory = [(node.name, node.prop("reg").cells) for node in tree.root.children if node.device_type == "memory"]  # type: ignore[union-attr]
+    memory = [(node.name, node.prop("reg").cells) for node in tree.root.children if node.device_type == "memory"]
     assert memory == [
         ("memory@60000000", (0, 0x60000000, 0, 0x10000000)),
         ("memory@78000000", (0, 0x78000000, 0, 0x1000000)),
@@ -282,7 +282,7 @@ def test_one_cell_cuts_addresses_to_32_bits() -> None:
     options = XenOptions(iommu=True, ipa_bits=34, dom0_mem=0)
     found = predict(prepare(parse(blob(body)), options), preset("4.22"), options)[0]
     assert [item.start for item in found.regions.ranges] == [0, 0x80000000]
-    reg = written(found).root.child("hypervisor").properties["reg"].cells  # type: ignore[union-attr]
+    reg = written(found).root.child("hypervisor").properties["reg"].cells
     assert reg[-2:] == (0x80000000, 0x80000000), "0x380000000 in one cell"
 
 
