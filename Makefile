@@ -38,7 +38,7 @@ test-all: install ## the tests that need a browser (Debian: chromium), after `ma
 		echo "== NO BROWSER: install chromium, else the page of \`map --html\` is not tested"
 	$(BIN)/python -m pytest tests/browser -rs
 
-lint: install ## ruff and mypy --strict
+lint: install ## ruff and mypy --strict, of the program, its tests and its benchmarks
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 

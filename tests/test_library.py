@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -225,7 +226,7 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         ({"proc_iomem": "nothing of it"}, "iomem"),
     ],
 )
-def test_a_wrong_question(given: dict[str, object], said: str) -> None:
+def test_a_wrong_question(given: dict[str, Any], said: str) -> None:
     with pytest.raises(dtanalyze.DtanalyzeError, match=said):
         dtanalyze.check(HOST, **given)
 

@@ -11,7 +11,7 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.build import build_board, hypervisor_nodes, pci_windows
 from dtanalyze.board.bus import LINUX, LINUX_6_13, XEN, AddressRules
 from dtanalyze.board.model import Board, entry_range
-from dtanalyze.board.translate import Untranslatable, reg_entries
+from dtanalyze.board.translate import Hop, Untranslatable, reg_entries
 from dtanalyze.devicetree.blob import parse
 from tests.conftest import FIXTURES
 from tests.trees import dtb, node, tree
@@ -99,7 +99,7 @@ def test_reservations_that_linux_cannot_translate() -> None:
     assert entry.where == Untranslatable(
         "/reserved-memory has no ranges: its bus is not part of the CPU's address space",
         "/reserved-memory",
-        (("/reserved-memory", 0x1000),),
+        (Hop("/reserved-memory", 0x1000),),
     )
 
 

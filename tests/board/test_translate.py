@@ -412,8 +412,8 @@ CHAINED = tree(
 @pytest.mark.parametrize("rules", [LINUX, LINUX_6_13, XEN], ids=["linux", "6.13", "xen"])
 def test_chain(rules: AddressRules) -> None:
     good, bad = reg_entries(device(CHAINED), rules)
-    assert good.where == Translated(0x120040008, (("/a/b@0", 0x8), ("/a", 0x140008), ("/", 0x120040008)))
-    assert bad.where == Untranslatable("the ranges of /a/b@0 do not cover 0x20000", "/a/b@0", (("/a/b@0", 0x20000),))
+    assert good.where == Translated(0x120040008, (Hop("/a/b@0", 0x8), Hop("/a", 0x140008), Hop("/", 0x120040008)))
+    assert bad.where == Untranslatable("the ranges of /a/b@0 do not cover 0x20000", "/a/b@0", (Hop("/a/b@0", 0x20000),))
 
 
 def test_a_chain_is_spelled_when_a_bus_changes_the_address() -> None:
@@ -424,7 +424,7 @@ def test_a_chain_is_spelled_when_a_bus_changes_the_address() -> None:
 
 def test_chain_of_a_child_of_the_root() -> None:
     (entry,) = reg_entries(device(tree(ONE + "dev { reg = <0x1000 4>; };")), LINUX)
-    assert entry.where == Translated(0x1000, (("/", 0x1000),))
+    assert entry.where == Translated(0x1000, (Hop("/", 0x1000),))
 
 
 def test_chain_shows_pci_addresses_without_their_flags() -> None:

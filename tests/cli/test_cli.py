@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any, Protocol
 
 import pytest
 
@@ -21,15 +22,21 @@ NATIVE = str(BOOTS / "07d-domU-not-enhanced.dtb")
 HAZARD = str(BOOTS / "11g-unclaimed-dev.dtb")
 
 
+class Run(Protocol):
+    """Run the command line; return its status, stdout and stderr."""
+
+    def __call__(self, *argv: str) -> tuple[int, str, str]: ...
+
+
 @pytest.fixture
-def run(capsys):
+def run(capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the command line in this process; return its status, stdout and stderr."""
 
     def call(*argv: str) -> tuple[int, str, str]:
         with pytest.raises(SystemExit) as left:
             main(list(argv))
         captured = capsys.readouterr()
-        return left.value.code or 0, captured.out, captured.err
+        return int(left.value.code or 0), captured.out, captured.err
 
     return call
 
@@ -58,7 +65,7 @@ def process(*argv: str, stdin: bytes | None = None, **env: str) -> subprocess.Co
         (HAZARD, "dom0", "error", 1),
     ],
 )
-def test_exit_status(run, tree: str, as_: str, fail_on: str, status: int) -> None:
+def test_exit_status(run: Run, tree: str, as_: str, fail_on: str, status: int) -> None:
     assert run("check", "-q", "--as", as_, "--fail-on", fail_on, tree)[0] == status
 
 
@@ -91,7 +98,7 @@ def test_exit_status(run, tree: str, as_: str, fail_on: str, status: int) -> Non
         (["predict", GOOD], "a guest's tree"),
     ],
 )
-def test_a_wrong_call_is_one_sentence_and_status_2(run, argv: list[str], words: str) -> None:
+def test_a_wrong_call_is_one_sentence_and_status_2(run: Run, argv: list[str], words: str) -> None:
     status, out, err = run(*argv)
     assert (status, out) == (2, "")
     assert words in err and "Traceback" not in err
@@ -105,7 +112,7 @@ def test_a_wrong_call_is_one_sentence_and_status_2(run, argv: list[str], words: 
         (Path(GOOD).read_bytes()[:300], "the file is cut off"),
     ],
 )
-def test_a_broken_file(run, tmp_path: Path, content: bytes, words: str) -> None:
+def test_a_broken_file(run: Run, tmp_path: Path, content: bytes, words: str) -> None:
     path = tmp_path / "board.dtb"
     path.write_bytes(content)
     for command in ("check", "predict", "map", "addresses"):
@@ -115,12 +122,12 @@ def test_a_broken_file(run, tmp_path: Path, content: bytes, words: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/nowhere/board.dtb", str(ROOT / "docs")])
-def test_a_file_that_cannot_be_read(run, path: str) -> None:
+def test_a_file_that_cannot_be_read(run: Run, path: str) -> None:
     status, out, err = run("check", path)
     assert (status, out) == (2, "") and path in err and len(err.splitlines()) == 1
 
 
-def test_one_bad_file_costs_only_itself(run, tmp_path: Path) -> None:
+def test_one_bad_file_costs_only_itself(run: Run, tmp_path: Path) -> None:
     bad = tmp_path / "bad.dtb"
     bad.write_bytes(b"")
     status, out, err = run("check", "--format", "json", GOOD, str(bad), EXHAUSTED)
@@ -145,12 +152,12 @@ def test_a_reader_that_leaves_gives_no_traceback() -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "predict", "map", "addresses"])
-def test_help_has_examples(run, command: str) -> None:
+def test_help_has_examples(run: Run, command: str) -> None:
     status, out, _ = run(command, "--help")
     assert status == 0 and f"dtanalyze {command} " in out and "Examples:" in out
 
 
-def test_colour(run, monkeypatch) -> None:
+def test_colour(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.delenv("FORCE_COLOR", raising=False)
     assert "\x1b[" not in run("check", GOOD)[1], "not a terminal"
@@ -162,7 +169,7 @@ def test_colour(run, monkeypatch) -> None:
     assert "\x1b[" not in run("check", GOOD, "--color", "never")[1]
 
 
-def test_quiet_is_one_line(run) -> None:
+def test_quiet_is_one_line(run: Run) -> None:
     assert run("check", "-q", GOOD, EXHAUSTED)[1].count("\n") == 2
     assert run("predict", "-q", str(HOSTS / "01-dom0-x420-l612.dtb"))[1].count("\n") == 1
 
@@ -172,7 +179,7 @@ def test_same_bytes_out() -> None:
     assert first == second != b""
 
 
-RESULT = {
+RESULT: dict[str, Any] = {
     "path": str, "tree": str, "domain": (str, type(None)), "linux": str, "arch": str, "xen": (str, type(None)),
     "iommu": (bool, type(None)), "assumed": list, "verdict": str, "reason": str, "kaslr": (bool, type(None)),
     "alternatives": list, "target": (str, type(None)), "grant_table": (list, type(None)), "extended_regions": list,
@@ -182,7 +189,7 @@ RESULT = {
 
 
 @pytest.mark.parametrize("tree", [GOOD, EXHAUSTED, BALLOON, NATIVE, HAZARD, str(HOSTS / "01-dom0-x420-l612.dtb")])
-def test_json_keeps_its_promise(run, tree: str) -> None:
+def test_json_keeps_its_promise(run: Run, tree: str) -> None:
     answer = json.loads(run("check", "--format", "json", "--request", "1", tree)[1])
     assert list(answer) == ["schema_version", "tool", "results", "errors"]
     assert (answer["schema_version"], answer["tool"]["name"]) == (1, "dtanalyze")
@@ -197,7 +204,7 @@ def test_json_keeps_its_promise(run, tree: str) -> None:
         assert {"rule", "name", "severity", "message", "node", "ranges", "offset"} <= set(item)
 
 
-def test_json_of_the_recorded_boot(run) -> None:
+def test_json_of_the_recorded_boot(run: Run) -> None:
     """Hand-read from the recorded boot and the worked capacity of its two regions."""
     out = run("check", "--format", "json", "--linux", "6.12", "--request", "1", "--request", "65536", CUT)[1]
     (result,) = json.loads(out)["results"]
@@ -223,7 +230,7 @@ def test_json_of_the_recorded_boot(run) -> None:
     )  # fmt: skip
 
 
-def test_proc_iomem_settles_claims(run, tmp_path: Path) -> None:
+def test_proc_iomem_settles_claims(run: Run, tmp_path: Path) -> None:
     """The rogue device's range, claimed in a recorded /proc/iomem, turns a hazard into a conflict."""
     recorded = json.loads((ROOT / "fixtures" / "boots" / "11g-unclaimed-dev.json").read_text())["iomem_before"]
     path = tmp_path / "iomem"
@@ -233,7 +240,7 @@ def test_proc_iomem_settles_claims(run, tmp_path: Path) -> None:
     assert "conflict" in run("check", "-q", HAZARD, "--proc-iomem", str(path))[1]
 
 
-def test_kconfig_overrides_the_preset(run, tmp_path: Path) -> None:
+def test_kconfig_overrides_the_preset(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "config"
     path.write_text("# Linux/arm64 6.1.0 Kernel Configuration\nCONFIG_ARM64=y\n# CONFIG_XEN_UNPOPULATED_ALLOC is not set\n")
     status, out, _ = run("check", "-q", GOOD, "--kconfig", str(path))
@@ -241,13 +248,13 @@ def test_kconfig_overrides_the_preset(run, tmp_path: Path) -> None:
     assert "scratch" in run("check", "-q", GOOD, "--kconfig", str(path), "--unpopulated-alloc")[1]
 
 
-def test_need(run) -> None:
+def test_need(run: Run) -> None:
     assert run("check", CUT, "--need", "1G")[0] == 0
     status, out, _ = run("check", CUT, "--need", "294913")
     assert status == 1 and "V-need" in out and "294912" in out, "9 sections of 32768 pages"
 
 
-def test_explain_and_without_reserve(run) -> None:
+def test_explain_and_without_reserve(run: Run) -> None:
     out = run("check", HAZARD, "--request", "1", "--explain", "--without-reserve")[1]
     assert "gap 0xd0000000-0xdfffffff, aligned to 0xd0000000: fits" in out
     assert "chosen 0xd0000000-0xd7ffffff" in out
@@ -257,13 +264,13 @@ def test_explain_and_without_reserve(run) -> None:
     assert "refused by System RAM [0x60000000-0x7fffffff]: -EBUSY" in refused
 
 
-def test_map(run) -> None:
+def test_map(run: Run) -> None:
     out = run("map", "--list", HAZARD, "--request", "1")[1]
     assert "d0000000-d7ffffff : Xen scratch" in out and "rogue@d0000000 ? /rogue@d0000000" in out
     assert "?" not in run("map", "--list", HAZARD, "--certain")[1]
 
 
-def test_sweep_order_and_table(run) -> None:
+def test_sweep_order_and_table(run: Run) -> None:
     host = str(HOSTS / "06c-1G-dom0-640M.dtb")
     argv = ("check", host, "--xen", "4.20,4.22", "--linux", "6.1,6.12", "--iommu", "both")
     results = json.loads(run(*argv, "--format", "json")[1])["results"]
@@ -274,7 +281,7 @@ def test_sweep_order_and_table(run) -> None:
     assert "Xen 4.20, IOMMU off  exhausted" in table and "Xen 4.22, IOMMU off  scratch 2" in table
 
 
-def test_emit_dtb(run, tmp_path: Path) -> None:
+def test_emit_dtb(run: Run, tmp_path: Path) -> None:
     host = str(HOSTS / "01-dom0-x420-l612.dtb")
     single = tmp_path / "dom0.dtb"
     assert run("predict", host, "--emit-dtb", str(single))[0] == 0
@@ -292,7 +299,7 @@ def test_emit_dtb(run, tmp_path: Path) -> None:
     assert status == 2 and "--memory supplies it" in err
 
 
-def test_predict_json(run) -> None:
+def test_predict_json(run: Run) -> None:
     host = str(HOSTS / "16a-zcu102-612dtb-x420.dtb")
     status, out, _ = run("predict", host, "--xen", "4.20", "--format", "json")
     (result,) = json.loads(out)["results"]
@@ -303,7 +310,7 @@ def test_predict_json(run) -> None:
     assert result["boot"]["panic"] is None and result["boot"]["memory"][0] == ["0x0", "0x80000000"]
 
 
-def test_predict_text(run) -> None:
+def test_predict_text(run: Run) -> None:
     out = run("predict", str(HOSTS / "01-dom0-x420-l612.dtb"), "--xen", "4.20", "--explain")[1]
     assert "dom0, Xen 4.20: 2 extended regions, 1526 MiB" in out
     assert "remove the domain's RAM 0x60000000-0x7fffffff" in out

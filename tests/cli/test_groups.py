@@ -40,12 +40,12 @@ def call(*args: str) -> int:
         (["oak", "--coats", "3", "--knob"], "oak Paint(colour='red', coats=3) True"),
     ],
 )
-def test_the_command_gets_the_tuple(capsys, args, said) -> None:
+def test_the_command_gets_the_tuple(capsys: pytest.CaptureFixture[str], args: list[str], said: str) -> None:
     assert call(*args) == 0
     assert capsys.readouterr().out == said + "\n"
 
 
-def test_help_has_a_heading_for_each_group(capsys) -> None:
+def test_help_has_a_heading_for_each_group(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("--help") == 0
     out = capsys.readouterr().out
     places = [out.index(line) for line in ("Arguments:\n", "\nPaint:\n", "--colour", "\nOther options:\n", "--knob")]

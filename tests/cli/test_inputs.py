@@ -202,7 +202,7 @@ def test_a_worker_that_dies_costs_only_its_tree() -> None:
 
 def test_a_broken_crew_is_replaced() -> None:
     crew = jobs._Crew(_slow, Workload(1))
-    (dies, after) = items("dies", "a")
+    dies, after = TreeInput("dies", b"", b"", "dies"), TreeInput("a", b"", b"", "a")
     assert isinstance(crew.give(dies).exception(), BrokenProcessPool)
     assert crew.give(after).result() == "a"
     crew.dismiss()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtanalyze.controls.difference import Moved, changes
+from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from tests.linux.build import answer, guest
 
@@ -13,7 +14,7 @@ FREE = [(0x80000000, 512 * MIB)]
 ROGUE = "dev@90000000 { reg = <0 0x90000000 0 0x1000>; };"
 
 
-def worse(old: list, new: list, threshold: Severity | None = Severity.ERROR) -> bool:
+def worse(old: list[CheckResult], new: list[CheckResult], threshold: Severity | None = Severity.ERROR) -> bool:
     return any(item.is_worse(threshold) for item in changes(old, new))
 
 
@@ -46,7 +47,7 @@ def test_never_means_never() -> None:
         pytest.param([(8, 4), (16, 2)], [(8, 4)], 0, 1, 0, id="one less"),
     ],
 )
-def test_regions(old: list, new: list, gained: int, lost: int, moved: int) -> None:
+def test_regions(old: list[tuple[int, int]], new: list[tuple[int, int]], gained: int, lost: int, moved: int) -> None:
     """In units of 256 MiB."""
     before, after = (answer(guest([(at << 28, size << 28) for at, size in regions])) for regions in (old, new))
     (found,) = changes([before], [after])

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtanalyze.devicetree.blob import parse
-from dtanalyze.devicetree.tree import Tree
+from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.errors import BlobError
 from tests.conftest import FIXTURES
 from tests.raw_blobs import END, END_NODE, NOP, begin, blob, prop, u32
@@ -106,8 +106,12 @@ def test_any_tokens(pieces: list[bytes], framed: bool) -> None:
     outcome(blob(body, b"reg\0status\0"))
 
 
+Drawn = tuple[str, list[tuple[str, bytes]], list["Drawn"]]
+"""Name, properties and children."""
+
+
 @st.composite
-def trees(draw: st.DrawFn, depth: int = 0) -> tuple[str, list[tuple[str, bytes]], list]:
+def trees(draw: st.DrawFn, depth: int = 0) -> Drawn:
     name = "" if depth == 0 else draw(st.sampled_from(["a", "b@1", "soc", "uart@1000"]))
     item = st.tuples(st.sampled_from(["reg", "status"]), st.binary(max_size=6))
     properties = draw(st.lists(item, max_size=2, unique_by=lambda pair: pair[0]))
@@ -118,13 +122,13 @@ def trees(draw: st.DrawFn, depth: int = 0) -> tuple[str, list[tuple[str, bytes]]
 NAME_OFFSETS = {"reg": 0, "status": 4}
 
 
-def encoded(tree) -> bytes:
+def encoded(tree: Drawn) -> bytes:
     name, properties, children = tree
     inside = b"".join(prop(NAME_OFFSETS[key], value) for key, value in properties)
     return begin(name.encode()) + inside + b"".join(encoded(child) for child in children) + END_NODE
 
 
-def decoded(node):
+def decoded(node: Node) -> Drawn:
     return (
         node.name,
         [(item.name, item.value) for item in node.properties.values()],
@@ -134,5 +138,5 @@ def decoded(node):
 
 @settings(max_examples=100)
 @given(trees())
-def test_any_good_tree_comes_back(tree) -> None:
+def test_any_good_tree_comes_back(tree: Drawn) -> None:
     assert decoded(parse(blob(encoded(tree) + END, b"reg\0status\0")).root) == tree

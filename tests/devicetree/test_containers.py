@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import lzma
 import zlib
+from collections.abc import Callable
 
 import pytest
 
@@ -92,7 +93,7 @@ def test_an_image_is_one() -> None:
         ("xz", lzma.compress),
     ],
 )
-def test_compressions(compression: str | None, pack) -> None:
+def test_compressions(compression: str | None, pack: Callable[[bytes], bytes]) -> None:
     assert image(pack(ONE), compression=compression) == [Inside("fdt-1", ONE)]
 
 

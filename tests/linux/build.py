@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from dtanalyze.analysis import CheckOptions, check
 from dtanalyze.board.build import build_board
@@ -45,7 +46,7 @@ def board(body: str, linux: str = "6.12", reservations: Sequence[tuple[int, int]
     return build_board(tree(body, reservations), PRESETS[linux].address_rules)
 
 
-def answer(body: str, linux: str | LinuxProfile = "6.12", reservations: Pairs = (), **options: object) -> CheckResult:
+def answer(body: str, linux: str | LinuxProfile = "6.12", reservations: Pairs = (), **options: Any) -> CheckResult:
     """Return the result for a guest tree; ``options`` are those of `CheckOptions`."""
     profile = PRESETS[linux] if isinstance(linux, str) else linux
     asked = CheckOptions(linux=profile, tree="domu")._replace(**options)

@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from dtanalyze.analysis import CheckOptions, check
-from dtanalyze.facts import CheckResult, View
+from dtanalyze.facts import CheckResult
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.memory_hotplug import memstart_addr
 from dtanalyze.linux.proc_iomem import read_proc_iomem
 from dtanalyze.linux.profile import PRESETS, LinuxProfile
+from dtanalyze.linux.view import View
 from tests.conftest import FIXTURES
 
 S = 0x8000000

@@ -137,7 +137,7 @@ def test_zero_at_zero_later_fails() -> None:
 def test_an_end_beyond_2_to_the_64_wraps_in_old_kernels(linux: str) -> None:
     found = regions((0xFFFFFFFFF0000000, 0x20000000), linux=linux)
     assert shape(found) == ((0xFFFFFFFFF0000000, 0x0FFFFFFF), [])
-    assert list(found.resource.gaps()) == []
+    assert found.resource is not None and list(found.resource.gaps()) == []
     # Behind an ordinary region the hole up to it does not fit: the highest end is then the ordinary one.
     among = regions((0x80000000, 0x10000000), (0xFFFFFFFFF0000000, 0x20000000), linux=linux)
     assert failure(among)[0] == "EBUSY"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dtanalyze.address.range import AddressRange
 from dtanalyze.linux.memblock import Memblock, bootargs, memblock
 from dtanalyze.linux.profile import PRESETS, LinuxProfile
 from tests.linux.build import ROOT, board, reg, words
@@ -352,7 +353,7 @@ def test_pages_one_by_one(banks: list[tuple[int, int]], children: list[tuple[tup
     )
     found = blocks(body)
 
-    def pages_of(ranges: object) -> set[int]:
+    def pages_of(ranges: Iterable[AddressRange]) -> set[int]:
         return {page for item in ranges for page in range(item.start >> 12, item.stop >> 12)}
 
     assert pages_of(found.memory) == ram

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dtanalyze.address.range import AddressRange
@@ -137,7 +139,7 @@ SEED = "chosen { kaslr-seed = <0x1234 0x5678>; };"
 USED_SEED = "chosen { kaslr-seed = <0 0>; };"
 
 
-def first_taken(linux: str, extra: str = "", **options: object) -> int:
+def first_taken(linux: str, extra: str = "", **options: Any) -> int:
     result = answer(guest(LOW_AND_HIGH, A57 + extra, memory=RAM), linux, requests=(1,), **options)
     assert result.answer is not None
     taken = result.answer.requests[0].taken

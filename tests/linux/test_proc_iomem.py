@@ -9,6 +9,7 @@ import pytest
 from dtanalyze.errors import InputError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.proc_iomem import read_proc_iomem, system_ram
+from dtanalyze.linux.resource import Resource
 from tests.conftest import FIXTURES
 from tests.linux.build import answer, guest
 
@@ -93,7 +94,7 @@ def test_what_is_no_proc_iomem(text: str, message: str) -> None:
 # What recorded claims change.
 
 
-def recorded(*more: str) -> object:
+def recorded(*more: str) -> Resource:
     return read_proc_iomem("\n".join(["40000000-47ffffff : System RAM", *more]))
 
 

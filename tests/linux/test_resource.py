@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,9 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.linux.resource import IORESOURCE_END, Candidate, Resource
 
 TOP = (1 << 64) - 1
+
+
+Operation = Callable[[Resource, Resource], Resource | None]
 
 
 def shape(root: Resource) -> list[tuple[int, int, int, str]]:
@@ -88,7 +93,7 @@ def test_insert_resource_nests_and_refuses_only_a_partial_overlap(
     [(0xFFF, 0x1FFF), (0x1000, 0x10000), (0x0, 0x10000), (0x20000, 0x20FFF), (0x2000, 0x1FFF), (0x3000, 0x1000)],
     ids=["below", "above", "around", "outside", "empty", "reversed"],
 )
-def test_what_does_not_fit_into_the_root_conflicts_with_the_root(operation, start: int, end: int) -> None:
+def test_what_does_not_fit_into_the_root_conflicts_with_the_root(operation: Operation, start: int, end: int) -> None:
     root = Resource("root", 0x1000, 0xFFFF)
     assert operation(root, Resource("N", start, end)) is root
     assert shape(root) == []
@@ -101,7 +106,7 @@ def test_insert_descends_through_containers_again_and_again() -> None:
         assert root.insert_resource(item) is None
     new = Resource("N", 0x13800, 0x138FF)
     assert root.insert_resource(new) is None
-    assert [item.name for item in (new.parent, c.parent, b.parent, a.parent)] == ["C", "B", "A", "root"]
+    assert [item.name for item in (new.parent, c.parent, b.parent, a.parent) if item] == ["C", "B", "A", "root"]
 
 
 def test_insert_reports_a_partial_overlap_deep_below() -> None:

@@ -322,7 +322,8 @@ steps = st.lists(st.one_of(st.integers(1, 9), st.integers(-9, -1)), max_size=30)
 @given(steps, st.data())
 def test_the_page_list_is_a_stack_of_pages(wanted: list[int], data: st.DataObject) -> None:
     """Positive: push that many new pages. Negative: pop that many, and give a part of what was popped back later."""
-    kernel, stack = PageList(), []
+    kernel = PageList()
+    stack: list[int] = []
     held: list[tuple[tuple[PageRun, ...], list[int]]] = []
     next_page = 0
     for count in wanted:
@@ -339,7 +340,8 @@ def test_the_page_list_is_a_stack_of_pages(wanted: list[int], data: st.DataObjec
             assert kernel.count == len(stack)
             with pytest.raises(IndexError):
                 PageList().pop(1)
-        if held and data.draw(st.booleans()):
+        giving_back: bool = data.draw(st.booleans()) if held else False
+        if giving_back:
             runs, pages = held.pop(data.draw(st.integers(0, len(held) - 1)))
             for run in runs:
                 kernel.push(run)

@@ -32,6 +32,7 @@ def run(asked: Report) -> dict[str, Any]:
     schema()(log)
     assert log["version"] == "2.1.0"
     (only,) = log["runs"]
+    assert isinstance(only, dict)
     return only
 
 

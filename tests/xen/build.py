@@ -17,7 +17,7 @@ def blob(body: str, reservations: tuple[tuple[int, int], ...] = ()) -> bytes:
     tree = fdt.parse_dts("/dts-v1/;\n/ {\n" + lines + "\n};\n")
     # A list of its own: the package shares its default between all trees.
     tree.entries = [{"address": start, "size": size} for start, size in reservations]
-    return tree.to_dtb(version=17)
+    return bytes(tree.to_dtb(version=17))
 
 
 def host(body: str, reservations: tuple[tuple[int, int], ...] = ()) -> Tree:

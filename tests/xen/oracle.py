@@ -53,7 +53,7 @@ def substituted(blob: bytes, reservations: list[tuple[int, int]]) -> bytes:
     tree.root.append(memory)
     tree.root.nodes.remove(memory)
     tree.root.nodes.insert(0, memory)
-    return tree.to_dtb(version=17)
+    return bytes(tree.to_dtb(version=17))
 
 
 def disagreements(record: dict[str, Any], blob: bytes, profile: XenProfile, tally: Counter[str]) -> Iterator[str]:

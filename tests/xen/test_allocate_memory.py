@@ -32,7 +32,7 @@ from tests.xen.build import host
         pytest.param([(0x40000000, 0x80000000)], 0, [], 0, id="nothing wanted"),
     ],
 )
-def test_placement_of_dom0(free: list, wanted: int, banks: list, left: int) -> None:
+def test_placement_of_dom0(free: list[tuple[int, int]], wanted: int, banks: list[tuple[int, int]], left: int) -> None:
     heap = RangeSet(AddressRange.spanning(*item) for item in free)
     found = allocate_memory_11(heap, wanted)
     assert ([(item.start, item.stop) for item in found.banks], found.unallocated) == (banks, left)
@@ -66,7 +66,7 @@ def test_small_blocks_below_the_first_bank_are_not_taken() -> None:
         ),
     ],
 )
-def test_low_memory_is_used_up_first(free: list, wanted: int, banks: list) -> None:
+def test_low_memory_is_used_up_first(free: list[tuple[int, int]], wanted: int, banks: list[tuple[int, int]]) -> None:
     found = allocate_memory_11(RangeSet(AddressRange.spanning(*item) for item in free), wanted)
     assert ([(item.start, item.stop) for item in found.banks], found.unallocated) == (banks, 0)
 

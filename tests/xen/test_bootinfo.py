@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from dtanalyze.devicetree.blob import parse
-from dtanalyze.xen.bootinfo import BootInfo, Module, boot_fdt_info
+from dtanalyze.xen.bootinfo import Bank, BootInfo, Module, boot_fdt_info
 from dtanalyze.xen.profile import preset
 from tests.xen.build import HEAD, blob, host
 
 RAM = [("0x40000000", "0x80000000")]
 
 
-def scan(body: str, release: str, reservations: tuple = (), modules: tuple[Module, ...] = ()) -> BootInfo:
+def scan(body: str, release: str, reservations: tuple[tuple[int, int], ...] = (), modules: tuple[Module, ...] = ()) -> BootInfo:
     return boot_fdt_info(host(body, reservations), preset(release), modules=modules)
 
 
-def pairs(banks: tuple) -> list[tuple[str, str]]:
+def pairs(banks: Iterable[Bank]) -> list[tuple[str, str]]:
     return [(hex(bank.start), hex(bank.stop)) for bank in banks]
 
 
@@ -56,7 +58,7 @@ reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;
         ("4.19", [("0x48000000", "0x48001000"), ("0x50000000", "0x50200000")]),
     ],
 )
-def test_reserved_memory_status_and_memreserve(release: str, found: list) -> None:
+def test_reserved_memory_status_and_memreserve(release: str, found: list[tuple[str, str]]) -> None:
     info = scan(RESERVED, release, reservations=((0x48000000, 0x1000),))
     assert pairs(info.reserved_mem) == found
     assert info.panic is None and info.stopped_at is None
@@ -116,7 +118,7 @@ chosen { #address-cells = <2>; #size-cells = <2>;
 
 
 @pytest.mark.parametrize(("release", "dropped"), [("4.17", ()), ("4.18", ("/chosen/module@48800000",))])
-def test_overlapping_modules_are_dropped_from_4_18(release: str, dropped: tuple) -> None:
+def test_overlapping_modules_are_dropped_from_4_18(release: str, dropped: tuple[str, ...]) -> None:
     info = scan(MODULES, release)
     assert info.dropped == dropped
     kernels = [(item.start, item.domu) for item in info.modules if item.kind == "Kernel"]

@@ -77,7 +77,7 @@ def test_an_unusable_pci_window_is_an_error_from_4_18() -> None:
         pytest.param("<1 0x00000800 0 0>", [BEFORE, (0x80000000, 0x100000000), (0x100200000, 0x200000000)], id="unaligned"),
     ],
 )
-def test_registers_of_size_zero(address: str, expected: list) -> None:
+def test_registers_of_size_zero(address: str, expected: list[tuple[int, int]]) -> None:
     assert pairs(holes(f"stub {{ reg = {address}; }};")) == expected
 
 
@@ -105,7 +105,7 @@ def test_the_gap_before_a_removal_comes_back_before_the_fix(release: str, third:
 
 
 def unallocated(
-    body: str, release: str, ram: list[AddressRange], grant: AddressRange | None, reserve: tuple = ()
+    body: str, release: str, ram: list[AddressRange], grant: AddressRange | None, reserve: tuple[tuple[int, int], ...] = ()
 ) -> Regions:
     profile = preset(release)
     return find_unallocated_memory(boot_fdt_info(host(body, reserve), profile), profile, 40, ram, grant)
@@ -150,7 +150,7 @@ def guest(megabytes: int) -> list[AddressRange]:
         (3009, 33, []),
     ],
 )
-def test_guest_layout(megabytes: int, bits: int, expected: list) -> None:
+def test_guest_layout(megabytes: int, bits: int, expected: list[tuple[int, int]]) -> None:
     found = find_domU_holes(preset("4.20"), bits, guest(megabytes))
     assert pairs(found) == expected
     assert found.error == (None if expected else "ENOENT")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +16,11 @@ FIXTURES = Path(__file__).parents[2] / "fixtures"
 RELEASES = sorted(path.stem for path in (FIXTURES / "oracle").glob("*.jsonl"))
 
 
-def _records(release: str) -> list[dict]:
+def _records(release: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (FIXTURES / "oracle" / f"{release}.jsonl").read_text().splitlines()]
 
 
-def _blob(record: dict) -> bytes:
+def _blob(record: dict[str, Any]) -> bytes:
     vendor, name = record["dtb"].split("/")[-2:]
     return (FIXTURES / "dtb" / "boards" / f"{vendor}-{name}").read_bytes()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import fdt
 import pytest
@@ -37,7 +38,7 @@ timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 
 """
 
 
-def one(body: str, release: str = "4.20", **known: object) -> Prediction:
+def one(body: str, release: str = "4.20", **known: Any) -> Prediction:
     options = XenOptions(**known)
     found = predict(prepare(host(GIC + body), options), preset(release), options)
     assert len(found) == 1
@@ -134,7 +135,7 @@ def test_ext_regions_off() -> None:
         ("", {"iommu": True}, True),
     ],
 )
-def test_iommu(body: str, known: dict, iommu: bool) -> None:
+def test_iommu(body: str, known: dict[str, Any], iommu: bool) -> None:
     found = one(body, **known)
     assert (found.iommu, found.method) == (iommu, "holes" if iommu else "unallocated")
 
@@ -147,7 +148,7 @@ def test_iommu(body: str, known: dict, iommu: bool) -> None:
         ('mmu@9000000 { compatible = "renesas,ipmmu-r8a7795"; reg = <0 0x9000000 0 0x1000>; };', {"iommu": True}, 40),
     ],
 )
-def test_ipa_bits_bound_the_holes(body: str, known: dict, bits: int) -> None:
+def test_ipa_bits_bound_the_holes(body: str, known: dict[str, Any], bits: int) -> None:
     assert one(body, "4.22", **{"iommu": True, **known}).regions.ranges[-1].stop == 1 << bits
 
 
@@ -241,7 +242,7 @@ def test_dom0_tree() -> None:
         "0x0", "0x70000000", "0x0", "0x7e00000",
         "0x0", "0x79000000", "0x0", "0x6e00000",
     ]  # fmt: skip
-    memory = [(node.name, node.prop("reg").cells) for node in tree.root.children if node.device_type == "memory"]
+    memory = [(node.name, node.properties["reg"].cells) for node in tree.root.children if node.device_type == "memory"]
     assert memory == [
         ("memory@60000000", (0, 0x60000000, 0, 0x10000000)),
         ("memory@78000000", (0, 0x78000000, 0, 0x1000000)),
@@ -282,7 +283,9 @@ def test_one_cell_cuts_addresses_to_32_bits() -> None:
     options = XenOptions(iommu=True, ipa_bits=34, dom0_mem=0)
     found = predict(prepare(parse(blob(body)), options), preset("4.22"), options)[0]
     assert [item.start for item in found.regions.ranges] == [0, 0x80000000]
-    reg = written(found).root.child("hypervisor").properties["reg"].cells
+    hypervisor = written(found).root.child("hypervisor")
+    assert hypervisor is not None
+    reg = hypervisor.properties["reg"].cells
     assert reg[-2:] == (0x80000000, 0x80000000), "0x380000000 in one cell"
 
 
@@ -307,7 +310,7 @@ chosen {{ #address-cells = <2>; #size-cells = <2>;
 """
 
 
-def domu(properties: str, release: str = "4.20", children: str = "", **known: object) -> Prediction:
+def domu(properties: str, release: str = "4.20", children: str = "", **known: Any) -> Prediction:
     return one(DOMAINS.format(name="guest", properties=properties, children=children), release, **known)
 
 

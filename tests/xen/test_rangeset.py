@@ -33,7 +33,7 @@ def made(*ranges: tuple[int, int], defect: bool = False) -> Rangeset:
         pytest.param([(10, 19), (40, 59)], (30, 49), [(10, 19), (50, 59)], id="from a gap into a later range"),
     ],
 )
-def test_removal(before: list, removed: tuple, after: list) -> None:
+def test_removal(before: list[tuple[int, int]], removed: tuple[int, int], after: list[tuple[int, int]]) -> None:
     ranges = made(*before)
     ranges.remove_range(*removed)
     assert list(ranges) == after
