@@ -105,7 +105,7 @@ def compare(case: Case, folder: Path) -> Iterator[tuple[str, str | None]]:
         yield "go", f"{'stops' if stop else 'goes on'}: {stop['message'] if stop else expected}"
         return
     yield "go", None
-    if case.stopped:
+    if stop is not None:
         if case.said["panic"]:
             yield "line", None if expected in stop["message"] else f"{stop['message']!r} instead of {expected!r}"
         return
