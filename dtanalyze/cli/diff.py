@@ -67,8 +67,10 @@ def command(
     if format_ == "json":
         import json
 
+        from dtanalyze.report.foreign import json_text
+
         answer = {"schema_version": 1, "tool": {"name": "dtanalyze", "version": __version__}, "old": old, "new": new}
-        typer.echo(json.dumps({**answer, "changes": difference_json(found)}, indent=1))
+        typer.echo(json_text(json.dumps({**answer, "changes": difference_json(found)}, indent=1)))
     else:
         typer.echo(difference_text(found, style=style), nl=False, color=True)
     if any(change.is_worse(lowest) for change in found):

@@ -13,7 +13,7 @@ from dtanalyze.errors import DtanalyzeError, InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.inputs.files import Overlays, expanded, trees_in
 
-__all__ = ["TreeInput", "checked", "each_input", "each_tree", "fail", "report_failures", "usage_errors"]
+__all__ = ["TreeInput", "checked", "complain", "each_input", "each_tree", "fail", "report_failures", "usage_errors"]
 
 T = TypeVar("T")
 
@@ -70,12 +70,19 @@ def checked(item: TreeInput, options: CheckOptions, question: HostQuestion) -> t
 def report_failures(failures: list[InputFailure]) -> None:
     """Say on stderr which inputs could not be read, a line each."""
     for failure in failures:
-        typer.echo(f"dtanalyze: {failure.path}: {failure.message}", err=True)
+        complain(f"{failure.path}: {failure.message}")
+
+
+def complain(message: str) -> None:
+    """Say something on stderr: one line, whatever the names in it are."""
+    from dtanalyze.report.foreign import visible
+
+    typer.echo(f"dtanalyze: {visible(message)}", err=True)
 
 
 def fail(message: str) -> NoReturn:
     """Say what is wrong with the call and leave with status 2."""
-    typer.echo(f"dtanalyze: {message}", err=True)
+    complain(message)
     raise typer.Exit(2)
 
 

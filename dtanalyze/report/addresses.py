@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dtanalyze.address.units import format_range
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, Translated
+from dtanalyze.report.foreign import document
 
 __all__ = ["addresses_text"]
 
@@ -27,4 +28,4 @@ def addresses_text(path: str, entries: Iterable[RegEntry], hosts: Iterable[PciHo
         for window in host.windows:
             if window.space == "mem" and window.range:
                 lines.append(f"  {format_range(window.range.start, window.range.stop):<36} {host.node.path} memory window")
-    return "\n".join(lines) + "\n"
+    return document(lines)

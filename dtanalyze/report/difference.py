@@ -9,6 +9,7 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.controls.difference import CellChange
 from dtanalyze.facts import CheckResult
+from dtanalyze.report.foreign import document
 from dtanalyze.report.json import finding_json
 from dtanalyze.report.naming import cell
 from dtanalyze.report.style import PLAIN, Style
@@ -18,7 +19,7 @@ __all__ = ["difference_json", "difference_text"]
 
 def difference_text(changes: tuple[CellChange, ...], *, style: Style = PLAIN) -> str:
     """Return each cell's change; a cell without one is one line."""
-    return "\n".join(line for change in changes for line in _lines(change, style)) + "\n"
+    return document(line for change in changes for line in _lines(change, style))
 
 
 def _lines(change: CellChange, style: Style) -> Iterator[str]:

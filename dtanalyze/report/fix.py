@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dtanalyze.facts import CheckResult, Fix
 from dtanalyze.findings import Change, Severity
+from dtanalyze.report.foreign import document, visible
 
 __all__ = ["overlay_text", "summary_text"]
 
@@ -24,7 +25,7 @@ def overlay_text(fix: Fix, path: str) -> str:
 
 
 def _comment(text: str) -> str:
-    return text.replace("*/", "* /")
+    return visible(text).replace("*/", "* /")
 
 
 def summary_text(fix: Fix, path: str) -> str:
@@ -39,7 +40,7 @@ def summary_text(fix: Fix, path: str) -> str:
         ]
     if any(item.prop == "reg" for item in fix.changes):
         lines.append("  space that this tree says nothing about is taken for free: make sure that nobody uses it")
-    return "\n".join(lines) + "\n"
+    return document(lines)
 
 
 def _counts(result: CheckResult) -> str:

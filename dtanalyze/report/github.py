@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from dtanalyze.findings import Severity
-from dtanalyze.report.naming import cell_in_file, failure_text, placed, printable, relative
+from dtanalyze.report.foreign import visible
+from dtanalyze.report.naming import cell_in_file, failure_text, placed, relative
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -23,7 +24,8 @@ def render(report: Report) -> str:
             _COMMANDS[finding.severity],
             relative(result.location, report.root),
             f"{finding.rule} {finding.name}",
-            f"{finding.message} ({cell_in_file(result)})." + (f"\n{finding.advice}" if finding.advice else ""),
+            f"{finding.message} ({cell_in_file(result)}).",
+            finding.advice,
         )
         for result, finding, _ in placed(report)
     ]
@@ -34,13 +36,17 @@ def render(report: Report) -> str:
     return "".join(line + "\n" for line in lines)
 
 
-def _command(name: str, path: str, title: str, message: str) -> str:
-    return f"::{name} file={_property(path)},title={_property(title)}::{_data(message)}"
+def _command(name: str, path: str, title: str, *message: str) -> str:
+    """Return one command; each part of the message is a line of its own."""
+    said = "%0A".join(_data(part) for part in message if part)
+    return f"::{name} file={_property(path)},title={_property(title)}::{said}"
 
 
 def _data(text: str) -> str:
-    return printable(text).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return visible(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    # A newline in a file's name is part of the name, which the runner decodes again.
+    encoded = "%0A".join(_data(part) for part in text.split("\n"))
+    return encoded.replace(":", "%3A").replace(",", "%2C")

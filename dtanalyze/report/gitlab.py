@@ -9,7 +9,8 @@ import json
 from typing import Any, Final
 
 from dtanalyze.findings import Severity
-from dtanalyze.report.naming import cell_in_file, digest, failure_text, placed, printable, relative
+from dtanalyze.report.foreign import json_text, visible
+from dtanalyze.report.naming import cell_in_file, digest, failure_text, placed, relative
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -33,15 +34,15 @@ def render(report: Report) -> str:
         key = ("unreadable-input", *([failure.inside] if failure.inside else []))
         path = relative(failure.location, report.root)
         items.append(_item(path, "unreadable-input", failure_text(failure), "blocker", key))
-    return json.dumps(items, indent=1) + "\n"
+    return json_text(json.dumps(items, indent=1)) + "\n"
 
 
 def _item(path: str, rule: str, description: str, severity: str, key: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "description": printable(description),
+        "description": visible(description),
         "check_name": rule,
         # GitLab compares by fingerprint alone, so the file is part of it.
         "fingerprint": digest(path, *key),
         "severity": severity,
-        "location": {"path": printable(path), "lines": {"begin": 1}},
+        "location": {"path": visible(path), "lines": {"begin": 1}},
     }

@@ -17,6 +17,7 @@ from dtanalyze.facts import CheckResult, Predicted, Reuse
 from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.unpopulated_alloc import Request
 from dtanalyze.linux.view import View
+from dtanalyze.report.foreign import json_text
 
 if TYPE_CHECKING:
     from dtanalyze.controls.baseline import Compared
@@ -61,7 +62,7 @@ def document(
         "errors": [{"path": item.path, "message": item.message, "offset": item.offset} for item in errors],
         **(more or {}),
     }
-    return json.dumps(answer, indent=1) + "\n"
+    return json_text(json.dumps(answer, indent=1)) + "\n"
 
 
 def _range(item: AddressRange | RawRange) -> list[str]:

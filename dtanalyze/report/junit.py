@@ -13,7 +13,8 @@ from dtanalyze.address.units import format_range
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
-from dtanalyze.report.naming import cell, printable, relative
+from dtanalyze.report.foreign import visible
+from dtanalyze.report.naming import cell, relative
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -36,7 +37,7 @@ def _totals(suites: Sequence[ElementTree.Element]) -> dict[str, str]:
 
 
 def _suite(result: CheckResult, root: str) -> ElementTree.Element:
-    path = printable(relative(result.path, root))
+    path = relative(result.path, root)
     by_rule: dict[str, list[Finding]] = {}
     for finding in result.findings:
         by_rule.setdefault(finding.rule, []).append(finding)
@@ -56,12 +57,12 @@ def _case(suite: str, name: str, findings: Sequence[Finding], otherwise: str) ->
     others = [finding for finding in findings if finding.severity is not Severity.ERROR]
     if errors:
         failure = _element("failure", type=errors[0].rule, message=errors[0].message)
-        failure.text = printable("\n".join(_words(finding) for finding in errors))
+        failure.text = "\n".join(_words(finding) for finding in errors)
         case.append(failure)
-    quiet = "\n".join(_words(finding) for finding in others) or ("" if errors else otherwise)
+    quiet = "\n".join(_words(finding) for finding in others) or ("" if errors else visible(otherwise))
     if quiet:
         output = _element("system-out")
-        output.text = printable(quiet)
+        output.text = quiet
         case.append(output)
     return case
 
@@ -71,7 +72,7 @@ def _words(finding: Finding) -> str:
     if finding.node:
         lines.append(f"node: {finding.node}")
     lines += [f"range: {format_range(item.start, item.stop)}" for item in finding.ranges]
-    return "\n".join([*lines, *([finding.advice] if finding.advice else [])])
+    return "\n".join(map(visible, [*lines, *([finding.advice] if finding.advice else [])]))
 
 
 def _unreadable(failure: InputFailure, root: str) -> ElementTree.Element:
@@ -84,4 +85,4 @@ def _unreadable(failure: InputFailure, root: str) -> ElementTree.Element:
 
 
 def _element(tag: str, /, **attributes: str) -> ElementTree.Element:
-    return ElementTree.Element(tag, {key: printable(value) for key, value in attributes.items()})
+    return ElementTree.Element(tag, {key: visible(value) for key, value in attributes.items()})

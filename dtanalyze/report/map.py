@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from dtanalyze.facts import CheckResult
 from dtanalyze.linux.view import View
+from dtanalyze.report.foreign import document
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["map_text"]
@@ -19,7 +20,7 @@ def map_text(result: CheckResult, *, style: Style = PLAIN, certain_only: bool = 
         if view is not None:
             width = _width(view)
             lines += _lines(view, 0, width, style, certain_only)
-    return "\n".join(lines) + "\n"
+    return document(lines)
 
 
 def _width(view: View) -> int:

@@ -7,7 +7,8 @@ from typing import Final
 
 from dtanalyze.address.units import format_range
 from dtanalyze.findings import Severity
-from dtanalyze.report.naming import Placed, cell, placed, printable, relative
+from dtanalyze.report.foreign import visible
+from dtanalyze.report.naming import Placed, cell, placed, relative
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -21,7 +22,6 @@ _MARKS: Final = str.maketrans(
         "<": "&lt;",
         ">": "&gt;",
         "&": "&amp;",
-        **dict.fromkeys("\n\r\t", " "),
     }
 )
 
@@ -81,7 +81,7 @@ def _finding(item: Placed, root: str) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    return printable(text).translate(_MARKS)
+    return visible(text).translate(_MARKS)
 
 
 def _code(text: str) -> str:

@@ -15,6 +15,7 @@ from dtanalyze.controls.identity import relative
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
+from dtanalyze.report.foreign import visible
 from dtanalyze.report.whole import Report
 
 __all__ = ["Placed", "cell", "cell_in_file", "digest", "failure_text", "placed", "printable", "relative"]
@@ -68,5 +69,5 @@ def failure_text(failure: InputFailure) -> str:
 
 
 def printable(text: str) -> str:
-    """Return ``text`` with what no document can hold (bytes that are no UTF-8, control characters) replaced."""
-    return "".join(char if char.isprintable() or char in "\n\r\t" else "\ufffd" for char in text)
+    """Return ``text`` with each of its lines made `visible`, for documents in which a newline means nothing."""
+    return "\n".join(map(visible, text.split("\n")))

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from dtanalyze.address.units import format_range
+from dtanalyze.report.foreign import document
 from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.rules.overlap import Overlap, Side
 
@@ -22,7 +23,7 @@ def overlaps_text(path: str, overlaps: Iterable[Overlap], *, style: Style = PLAI
     open_ = sum(not item.reason for item in listed)
     pairs = f"{len(listed)} pair{'' if len(listed) == 1 else 's'}"
     head = style.bold(f"{path}: {pairs} of devices share addresses, {open_} without a reason")
-    return "\n".join([head, *lines]).rstrip() + "\n"
+    return document([head, *lines]).rstrip() + "\n"
 
 
 def _shown(side: Side) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.facts import Predicted
+from dtanalyze.report.foreign import document
 from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.xen.prediction import Prediction
 
@@ -27,13 +28,13 @@ def predict_text(
     """Return the report for one domain under one release."""
     prediction = predicted.prediction
     if quiet:
-        return _headline(path, predicted, style) + "\n"
+        return document([_headline(path, predicted, style)])
     lines = [_headline(path, predicted, style), "", style.bold("Assumed")]
     lines += [f"  - {item}" for item in prediction.assumed]
     lines += ["", style.bold("Addresses"), *_addresses(prediction)]
     if explain:
         lines += ["", style.bold("Step by step"), *(f"  {step}" for step in _steps(prediction))]
-    return "\n".join(lines) + "\n"
+    return document(lines)
 
 
 def _headline(path: str, predicted: Predicted, style: Style) -> str:

@@ -14,7 +14,8 @@ from urllib.parse import quote
 from dtanalyze.controls.identity import Identity
 from dtanalyze.errors import InputFailure
 from dtanalyze.findings import Finding, Severity
-from dtanalyze.report.naming import Placed, cell_in_file, digest, failure_text, placed, printable, relative
+from dtanalyze.report.foreign import json_text, visible
+from dtanalyze.report.naming import Placed, cell_in_file, digest, failure_text, placed, relative
 from dtanalyze.report.rules import rule_page
 from dtanalyze.report.whole import Report
 
@@ -60,7 +61,7 @@ def render(report: Report) -> str:
             *(_absent(item) for item in (report.baseline.absent if report.baseline else ())),
         ],
     }
-    return json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
+    return json_text(json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)) + "\n"
 
 
 def _known(report: Report) -> Report:
@@ -75,7 +76,7 @@ def _suppressed(report: Report, order: dict[str, int]) -> Iterator[dict[str, Any
             justification = f"{entry.reason} ({entry.owner})"
             yield {
                 **_result(item, order[finding.rule], report, "unchanged"),
-                "suppressions": [{"kind": "external", "status": "accepted", "justification": printable(justification)}],
+                "suppressions": [{"kind": "external", "status": "accepted", "justification": visible(justification)}],
             }
 
 
@@ -83,7 +84,7 @@ def _absent(item: Identity) -> dict[str, Any]:
     return {
         "ruleId": item.rule,
         "level": "none",
-        "message": {"text": printable(f"{item.rule} is gone ({item.cell}).")},
+        "message": {"text": visible(f"{item.rule} is gone ({item.cell}).")},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(item.path)}, "region": {"startLine": 1}}}],
         "baselineState": "absent",
     }
@@ -96,7 +97,7 @@ def _rule(finding: Finding) -> dict[str, Any]:
         "name": finding.name,
         "shortDescription": {"text": words[:1].upper() + words[1:] + "."},
         "helpUri": rule_page(finding.rule),
-        **({"help": {"text": printable(finding.advice)}} if finding.advice else {}),
+        **({"help": {"text": visible(finding.advice)}} if finding.advice else {}),
         "defaultConfiguration": {"level": _LEVELS[finding.severity]},
     }
 
@@ -112,7 +113,7 @@ def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, An
         "ruleId": finding.rule,
         "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
-        "message": {"text": printable(f"{finding.message} ({cell_in_file(result)}).")},
+        "message": {"text": visible(f"{finding.message} ({cell_in_file(result)}).")},
         "locations": [where],
         **({"baselineState": state} if report.baseline is not None else {}),
         # GitHub compares the second key only, and else hashes the "line" of a binary file.
@@ -147,6 +148,6 @@ def _notification(failure: InputFailure, report: Report) -> dict[str, Any]:
     return {
         "descriptor": {"id": _UNREADABLE, "index": 0},
         "level": "error",
-        "message": {"text": printable(failure_text(failure))},
+        "message": {"text": visible(failure_text(failure))},
         "locations": [{"physicalLocation": _physical(failure.location, failure.offset, report.root)}],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from dtanalyze.facts import Trial
+from dtanalyze.report.foreign import document
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["selftest_json", "selftest_text"]
@@ -20,7 +21,7 @@ def selftest_text(path: str, trials: tuple[Trial, ...], *, style: Style = PLAIN)
     lines.append(
         f"  {good} of {len(tried)} faults tried are told right; {len(trials) - len(tried)} have no place in this tree"
     )
-    return "\n".join(lines) + "\n"
+    return document(lines)
 
 
 def _outcome(trial: Trial, style: Style) -> str:

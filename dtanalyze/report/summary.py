@@ -7,7 +7,8 @@ from collections import Counter
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.linux.boot import WORST_FIRST
-from dtanalyze.report.naming import cell, printable
+from dtanalyze.report.foreign import document
+from dtanalyze.report.naming import cell
 from dtanalyze.report.whole import Report
 
 __all__ = ["statistics_text", "summary_text"]
@@ -27,12 +28,10 @@ def summary_text(report: Report) -> str:
     ranked = sorted(bad, key=lambda item: (WORST_FIRST.index(item.verdict), -_counts(item)[0], -_counts(item)[1], item.path))
     for item in ranked[:_ROWS]:
         errors, warnings = _counts(item)
-        lines.append(
-            f"  {errors:3} errors {warnings:3} warnings  {item.verdict.value:9}  {printable(item.path)} ({cell(item)})"
-        )
+        lines.append(f"  {errors:3} errors {warnings:3} warnings  {item.verdict.value:9}  {item.path} ({cell(item)})")
     if len(ranked) > _ROWS:
         lines.append(f"  and {len(ranked) - _ROWS} more with findings")
-    return "\n".join(lines) + "\n"
+    return document(lines)
 
 
 def _counts(result: CheckResult) -> tuple[int, int]:
@@ -52,4 +51,4 @@ def statistics_text(report: Report) -> str:
     trees = Counter(rule for group in report.groups for rule in {item.rule for result in group for item in result.findings})
     lines += [f"  rule      {rule:24} {count} in {trees[rule]} tree{'' if trees[rule] == 1 else 's'}"
               for rule, count in sorted(rules.items())]  # fmt: skip
-    return "\n".join(lines) + "\n"
+    return document(lines)

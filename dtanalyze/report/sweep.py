@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dtanalyze.facts import CheckResult
+from dtanalyze.report.foreign import document
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["sweep_text"]
@@ -22,7 +23,7 @@ def sweep_text(results: Sequence[CheckResult], *, style: Style = PLAIN) -> str:
         cells = [item for item in results if item.domain == domain]
         title = f"{cells[0].path}" + (f" ({domain})" if domain else "")
         lines += [style.bold(title), *_table(cells), "", *_reasons(cells), ""]
-    return "\n".join(lines)
+    return document(lines)[:-1]
 
 
 def _row(item: CheckResult) -> str:

@@ -13,6 +13,7 @@ from dtanalyze.facts import CheckResult, Reuse
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.unpopulated_alloc import Outcome, Request
+from dtanalyze.report.foreign import document
 from dtanalyze.report.style import PLAIN, Style
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _compared(found: Compared) -> str:
     """Say what of the baseline is still there and what is gone."""
     lines = [f"Baseline: {len(found.known)} known, {len(found.absent)} gone"]
     lines += [f"  gone: {item.rule} {item.node or '/'} ({item.path}, {item.cell})" for item in found.absent]
-    return "\n".join(lines) + "\n"
+    return document(lines)
 
 
 def check_text(result: CheckResult, *, style: Style = PLAIN, quiet: bool = False, explain: bool = False) -> str:
@@ -89,7 +90,7 @@ def check_text(result: CheckResult, *, style: Style = PLAIN, quiet: bool = False
         for title, body in sections:
             if body:
                 lines += ["", style.bold(title), *body]
-    return "\n".join(lines) + "\n"
+    return document(lines)
 
 
 def _headline(result: CheckResult, style: Style) -> str:

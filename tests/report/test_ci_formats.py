@@ -42,7 +42,7 @@ def test_github_escapes() -> None:
     (line,) = github(saying("100%\r\n::error::a,b\x1b[31m", "a:b,c%\n.dtb", Severity.WARNING))
     assert line == (
         "::warning file=a%3Ab%2Cc%25%0A.dtb,title=X01 odd-words"
-        "::100%25%0D%0A::error::a,b\ufffd[31m (dom0, Linux 6.12, Xen 4.20)."
+        "::100%25\\r\\n::error::a,b\\x1b[31m (dom0, Linux 6.12, Xen 4.20)."
     )
 
 
@@ -129,8 +129,8 @@ def test_markdown_says_what_a_cell_of_a_sweep_is() -> None:
         ("</details><script>", "&lt;/details&gt;&lt;script&gt;"),
         ("&lt;", "&amp;lt;"),
         ("`*_[x](y)~#1\\", "\\`\\*\\_\\[x\\](y)\\~\\#1\\\\"),
-        ("two\nlines", "two lines"),
-        ("\x1b", "\ufffd"),
+        ("two\nlines", "two\\\\nlines"),
+        ("\x1b", "\\\\x1b"),
     ],
 )
 def test_markdown_escapes(words: str, shown: str) -> None:

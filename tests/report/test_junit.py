@@ -69,6 +69,6 @@ def test_an_unreadable_input_is_an_error() -> None:
 def test_markup_and_what_xml_cannot_hold() -> None:
     top = read(saying('<b> & "quoted"\x1b\x00\udcff]]>', 'a<&".dtb'))
     failure = next(top.iter("failure"))
-    assert failure.get("message") == '<b> & "quoted"\ufffd\ufffd\ufffd]]>'
-    assert failure.text == 'error X01 odd-words: <b> & "quoted"\ufffd\ufffd\ufffd]]>'
+    assert failure.get("message") == '<b> & "quoted"\\x1b\\x00\\xff]]>'
+    assert failure.text == 'error X01 odd-words: <b> & "quoted"\\x1b\\x00\\xff]]>'
     assert top[0].get("name") == 'a<&".dtb (dom0, Linux 6.12, Xen 4.20)'

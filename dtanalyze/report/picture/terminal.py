@@ -9,7 +9,7 @@ from typing import Final
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import format_size
-from dtanalyze.report.naming import printable
+from dtanalyze.report.foreign import document
 from dtanalyze.report.picture.scene import Band, Piece, Scene
 from dtanalyze.report.style import PLAIN, Style
 
@@ -31,16 +31,16 @@ _LEGEND: Final = (
 def picture_text(scene: Scene, *, style: Style = PLAIN) -> str:
     """Return the picture of one result, highest address last."""
     result = scene.result
-    lines = [style.bold(f"{printable(scene.title)}: {result.verdict.value}"), *_wrapped(printable(result.reason)), ""]
+    lines = [style.bold(f"{scene.title}: {result.verdict.value}"), *_wrapped(result.reason), ""]
     if not scene.bands:
-        return "\n".join([*lines[:-1], "  nothing to draw"]) + "\n"
+        return document([*lines[:-1], "  nothing to draw"])
     width = max(len(f"{band.range.last:x}") for band in scene.bands)
     head = f"  {'address':>{2 * width + 3}}  {'size':>9}  {'xen_resource':{_LEFT + _BAR}}  iomem_resource"
     lines += [style.dim(head)]
     for _, run in groupby(scene.bands, lambda band: band.piece or band):
         lines += _run(tuple(run), width, style)
     lines += ["", style.dim("  " + _LEGEND)]
-    return "\n".join(line.rstrip() for line in lines) + "\n"
+    return document(line.rstrip() for line in lines)
 
 
 def _wrapped(text: str) -> list[str]:
@@ -72,7 +72,7 @@ def _line(band: Band, width: int, style: Style) -> Iterator[str]:
         return
     span = f"{band.range.start:0{width}x}-{band.range.last:0{width}x}"
     left = _left(band.piece, style)
-    yield f"  {span}  {format_size(band.range.size):>9}  {left}  {printable(band.claims_text)}"
+    yield f"  {span}  {format_size(band.range.size):>9}  {left}  {band.claims_text}"
 
 
 def _left(piece: Piece | None, style: Style) -> str:
