@@ -26,7 +26,7 @@ from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.rules.view import HostView
 from dtanalyze.xen.boot import Host
-from dtanalyze.xen.bootargs import DOM0_MEM_DEFAULT, xen_bootargs
+from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, xen_bootargs
 from dtanalyze.xen.dom0less import domu_domains
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
@@ -236,7 +236,7 @@ def _unanswered(prediction: Prediction, linux: LinuxProfile, path: str, options:
     grant = prediction.grant_table
     if prediction.stopped_by is not None:
         stop = prediction.stopped_by
-        verdict, reason = Verdict.NO_BOOT, f"Xen {prediction.xen} stops ({stop.stage}): {stop.message}"
+        verdict, reason = Verdict.NO_BOOT, f"Xen {prediction.xen} stops ({stop.stage}): {stop.text}"
     else:
         verdict = Verdict.UNKNOWN
         reason = (

@@ -22,6 +22,7 @@ from dtanalyze.report.foreign import json_text
 if TYPE_CHECKING:
     from dtanalyze.controls.baseline import Compared
     from dtanalyze.report.whole import Report
+    from dtanalyze.xen.stage import Stop
 
 __all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "finding_json", "predict_result", "render"]
 
@@ -173,7 +174,7 @@ def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
             "memory": [[hex(bank.start), hex(bank.stop)] for bank in info.mem],
             "reserved": [[hex(bank.start), hex(bank.stop)] for bank in info.reserved_mem],
         },
-        "stopped_by": {"stage": stop.stage, "message": stop.message} if stop else None,
+        "stopped_by": _stop(stop) if stop else None,
         "dom0_memory": [_range(item) for item in prediction.memory],
         "dom0_memory_known": prediction.memory_known,
         "grant_table": _range(prediction.grant_table) if prediction.grant_table else None,
@@ -182,6 +183,10 @@ def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
         "message": prediction.regions.message,
         "check": check_result(predicted.guest) if predicted.guest else None,
     }
+
+
+def _stop(stop: Stop) -> dict[str, Any]:
+    return {"stage": stop.stage, "message": stop.message, "lines": list(stop.lines), "because": stop.because}
 
 
 def addresses_result(path: str, entries: Iterable[RegEntry], hosts: Iterable[PciHost]) -> dict[str, Any]:

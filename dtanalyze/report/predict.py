@@ -42,7 +42,7 @@ def _headline(path: str, predicted: Predicted, style: Style) -> str:
     who = f"{path}: {prediction.domain}, Xen {prediction.xen}"
     stop, regions = prediction.stopped_by, prediction.regions
     if stop is not None:
-        return f"{who}: {style.severity('error', 'no-boot')} ({stop.stage}): {stop.message}"
+        return f"{who}: {style.severity('error', 'no-boot')} ({stop.stage}): {stop.text}"
     count = len(regions.ranges)
     if not count:
         why = f", -{regions.error}: {regions.message}" if regions.error else f": {regions.message}"

@@ -11,7 +11,7 @@ from dtanalyze.findings import Severity, Source
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
-from dtanalyze.xen.bootinfo import MAX_MODULES, Module
+from dtanalyze.xen.bootfdt import MAX_MODULES, Module
 
 __all__ = ["BOOT_MODULES"]
 

@@ -47,8 +47,8 @@ def domain_cannot_be_built(view: HostView) -> Hits:
     if not view.first or stop is None:
         return
     for domu in view.domus:
-        if domu.node.path == stop.node:
-            yield Hit(f"{domu.node.path}: {stop.message}", domu.node.path, (), domu.node.offset)
+        if domu.node.path == stop.domain:
+            yield Hit(f"{domu.node.path}: {stop.text}", domu.node.path, (), domu.node.offset)
             return
 
 
@@ -267,7 +267,7 @@ def xenstore_without_server(view: HostView) -> Hits:
         return
     for domu in view.domus:
         if domu.xenstore:
-            yield Hit(f"{domu.node.path}: {stop.message}", domu.node.path, (), property_offset(domu.node, "xen,enhanced"))
+            yield Hit(f"{domu.node.path}: {stop.text}", domu.node.path, (), property_offset(domu.node, "xen,enhanced"))
 
 
 DOM0LESS: Final[tuple[Rule, ...]] = (

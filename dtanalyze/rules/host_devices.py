@@ -97,7 +97,7 @@ def root_cells_unusable(view: HostView) -> Hits:
 def node_that_xen_adds_is_there(view: HostView) -> Hits:
     for name in ("hypervisor", "psci"):
         node = view.board.tree.root.child(name)
-        if view.first and node is not None and view.host.nodes.fate(node) is Fate.KEPT:
+        if view.first and node is not None and view.prediction.nodes.fate(node) is Fate.KEPT:
             yield Hit(f"{node.path} is copied into dom0's tree, beside the one that Xen adds", node.path, (), node.offset)
 
 
@@ -149,7 +149,7 @@ def reg_of_size_zero(view: HostView) -> Hits:
 
 def _of_kind(view: HostView, kind: str) -> list[Failure]:
     dom0 = view.first and view.prediction.domain == "dom0"
-    return [item for item in view.host.nodes.failures if item.kind == kind] if dom0 else []
+    return [item for item in view.prediction.nodes.failures if item.kind == kind] if dom0 else []
 
 
 _SOC: Final = (
@@ -172,7 +172,7 @@ _SOC: Final = (
     good=Example(host(_SOC.format(at="5000000"))),
 )
 def address_not_covered_by_ranges(view: HostView) -> Hits:
-    lines = {id(item.node): item.line for item in _of_kind(view, "address")}
+    lines = {id(item.node): item.text for item in _of_kind(view, "address")}
     if not lines and not (view.first and view.looks_for_holes):
         return
     stray = [(node, entry) for node, entries in view.entries for entry in entries if isinstance(entry.where, Untranslatable)]
@@ -304,7 +304,7 @@ _SPI: Final = (
 )
 def console_interrupt_shared(view: HostView) -> Hits:
     for item in _of_kind(view, "shared-interrupt"):
-        yield Hit(item.line, item.node.path, (), property_offset(item.node, "interrupts"))
+        yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"))
 
 
 @rule(
@@ -321,7 +321,7 @@ def console_interrupt_shared(view: HostView) -> Hits:
 )
 def interrupt_with_two_triggers(view: HostView) -> Hits:
     for item in _of_kind(view, "trigger-type"):
-        yield Hit(item.line, item.node.path, (), property_offset(item.node, "interrupts"))
+        yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"))
 
 
 HOST_DEVICES: Final[tuple[Rule, ...]] = (

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import MIB
-from dtanalyze.xen.bootinfo import BootInfo
+from dtanalyze.xen.bootfdt import BootInfo
 
 __all__ = ["Dom0Memory", "allocate_memory_11", "boot_heap"]
 

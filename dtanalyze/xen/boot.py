@@ -1,25 +1,29 @@
-"""One release of Xen booting on one host tree: what holds for all of its domains.
+"""One release of Xen booting on one host tree: what the stages of that boot find, each worked out once when it is asked for.
 
-Mirrors start_xen (arch/arm/setup.c) as far as it decides about domains: the scan of the tree, the modules, the IOMMU, the
-width of guest physical addresses, where Xen itself lies.
+Holds no decision of its own: each property is one call of a mirror, with what the tree and the caller say.
 """
 
+from functools import cached_property
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import KIB, MIB
-from dtanalyze.board.cpus import pa_bits
+from dtanalyze.board.cpus import cpu_nodes, pa_bits
 from dtanalyze.devicetree.blob import parse
-from dtanalyze.devicetree.tree import Tree
-from dtanalyze.xen.bootargs import XenArgs
-from dtanalyze.xen.bootinfo import DEVICE_TREE, Module, boot_fdt_info
+from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
+from dtanalyze.xen.command_line import XenArgs
+from dtanalyze.xen.dom0_memory import Dom0Placed, place_dom0
+from dtanalyze.xen.dom0less import DomU, domu_domains
+from dtanalyze.xen.dt_uart import console_node
 from dtanalyze.xen.guest_tree import with_memory
-from dtanalyze.xen.handle_node import HostNodes, tree_has_iommu
+from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes
+from dtanalyze.xen.iommu import tree_has_iommu
 from dtanalyze.xen.options import XenOptions
-from dtanalyze.xen.prediction import Stop
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.vgic import MAX_VIRT_CPUS
 
-__all__ = ["Host", "XenBoot"]
+__all__ = ["Boot", "Host"]
 
 _IPMMU_BITS: Final = 40
 _TEXT_PAGES: Final = 256
@@ -31,27 +35,31 @@ _XEN_TEXT_OFFSET: Final = 4 * MIB
 
 
 class Host(NamedTuple):
-    """What all releases share: the tree with its RAM filled in, Xen's arguments, the fate of its nodes."""
+    """What all releases share: the tree with its RAM filled in, and Xen's arguments."""
 
     tree: Tree
     args: XenArgs
-    nodes: HostNodes
 
 
-class XenBoot:
-    """The state of one boot; ``notes`` say what was assumed."""
+class Known(NamedTuple):
+    """A width in bits, and where it comes from."""
+
+    value: int
+    note: str
+
+
+class Boot:
+    """One boot. What it finds does not depend on whether an earlier stage refuses."""
 
     def __init__(self, host: Host, profile: XenProfile, options: XenOptions) -> None:
         self.host = host
         self.profile = profile
         self.options = options
-        self.info = boot_fdt_info(host.tree, profile, modules=self._known_modules())
-        self.notes: list[str] = []
-        self.iommu = self._iommu()
-        self.ipa_bits = self._ipa_bits()
-        self.ram_known = any(bank.node.count("/") == 1 for bank in self.info.mem)
-        self.ext_regions = host.args.ext_regions if options.ext_regions is None else options.ext_regions
-        self.stop = self._stop()
+
+    @cached_property
+    def info(self) -> BootInfo:
+        """What the scan of the flat tree leaves."""
+        return boot_fdt_info(self.host.tree, self.profile, modules=self._known_modules())
 
     def _known_modules(self) -> tuple[Module, ...]:
         """Return what start_xen registers before it scans the tree: Xen itself and the tree, as far as it is known."""
@@ -62,59 +70,81 @@ class XenBoot:
         known = tuple(item for item in known if item.kind != DEVICE_TREE)
         return (*known, Module(DEVICE_TREE, address, self.host.tree.totalsize, "", False))
 
-    def _iommu(self) -> bool:
+    @cached_property
+    def ram_known(self) -> bool:
+        """Whether the tree lists RAM: a boot loader may fill it in."""
+        return any(bank.node.count("/") == 1 for bank in self.info.mem)
+
+    @cached_property
+    def _iommu(self) -> tuple[bool, str]:
         if self.options.iommu is not None:
-            self.notes.append(f"IOMMU: {_on(self.options.iommu)}, as given")
-            return self.options.iommu
+            return self.options.iommu, f"IOMMU: {_on(self.options.iommu)}, as given"
         if self.host.args.iommu is False:
-            self.notes.append("IOMMU: off, Xen's command line says so")
-            return False
+            return False, "IOMMU: off, Xen's command line says so"
         found = tree_has_iommu(self.host.tree)
         what = "an enabled one that Xen drives is in the tree" if found else "no enabled one that Xen drives is in the tree"
-        self.notes.append(f"IOMMU: {_on(found)}, {what}")
-        return found
+        return found, f"IOMMU: {_on(found)}, {what}"
 
-    def _ipa_bits(self) -> int:
+    @property
+    def iommu(self) -> bool:
+        """Whether Xen uses an IOMMU."""
+        return self._iommu[0]
+
+    @cached_property
+    def _ipa_bits(self) -> Known:
         if self.options.ipa_bits is not None:
-            return self.options.ipa_bits
+            return Known(self.options.ipa_bits, "")
         bits = [item for item in (pa_bits(self.host.tree), self.profile.ipa_bits_default) if item is not None]
         if self.iommu and any("renesas,ipmmu" in name for node in self.host.tree.root for name in node.compatible):
             bits.append(_IPMMU_BITS)
         chosen = min(bits, default=48)
         known = "as the CPUs have" if pa_bits(self.host.tree) is not None else "the CPUs' width is not known"
-        self.notes.append(f"guest physical addresses: {chosen} bits, {known} (--ipa-bits)")
-        return chosen
+        return Known(chosen, f"guest physical addresses: {chosen} bits, {known} (--ipa-bits)")
 
-    def _stop(self) -> Stop | None:
-        """Return what stops Xen before it looks at a domain."""
-        if self.info.panic is not None:
-            at = f", at {self.info.stopped_at}" if self.info.stopped_at else ""
-            quiet = "; it dies before the console is up, so that nothing is printed" if self.info.stopped_at else ""
-            return Stop("boot-scan", f"{self.info.panic}{at}{quiet}")
-        if self.info.stopped_at is not None and not self.info.mem:
-            return Stop(
-                "boot-scan", f"the scan of the tree ends at {self.info.stopped_at} without a word, and no RAM is seen"
-            )
-        wrapping = next((bank.node for bank in self.info.mem if bank.wraps), None)
-        if wrapping is not None:
-            return Stop(
-                "boot-scan", f"the RAM of {wrapping} runs past the end of the address space, where Xen cannot map it"
-            )
-        kernels = [path for path in self.info.dropped if self._is_kernel(path)]
-        if kernels:
-            return Stop(
-                "modules",
-                f"Missing kernel boot module? (the module {kernels[0]} overlaps reserved memory, Xen, the tree itself or "
-                "another module, and is dropped)",
-            )
-        return None
+    @property
+    def ipa_bits(self) -> int:
+        """The width of guest physical addresses."""
+        return self._ipa_bits.value
 
-    def _is_kernel(self, path: str) -> bool:
-        node = self.host.tree.find(path)
-        return node is not None and (node.is_compatible("multiboot,kernel") or node.is_compatible("xen,linux-zimage"))
+    @property
+    def ext_regions(self) -> bool:
+        """Whether Xen looks for extended regions at all."""
+        return self.host.args.ext_regions if self.options.ext_regions is None else self.options.ext_regions
 
+    @cached_property
+    def console(self) -> Node | None:
+        """The UART that Xen keeps for its console."""
+        return console_node(self.host.tree, self.host.args)
+
+    @cached_property
+    def nodes(self) -> HostNodes:
+        """What becomes of the host's nodes in dom0."""
+        return handle_host_nodes(self.host.tree, self.host.args)
+
+    @cached_property
+    def domus(self) -> tuple[DomU, ...]:
+        """The domains that /chosen describes."""
+        return domu_domains(self.host.tree, self.profile)
+
+    @cached_property
+    def has_dom0(self) -> bool:
+        """Whether there is a dom0: with domains in /chosen, only when a kernel is given for it (is_dom0less_mode)."""
+        return not self.domus or any(item.kind == "Kernel" and not item.domu for item in self.info.modules)
+
+    @cached_property
+    def dom0_vcpus(self) -> int:
+        """dom0's CPUs: as many as the host has, unless dom0_max_vcpus= says otherwise."""
+        return min(self.host.args.dom0_max_vcpus or len(cpu_nodes(self.host.tree)) or 1, MAX_VIRT_CPUS)
+
+    @cached_property
+    def dom0_memory(self) -> Dom0Placed:
+        """Where dom0's RAM lies."""
+        grant = self.grant_table[0]
+        return place_dom0(self.host.tree, self.info, self.profile, self.options, self.host.args, grant)
+
+    @cached_property
     def grant_table(self) -> tuple[AddressRange | None, tuple[str, ...]]:
-        """Return dom0's grant table (Xen's text, wherever the boot loader put Xen) and what was assumed of it."""
+        """dom0's grant table (Xen's text, wherever the boot loader put Xen) and what was assumed of it."""
         if self.options.grant_table is not None:
             return self.options.grant_table, ()
         if self.options.log is not None and self.options.log.grant_table is not None:
@@ -138,13 +168,21 @@ class XenBoot:
                 start = -(-bank.stop // _XEN_SIZE) * _XEN_SIZE
         return start
 
+    @cached_property
     def unflattened(self) -> Tree:
-        """Return the tree that the search for holes sees: 4.16 booted through EFI has deleted the memory nodes."""
+        """The tree that the search for holes sees: 4.16 booted through EFI has deleted the memory nodes."""
         if self.options.efi and self.profile.efi_drops_memory_nodes:
             return parse(with_memory(self.host.tree, ()))
         return self.host.tree
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed, whatever the domain."""
+        return tuple(item for item in (self._iommu[1], self._ipa_bits.note) if item)
+
+    @property
     def scan_notes(self) -> list[str]:
+        """What was assumed of the scan and what it finds."""
         notes: list[str] = []
         if self.info.stopped_at is not None and self.info.panic is None:
             notes.append(f"Xen's scan of the tree ends at {self.info.stopped_at} without a word; what follows is not seen")

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.errors import InputError
-from dtanalyze.xen.bootinfo import Module
+from dtanalyze.xen.bootfdt import Module
 
 __all__ = ["XenLog", "read_xen_log"]
 

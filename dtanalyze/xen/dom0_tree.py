@@ -15,9 +15,10 @@ from dtanalyze.board.interrupts import Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
-from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo
+from dtanalyze.xen.bootfdt import Bank, BankType, BootInfo
 from dtanalyze.xen.guest_tree import GIC_PHANDLE, PSCI, cpus_node, hypervisor_node, memory_node, release_of, timer_node
-from dtanalyze.xen.handle_node import IOMMU_COMPATIBLE, Fate, HostNodes
+from dtanalyze.xen.handle_node import Fate, HostNodes
+from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.vgic import gic_node
 
@@ -126,7 +127,7 @@ class _HostCopy:
         for name, at in (("iommus", 0), ("iommu-map", 1)):
             prop = node.prop(name)
             target = self.phandles.node(prop.cells[at]) if prop is not None and len(prop.cells) > at else None
-            if target is not None and any(target.is_compatible(item) for item in IOMMU_COMPATIBLE):
+            if target is not None and is_iommu(target):
                 return True
         return False
 

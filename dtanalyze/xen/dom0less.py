@@ -14,10 +14,10 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.xen.bootinfo import BootInfo
+from dtanalyze.xen.bootfdt import BootInfo
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
-from dtanalyze.xen.prediction import Stop
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.stage import Stop
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
 __all__ = ["DomU", "domu_domains", "what_stops"]
@@ -75,13 +75,13 @@ def what_stops(
     """
     for domu in domus:
         if domu.problem is None and domu.xenstore and profile.xenstore_needs_dom0 and not dom0:
-            return Stop("modules", "At the moment, Xenstore support requires dom0 to be present")
+            return Stop("domains", ("At the moment, Xenstore support requires dom0 to be present",))
         problem = domu.problem or _not_built(domu, info, uart)
         if problem is not None:
-            return Stop("modules", problem, domu.node.path)
+            return Stop("domains", (problem,), "", domu.node.path, domu.node.path)
     served = dom0 or any(domu.capabilities & _DOMAIN_CAPS_XENSTORE for domu in domus)
     if any(domu.xenstore for domu in domus) and not served and not profile.xenstore_needs_dom0:
-        return Stop("modules", "xenstore requested, but xenstore domain not present")
+        return Stop("domains", ("xenstore requested, but xenstore domain not present",))
     return None
 
 

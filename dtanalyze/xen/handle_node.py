@@ -14,18 +14,19 @@ from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
 from dtanalyze.board.translate import Untranslatable, reg_entries
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.xen.bootargs import XenArgs
+from dtanalyze.xen.command_line import XenArgs
+from dtanalyze.xen.dt_uart import console_node
+from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.platforms import platform_of
+from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.stage import Stop
 
 __all__ = [
-    "IOMMU_COMPATIBLE",
     "Failure",
     "Fate",
     "HostNodes",
-    "console_node",
     "handle_host_nodes",
     "root_cells_can_be_written",
-    "tree_has_iommu",
 ]
 
 _SKIPPED: Final = (
@@ -44,39 +45,6 @@ _SKIPPED: Final = (
 _SKIPPED_4_18: Final = ("xen,domain", "xen,domain-shared-memory-v1", "xen,evtchn-v1")
 _SENSE_MASK: Final = 0xF
 _TIMERS: Final = ("arm,armv7-timer", "arm,armv8-timer")
-IOMMU_COMPATIBLE: Final = (
-    "arm,smmu-v1",
-    "arm,smmu-v2",
-    "arm,smmu-v3",
-    "arm,mmu-400",
-    "arm,mmu-401",
-    "arm,mmu-500",
-    "renesas,ipmmu-r8a7795",
-    "renesas,ipmmu-r8a7796",
-    "renesas,ipmmu-r8a77965",
-    "renesas,ipmmu-r8a779f0",
-)
-_UARTS: Final = (
-    "arm,pl011",
-    "arm,sbsa-uart",
-    "ns16550",
-    "ns16550a",
-    "snps,dw-apb-uart",
-    "brcm,bcm2835-aux-uart",
-    "cdns,uart-r1p8",
-    "cdns,uart-r1p12",
-    "xlnx,xuartps",
-    "samsung,exynos4210-uart",
-    "fsl,imx8qm-lpuart",
-    "fsl,imx8qxp-lpuart",
-    "fsl,imx6q-uart",
-    "amlogic,meson-uart",
-    "amlogic,meson-gx-uart",
-    "marvell,armada-3700-uart",
-    "ti,omap4-uart",
-    "renesas,scif",
-    "renesas,scifa",
-)
 
 
 class Fate(Enum):
@@ -89,14 +57,21 @@ class Fate(Enum):
 
 
 class Failure(NamedTuple):
-    """What would stop dom0's construction at one node, and Xen's line.
+    """What would stop dom0's construction at one node: Xen's lines before its last, and the cause in our words.
 
     ``kind`` is ``address``, ``shared-interrupt``, ``trigger-type`` or, at the root, ``cells``.
     """
 
     kind: str
     node: Node
-    line: str
+    lines: tuple[str, ...]
+    because: str = ""
+
+    @property
+    def text(self) -> str:
+        """The lines, then the cause."""
+        said = "; ".join(self.lines)
+        return f"{said} ({self.because})" if self.because else said
 
 
 class HostNodes(NamedTuple):
@@ -105,39 +80,21 @@ class HostNodes(NamedTuple):
     fates: dict[int, Fate]
     failures: tuple[Failure, ...]
 
-    @property
-    def failure(self) -> str | None:
-        """The line with which Xen gives up, if it does: the first failure is the last thing that happens."""
-        return self.failures[0].line if self.failures else None
+    def stop(self, profile: XenProfile) -> Stop | None:
+        """Return what stops dom0's construction, if something does: the first failure is the last thing that happens."""
+        if not self.failures:
+            return None
+        first = self.failures[0]
+        return Stop(
+            "dom0-devices",
+            (*first.lines, profile.gives_up(f"Could not set up {profile.dom0_called} guest OS", -22)),
+            first.because,
+            first.node.path,
+        )
 
     def fate(self, node: Node) -> Fate:
         """Return what becomes of ``node``; what lies below a node that is not kept is dropped with it."""
         return self.fates.get(id(node), Fate.DROPPED)
-
-
-def tree_has_iommu(tree: Tree) -> bool:
-    """Tell whether an available node is one of the IOMMUs that Xen drives."""
-    return any(_any(node, IOMMU_COMPATIBLE) and node.available for node in tree.root)
-
-
-def console_node(tree: Tree, args: XenArgs) -> Node | None:
-    """Return the UART that Xen takes for its console: ``dtuart=``, else stdout-path; None when it has no driver.
-
-    ``console=`` may name other consoles only, and then Xen leaves the UART to dom0 (console_has).
-    """
-    if not any(item.startswith("dtuart") for item in args.console.split(",")):
-        return None
-    chosen = tree.root.child("chosen")
-    stdout = chosen.prop("stdout-path") if chosen else None
-    name = (args.dtuart or (stdout.string if stdout else None) or "").partition(":")[0]
-    if not name:
-        return None
-    if not name.startswith("/"):
-        aliases = tree.root.child("aliases")
-        alias = aliases.prop(name) if aliases else None
-        name = (alias.string or "") if alias else ""
-    node = tree.find(name) if name.startswith("/") else None
-    return node if node is not None and node.available and _any(node, _UARTS) else None
 
 
 def _any(node: Node, names: tuple[str, ...]) -> bool:
@@ -150,7 +107,7 @@ def handle_host_nodes(tree: Tree, args: XenArgs) -> HostNodes:
     walk.visit(tree.root)
     # Xen writes its own nodes after all those of the host.
     if not root_cells_can_be_written(tree):
-        walk.failures.append(Failure("cells", tree.root, "Cannot cope with this size"))
+        walk.failures.append(Failure("cells", tree.root, ("Cannot cope with this size",)))
     return HostNodes(walk.fates, tuple(walk.failures))
 
 
@@ -168,7 +125,7 @@ class _Walk:
         self.console_irqs = self._spis(self.console) if self.console else frozenset()
         self.types: dict[int, int] = {}
         for node in tree.root:
-            if node is self.console or (_any(node, IOMMU_COMPATIBLE) and node.available):
+            if node is self.console or (is_iommu(node) and node.available):
                 self._irq_failure(node)  # their drivers ask first
         self.fates: dict[int, Fate] = {}
         self.failures: list[Failure] = []
@@ -199,7 +156,7 @@ class _Walk:
             return Fate.GIC
         if _any(node, _TIMERS):
             return Fate.TIMER
-        if node is self.console or _any(node, IOMMU_COMPATIBLE):
+        if node is self.console or is_iommu(node):
             return Fate.DROPPED
         ids = [item.gic_id for item in self.phandles.interrupts(node)]
         if not any(item is not None and 16 <= item < 32 for item in ids):
@@ -207,7 +164,7 @@ class _Walk:
         self._irq_failure(node)
         return Fate.DROPPED
 
-    def _irq_failure(self, node: Node) -> str | None:
+    def _irq_failure(self, node: Node) -> Failure | None:
         """Ask for each SPI as platform_get_irq does: one that has another trigger type already is refused."""
         failure = None
         for number, item in enumerate(self.phandles.interrupts(node)):
@@ -215,9 +172,11 @@ class _Walk:
                 continue
             wanted = item.cells[2] & _SENSE_MASK
             if self.types.setdefault(item.gic_id, wanted) != wanted and failure is None:
-                failure = (
-                    f"Unable to get irq {number} for {node.path} (interrupt {item.gic_id} has another trigger type "
-                    "already); Could not set up DOM0 guest OS (rc = -1)"
+                failure = Failure(
+                    "trigger-type",
+                    node,
+                    (f"Unable to get irq {number} for {node.path}",),
+                    f"interrupt {item.gic_id} has another trigger type already",
                 )
         return failure
 
@@ -225,17 +184,13 @@ class _Walk:
         refused = self._irq_failure(node)
         shared = self.console_irqs & self._spis(node)
         if refused is not None:
-            return Failure("trigger-type", node, refused)
+            return refused
         if shared and self.console is not None and node.prop("xen,passthrough") is None:
             irq = min(shared)
-            line = (
-                f"IRQ {irq} is already used by Xen; Unable to map IRQ{irq} to dom0 "
-                f"({node.path} shares it with Xen's console {self.console.path}); "
-                "Could not set up DOM0 guest OS (rc = -16)"
-            )
-            return Failure("shared-interrupt", node, line)
+            lines = (f"IRQ {irq} is already used by Xen", f"Unable to map IRQ{irq} to dom0")
+            return Failure("shared-interrupt", node, lines, f"{node.path} shares it with Xen's console {self.console.path}")
         for entry in reg_entries(node, XEN):
             if isinstance(entry.where, Untranslatable):
-                line = f"Unable to retrieve address {entry.nth} for {node.path}; Could not set up DOM0 guest OS (rc = -22)"
-                return Failure("address", node, line)
+                line = f"Unable to retrieve address {entry.nth} for {node.path}"
+                return Failure("address", node, (line,), entry.where.reason)
         return None

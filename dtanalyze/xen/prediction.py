@@ -5,25 +5,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.xen.bootinfo import BootInfo
+from dtanalyze.xen.bootfdt import BootInfo
+from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.regions import Regions
+from dtanalyze.xen.stage import Outcome, Stage, Stop
 
-__all__ = ["Prediction", "Stop"]
-
-
-class Stop(NamedTuple):
-    """What stops Xen before Linux runs: ``boot-scan``, ``modules``, ``dom0-memory`` or ``dom0-devices``, and its line.
-
-    ``node`` is the path of the domain that cannot be built, when it is one.
-    """
-
-    stage: str
-    message: str
-    node: str | None = None
+__all__ = ["Prediction"]
 
 
 class Prediction(NamedTuple):
     """What becomes of one domain. ``blob`` is the tree that Xen would write for it, None when it has nothing to write.
+
+    ``nodes`` is what becomes of the host's nodes in dom0; ``stages`` is how far Xen came, what each stage saw.
 
     ``domain`` is ``dom0``, a node's path, or ``libxl:SIZE``; ``memory_known`` is False for a predicted placement.
     """
@@ -40,3 +33,5 @@ class Prediction(NamedTuple):
     regions: Regions
     blob: bytes | None
     assumed: tuple[str, ...]
+    nodes: HostNodes
+    stages: tuple[tuple[Stage, Outcome], ...]

@@ -69,6 +69,15 @@ class XenProfile(NamedTuple):
     libxl_excludes_iomem: bool = True
     """libxl keeps iomem= out of a guest's regions, from 4.21 (108308feef)."""
 
+    prints_rc: bool = True
+    """A panic over a domain that cannot be built ends in its return code, from 4.18 (91c45cfbab)."""
+    dom0_called: str = "d0"
+    """What the panic over dom0 calls it: ``DOM0`` up to 4.20 (5104e05904)."""
+
+    def gives_up(self, line: str, rc: int) -> str:
+        """Return a panic's line as this release prints it, with the return code or without."""
+        return f"{line} (rc = {rc})" if self.prints_rc else line
+
 
 _MASTER: Final = XenProfile("master")
 _4_20: Final = _MASTER._replace(
@@ -80,6 +89,7 @@ _4_20: Final = _MASTER._replace(
     xenstore_needs_dom0=True,
     gic_node_keeps_name=False,
     libxl_excludes_iomem=False,
+    dom0_called="DOM0",
 )
 _4_19: Final = _4_20._replace(
     name="4.19",
@@ -98,6 +108,7 @@ _4_18: Final = _4_19._replace(
 )
 _4_17: Final = _4_18._replace(
     name="4.17",
+    prints_rc=False,
     rangeset_pages=False,
     last_page_start_is_end=False,
     reserved_overlap_checked=False,

@@ -8,7 +8,7 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import MIB
 from dtanalyze.xen.allocate_memory import allocate_memory_11, boot_heap
-from dtanalyze.xen.bootinfo import BootInfo, boot_fdt_info
+from dtanalyze.xen.bootfdt import BootInfo, boot_fdt_info
 from dtanalyze.xen.profile import preset
 from tests.xen.build import host
 

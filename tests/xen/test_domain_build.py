@@ -6,7 +6,7 @@ import pytest
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import GIB, MIB
-from dtanalyze.xen.bootinfo import boot_fdt_info
+from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.domain_build import GUEST_GNTTAB, find_domU_holes, find_memory_holes, find_unallocated_memory
 from dtanalyze.xen.profile import preset
 from dtanalyze.xen.regions import Regions

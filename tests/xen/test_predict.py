@@ -21,7 +21,7 @@ from dtanalyze.errors import InputError, UsageError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS as LINUX
 from dtanalyze.xen.boot_log import read_xen_log
-from dtanalyze.xen.bootargs import parse_bootargs, xen_bootargs
+from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
 from dtanalyze.xen.libxl import extended_regions, guest_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
@@ -162,7 +162,12 @@ def test_console_and_its_shared_interrupt() -> None:
     shared = uarts + "spi@9001000 { reg = <0 0x9001000 0 0x1000>; interrupts-extended = <1 0 121 4>; };"
     stop = one(shared).stopped_by
     assert stop is not None and stop.stage == "dom0-devices"
-    assert stop.message.startswith("IRQ 153 is already used by Xen; Unable to map IRQ153 to dom0 (/spi@9001000 ")
+    assert stop.lines == (
+        "IRQ 153 is already used by Xen",
+        "Unable to map IRQ153 to dom0",
+        "Could not set up DOM0 guest OS (rc = -22)",
+    ), "the code is that of the whole: -22, whatever was refused"
+    assert stop.node == "/spi@9001000"
     elsewhere = shared.replace("stdout-path", 'xen,xen-bootargs = "dtuart=/nowhere"; stdout-path')
     assert one(elsewhere).stopped_by is None, "the command line names the console first"
     assert written(one(uarts)).find("/uart@9000000") is None, "dom0 does not get Xen's console"
@@ -173,9 +178,9 @@ def test_a_console_asks_for_its_interrupts_before_devices_do() -> None:
     body = """chosen { stdout-path = "/serial@9000000"; };
         spi@9010000 { reg = <0 0x9010000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 0 %s>; };
         serial@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 0 4>; };"""
-    for sense, words in (("1", "Unable to get irq 0 for /spi@9010000 "), ("4", "IRQ 32 is already used by Xen;")):
+    for sense, words in (("1", "Unable to get irq 0 for /spi@9010000"), ("4", "IRQ 32 is already used by Xen")):
         stop = one(body % sense).stopped_by
-        assert stop is not None and stop.message.startswith(words)
+        assert stop is not None and stop.lines[0] == words
 
 
 @pytest.mark.parametrize(
@@ -212,7 +217,7 @@ def test_untranslatable_reg_stops_dom0_unless_its_node_is_skipped() -> None:
     assert stop is not None
     assert stop[:2] == (
         "dom0-devices",
-        "Unable to retrieve address 0 for /bus/dev@5000; Could not set up DOM0 guest OS (rc = -22)",
+        ("Unable to retrieve address 0 for /bus/dev@5000", "Could not set up DOM0 guest OS (rc = -22)"),
     )
     assert one(bus.format('compatible = "arm,armv8-pmuv3";')).stopped_by is None
     assert one(bus.format("interrupt-parent = <1>; interrupts = <1 7 4>;")).stopped_by is None, "a node with a PPI"
@@ -511,7 +516,7 @@ def test_dropped_kernel_stops_xen() -> None:
         m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
     };"""
     stop = one(body, "4.22").stopped_by
-    assert stop is not None and stop.stage == "modules" and "/chosen/m@48000000" in stop.message
+    assert stop is not None and stop.stage == "modules" and "/chosen/m@48000000" in stop.because
     assert one(body, "4.17").stopped_by is None
 
 
@@ -574,16 +579,14 @@ def test_root_cells_that_xen_cannot_write(cells: tuple[int, int], reg: str, rele
     tree = parse(blob(f'{head} memory@40000000 {{ device_type = "memory"; reg = {reg}; }};'))
     (found,) = predict(prepare(tree, XenOptions()), preset(release), XenOptions())
     assert found.stopped_by is not None
-    assert found.stopped_by[:2] == ("dom0-devices", "Cannot cope with this size")
+    assert (found.stopped_by.stage, found.stopped_by.lines[0]) == ("dom0-devices", "Cannot cope with this size")
     assert found.blob is None
     high = "0 " * (cells[0] - 1)
     bus = f"bus {{ #address-cells = <1>; #size-cells = <1>; ranges = <0 {high}0x10000000 0x1000>; dev@2000 {{ reg = <0x2000 0x10>; }}; }};"
     tree = parse(blob(f'{head} memory@40000000 {{ device_type = "memory"; reg = {reg}; }}; {bus}'))
     (found,) = predict(prepare(tree, XenOptions()), preset(release), XenOptions())
     assert found.stopped_by is not None
-    assert found.stopped_by.message.startswith("Unable to retrieve address 0 for /bus/dev@2000;"), (
-        "the host's nodes come first"
-    )
+    assert found.stopped_by.lines[0] == "Unable to retrieve address 0 for /bus/dev@2000", "the host's nodes come first"
 
 
 @pytest.mark.parametrize(
@@ -664,9 +667,12 @@ def test_a_domain_without_a_kernel() -> None:
         guest {{ compatible = "xen,domain"; {SMALL} }}; }};"""
     options = XenOptions()
     found = predict(prepare(host(GIC + body), options), preset("4.22"), options)
-    assert [item.stopped_by for item in found] == [
-        ("modules", "Missing kernel boot module?; Could not set up domain guest (rc = -2)", "/chosen/guest")
+    assert [(item.stopped_by.stage, item.stopped_by.domain) for item in found if item.stopped_by] == [
+        ("domains", "/chosen/guest")
     ] * 2
+    assert found[0].stopped_by is not None
+    assert "Missing kernel boot module?" in found[0].stopped_by.text
+    assert "Could not set up domain guest (rc = -2)" in found[0].stopped_by.text
     bare = f'chosen {{ guest {{ compatible = "xen,domain"; {SMALL} }}; }};'
     found = predict(prepare(host(GIC + bare), options), preset("4.22"), options)
     assert all(item.stopped_by is None for item in found), "a boot loader may add the modules"
@@ -735,7 +741,7 @@ def test_a_module_over_the_tree_itself(release: str, address: int, stage: str | 
     found = one(MODULE, release, fdt_address=address)
     assert (found.stopped_by.stage if found.stopped_by else None) == stage
     if found.stopped_by is not None:
-        assert found.stopped_by.message.startswith("Missing kernel boot module? (the module /chosen/m@48000000 overlaps")
+        assert found.stopped_by.text.startswith("Missing kernel boot module? (the module /chosen/m@48000000 overlaps")
     unknown = one(MODULE, release)
     assert unknown.stopped_by is None
     assert any("overlaps with them are not seen (--fdt-address" in note for note in unknown.assumed)
@@ -875,8 +881,10 @@ def test_an_interrupt_with_two_trigger_types_stops_dom0() -> None:
     assert one(body % "4").stopped_by is None
     stop = one(body % "1").stopped_by
     assert stop is not None and stop.stage == "dom0-devices"
-    assert stop.message.startswith("Unable to get irq 0 for /pcie@9000000/legacy ")
-    assert stop.message.endswith("(rc = -1)")
+    assert stop.lines == (
+        "Unable to get irq 0 for /pcie@9000000/legacy",
+        "Could not set up DOM0 guest OS (rc = -22)",
+    )
 
 
 def test_a_domain_that_cannot_be_built_stops_all() -> None:
@@ -889,7 +897,9 @@ def test_a_domain_that_cannot_be_built_stops_all() -> None:
     options = XenOptions()
     found = predict(prepare(host(GIC + body), options), preset("4.22"), options)
     assert [item.domain for item in found] == ["dom0", "/chosen/good", "/chosen/bad"]
-    assert {item.stopped_by for item in found} == {("modules", "Missing property 'cpus' for domain bad", "/chosen/bad")}
+    stops = {(item.stopped_by.stage, item.stopped_by.message, item.stopped_by.domain) for item in found if item.stopped_by}
+    assert stops == {("domains", "Missing property 'cpus' for domain bad", "/chosen/bad")}
+    assert all(item.stopped_by for item in found)
 
 
 @pytest.mark.parametrize(

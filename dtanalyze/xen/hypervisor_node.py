@@ -1,0 +1,63 @@
+"""Which search the extended regions of a domain come from.
+
+Mirrors make_hypervisor_node (arch/arm/domain_build.c).
+"""
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.board.bus import XEN
+from dtanalyze.board.model import entry_range
+from dtanalyze.board.translate import reg_entries
+from dtanalyze.xen.boot import Boot
+from dtanalyze.xen.dom0less import DomU
+from dtanalyze.xen.domain_build import GUEST_GNTTAB, find_domU_holes, find_memory_holes, find_unallocated_memory
+from dtanalyze.xen.regions import Regions
+
+__all__ = ["console_registers", "dom0_regions", "domu_regions"]
+
+
+def dom0_regions(boot: Boot) -> tuple[str, Regions]:
+    """Return the method and dom0's regions; they do not depend on whether something stops Xen."""
+    if not boot.ext_regions:
+        return "none", Regions((), None, "d0: extended regions support is disabled")
+    if boot.iommu:
+        return "holes", _named(find_memory_holes(boot.unflattened, boot.profile, boot.ipa_bits), "d0")
+    banks, grant = boot.dom0_memory.banks, boot.grant_table[0]
+    return "unallocated", _named(find_unallocated_memory(boot.info, boot.profile, boot.ipa_bits, banks, grant), "d0")
+
+
+def domu_regions(boot: Boot, domu: DomU) -> tuple[str, Regions]:
+    """Return the method and the regions of a domain; it has an IOMMU when something is passed through to it."""
+    profile = boot.profile
+    if not profile.domu_hypervisor:
+        return "none", Regions((), None, "this release writes no hypervisor node for dom0less domains")
+    if not domu.enhanced:
+        return "none", Regions((), None, "no xen,enhanced: the domain gets no hypervisor node")
+    if not boot.ext_regions:
+        return "none", Regions((), None, "extended regions support is disabled")
+    method, regions = _found(boot, domu)
+    return method, _named(regions, domu.node.name)
+
+
+def _found(boot: Boot, domu: DomU) -> tuple[str, Regions]:
+    profile = boot.profile
+    shared = domu.shared if profile.shm_excluded else ()
+    passed = domu.passed_through if profile.xen_reg_excluded else ()
+    if domu.direct_map and domu.passthrough and boot.iommu:
+        return "holes", find_memory_holes(boot.host.tree, profile, boot.ipa_bits, excluded=shared + passed)
+    if domu.direct_map:
+        # Shared memory of the host is left out of the host's RAM already.
+        taken = (*domu.memory, *passed)
+        return "unallocated", find_unallocated_memory(boot.info, profile, boot.ipa_bits, taken, GUEST_GNTTAB)
+    return "guest-layout", find_domU_holes(profile, boot.ipa_bits, domu.memory, excluded=shared + passed)
+
+
+def console_registers(boot: Boot) -> AddressRange | None:
+    """Return where Xen's console is, for a direct-mapped domain's emulated UART."""
+    entry = next(iter(reg_entries(boot.console, XEN)), None) if boot.console is not None else None
+    return entry_range(entry) if entry is not None else None
+
+
+def _named(regions: Regions, domain: str) -> Regions:
+    if regions.error is None or regions.message is not None:
+        return regions
+    return regions._replace(message=f"{domain}: failed to allocate extended regions")
