@@ -8,7 +8,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all lint docs oracle bench clean
+.PHONY: help install check test test-all lint docs site oracle bench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ lint: install ## ruff and mypy --strict, of the program, its tests and its bench
 docs: install ## write docs/rules.md from the rules, docs/formats.md from a run
 	$(BIN)/dtanalyze rules --format markdown > docs/rules.md
 	$(BIN)/python docs/make_formats.py
+
+site: install ## the page that needs no install, in build/site/try (needs npm)
+	$(BIN)/python web/build.py build/site/try
 
 oracle: install ## compare with the recorded answers of Xen and the wider records in ../shared, if they are there
 	@test -d ../shared || echo "== ../shared is not there: everything below will be SKIPPED"
