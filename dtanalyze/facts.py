@@ -48,6 +48,7 @@ class CheckResult(NamedTuple):
     """The answer for one tree and one kernel.
 
     ``file`` is the file that the tree stands in, where ``path`` names more: a tree inside a file, overlays applied to it.
+    ``cause`` is the finding that says why the verdict is what it is; None when only the verdict's own says it.
     """
 
     path: str
@@ -69,6 +70,7 @@ class CheckResult(NamedTuple):
     findings: tuple[Finding, ...]
     reuse: tuple[Reuse, ...]
     file: str = ""
+    cause: Finding | None = None
 
     @property
     def location(self) -> str:

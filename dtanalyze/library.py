@@ -16,6 +16,7 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import parse_range, parse_size
 from dtanalyze.analysis.guest import kind_of
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.causes import folded
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import InputError, InputFailure, UsageError
@@ -123,7 +124,7 @@ class Predicted(facts.Predicted):
     @property
     def result(self) -> Result:
         """The whole chain's answer."""
-        return Result(*self.host)
+        return Result(*folded(self.host))
 
     @property
     def blob(self) -> bytes | None:
@@ -234,7 +235,7 @@ def check(
     if found.original is not found.data:
         results = analysis.in_file(found.original, results)
     file = "" if found.file == found.name else found.file
-    return Results(Result(*item._replace(file=file)) for item in results)
+    return Results(Result(*folded(item._replace(file=file))) for item in results)
 
 
 def predict(

@@ -38,13 +38,14 @@ MAY_IMPORT = {
     "findings": {"address"},
     "facts": {"address", "findings", "linux", "xen"},
     "verdicts": {"address", "linux", "rules", *DATA},
+    "causes": {"address", "linux", *DATA},
     "rules": {*BELOW_MIRRORS, "linux", "xen", *DATA},
     "controls": {"address", "errors", "linux", "rules", "verdicts", *DATA},
-    "analysis": {*BELOW_MIRRORS, "linux", "xen", "verdicts", "rules", *DATA},
-    "report": {"address", "board", "errors", "linux", "xen", "rules", "controls", *DATA},
+    "analysis": {*BELOW_MIRRORS, "linux", "xen", "verdicts", "causes", "rules", *DATA},
+    "report": {"address", "board", "errors", "linux", "xen", "rules", "controls", "causes", *DATA},
     "inputs": {"address", "devicetree", "errors"},
-    "library": {"version", *BELOW_BOARD, "linux", "xen", "analysis", "inputs", "report", *DATA},
-    "cli": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "controls", "analysis", "report", "inputs", *DATA},
+    "library": {"version", *BELOW_BOARD, "linux", "xen", "analysis", "inputs", "report", "causes", *DATA},
+    "cli": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "causes", "controls", "analysis", "report", "inputs", *DATA},
 }
 
 # Modules with one reader or writer each: who may import them at all.

@@ -31,7 +31,7 @@ PARAMETERS = {
 }
 FIELDS = {
     "Result": """path tree domain linux xen iommu assumed verdict reason kaslr alternatives grant_table extended_regions regions
-        ram answer findings reuse file""",
+        ram answer findings reuse file cause""",
     "Finding": "rule name severity message advice node ranges offset change",
     "Predicted": "prediction guest host",
     "Devicetree": "name data original tree file",

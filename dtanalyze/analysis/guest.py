@@ -15,6 +15,7 @@ from dtanalyze.board.bus import LINUX
 from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.model import Board
 from dtanalyze.board.translate import reg_entries
+from dtanalyze.causes import cause_of
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse
@@ -27,7 +28,7 @@ from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.linux.resource import Resource
 from dtanalyze.verdicts import need_finding, verdict_finding
 
-__all__ = ["check_guest", "findings_of", "kind_of", "memory_of", "worse_of"]
+__all__ = ["check_guest", "kind_of", "memory_of", "with_findings", "worse_of"]
 
 GUEST_GNTTAB_BASE: Final = 0x38000000
 GUEST_GNTTAB_SIZE: Final = 0x01000000
@@ -70,7 +71,7 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
     found = list(guest_findings(kind, board, memory, answer, width, options))
     if not written:
         found += tree_findings(kind, board, memory, profile)
-    return result._replace(findings=findings_of(result, options.need, found))
+    return with_findings(result, options.need, found)
 
 
 def kind_of(tree: Tree) -> str:
@@ -237,10 +238,12 @@ def _without_scratch(root: Resource) -> Resource:
     return made
 
 
-def findings_of(result: CheckResult, need: int | None, found: Iterable[Finding] = ()) -> tuple[Finding, ...]:
-    """Return what rules ``found`` with what the verdict and the demand say, most severe first."""
+def with_findings(result: CheckResult, need: int | None, found: Iterable[Finding] = ()) -> CheckResult:
+    """Return the result with what rules ``found`` and what the verdict and the demand say, most severe first."""
     every = [verdict_finding(result), need_finding(result, need), *found]
-    return tuple(sorted((item for item in every if item is not None), key=lambda item: item.sort_key))
+    listed = tuple(sorted((item for item in every if item is not None), key=lambda item: item.sort_key))
+    result = result._replace(findings=listed)
+    return result._replace(cause=cause_of(result))
 
 
 def worse_of(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:

@@ -11,7 +11,7 @@ from typing import Final
 
 from dtanalyze.address.range import RawRange
 from dtanalyze.address.units import MIB
-from dtanalyze.analysis.guest import check_guest, findings_of, memory_of, worse_of
+from dtanalyze.analysis.guest import check_guest, memory_of, with_findings, worse_of
 from dtanalyze.analysis.offsets import offset_of, placed_in
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
@@ -224,9 +224,9 @@ def _predicted(
         tree,
         [item._replace(change=None) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
     )
-    every = findings_of(result, options.need if result.answer else None, (*own, *in_guest))
+    result = with_findings(result, options.need if result.answer else None, (*own, *in_guest))
     verdict = tuple(
-        item._replace(offset=offset_of(tree, item.node)) if item.rule.startswith("V-") else item for item in every
+        item._replace(offset=offset_of(tree, item.node)) if item.rule.startswith("V-") else item for item in result.findings
     )
     return Predicted(prediction, guest, result._replace(findings=verdict))
 

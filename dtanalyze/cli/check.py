@@ -7,6 +7,7 @@ from typing import Annotated, Final, NamedTuple
 
 import typer
 
+from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
 from dtanalyze.cli.groups import Group
 from dtanalyze.cli.run import TreeInput, checked, each_input, each_tree, report_failures, usage_errors
@@ -103,6 +104,7 @@ def command(
     )
     with usage_errors():
         answer = control_options.controlled(answer, controls)
+        answer = answer._replace(groups=tuple(tuple(map(folded, group)) for group in answer.groups))
     written = outputs.write(wanted, answer)
     report_failures(failures)
     if failures or not written:

@@ -4,6 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
+from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, xen_options
 from dtanalyze.cli.run import checked, each_input, fail, report_failures, usage_errors
 from dtanalyze.report import check_format
@@ -63,14 +64,16 @@ def command(
     from dtanalyze.controls.difference import changes
     from dtanalyze.report.difference import difference_json, difference_text
 
-    found = changes(*groups)
+    found = changes(*(map(folded, group) for group in groups))
     if format_ == "json":
         import json
 
         from dtanalyze.report.foreign import json_text
+        from dtanalyze.report.json import SCHEMA_VERSION
 
-        answer = {"schema_version": 1, "tool": {"name": "dtanalyze", "version": __version__}, "old": old, "new": new}
-        typer.echo(json_text(json.dumps({**answer, "changes": difference_json(found)}, indent=1)))
+        head = {"schema_version": SCHEMA_VERSION, "tool": {"name": "dtanalyze", "version": __version__}}
+        answer = {**head, "old": old, "new": new, "changes": difference_json(found)}
+        typer.echo(json_text(json.dumps(answer, indent=1)))
     else:
         typer.echo(difference_text(found, style=style), nl=False, color=True)
     if any(change.is_worse(lowest) for change in found):

@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 import typer
 
+from dtanalyze.causes import folded
 from dtanalyze.cli import options, xen_options
 from dtanalyze.cli.run import checked, each_input, report_failures, usage_errors
 from dtanalyze.errors import UsageError
@@ -56,7 +57,7 @@ def command(
         overlays = overlay.read()
 
     groups, failures = each_input(paths, lambda item: checked(item, asked, question), overlays)
-    results = tuple(result for group in groups for result in group)
+    results = tuple(folded(result) for group in groups for result in group)
     report_failures(failures)
     if results:
         with usage_errors():

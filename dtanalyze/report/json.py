@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, Translated
+from dtanalyze.causes import cause_keys, folded
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult, Predicted, Reuse
 from dtanalyze.findings import Change, Finding
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "finding_json", "predict_result", "render"]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 def render(report: Report) -> str:
@@ -74,6 +75,7 @@ def check_result(result: CheckResult) -> dict[str, Any]:
     """Return one result of ``check``."""
     answer = result.answer
     room = answer.capacity if answer else None
+    keys = cause_keys(result)
     return {
         "path": result.path,
         "tree": result.tree,
@@ -102,9 +104,20 @@ def check_result(result: CheckResult) -> dict[str, Any]:
             "xen_resource": _view(result.xen_view),
             "iomem_resource": _view(result.iomem_view),
         },
-        "findings": [finding_json(item) for item in result.findings],
+        "cause": _cause(result, keys),
+        "findings": [{**finding_json(item), "cause": keys[id(item)]} for item in result.findings],
         **({"reuse": [_reuse(item) for item in result.reuse]} if result.reuse else {}),
     }
+
+
+def _cause(result: CheckResult, keys: dict[int, str]) -> dict[str, Any] | None:
+    """Name the finding that says why the verdict is what it is; None where the verdict's own does."""
+    found = result.cause
+    if found is None:
+        return None
+    # The finding itself may be left out, by a baseline for example.
+    key = next((keys[id(item)] for item in result.findings if (item.rule, item.node) == (found.rule, found.node)), None)
+    return {"rule": found.rule, "node": found.node, "key": key}
 
 
 def _request(request: Request) -> dict[str, Any]:
@@ -181,7 +194,7 @@ def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
         "extended_regions": [_range(item) for item in prediction.regions.ranges],
         "error": prediction.regions.error,
         "message": prediction.regions.message,
-        "check": check_result(predicted.guest) if predicted.guest else None,
+        "check": check_result(folded(predicted.guest)) if predicted.guest else None,
     }
 
 

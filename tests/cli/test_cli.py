@@ -192,7 +192,7 @@ RESULT: dict[str, Any] = {
 def test_json_keeps_its_promise(run: Run, tree: str) -> None:
     answer = json.loads(run("check", "--format", "json", "--request", "1", tree)[1])
     assert list(answer) == ["schema_version", "tool", "results", "errors"]
-    assert (answer["schema_version"], answer["tool"]["name"]) == (1, "dtanalyze")
+    assert (answer["schema_version"], answer["tool"]["name"]) == (2, "dtanalyze")
     (result,) = answer["results"]
     assert set(RESULT) <= set(result)
     for key, kind in RESULT.items():

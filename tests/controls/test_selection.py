@@ -27,7 +27,7 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, list[str],
 @pytest.mark.parametrize(
     ("argv", "status", "rules"),
     [
-        ([REFUSED], 1, ["V-conflict", "X03"]),
+        ([REFUSED], 1, ["X03"]),
         ([REFUSED, "--select", "X03"], 1, ["X03"]),
         ([REFUSED, "--select", "X"], 1, ["X03"]),
         ([REFUSED, "--select", "region-over-ram"], 1, ["X03"]),
