@@ -102,7 +102,7 @@ def _is_named(node: str, line: str) -> bool:
 
 
 def folded(result: CheckResult) -> CheckResult:
-    """Return the result with one finding for one cause: without the verdict's own where the finding in ``cause`` is shown."""
+    """Return the result with one finding for one cause: without the verdict's own where its ``cause`` is shown."""
     cause = result.cause
     stated = f"V-{result.verdict.value}"
     if cause is None or not any(item.rule == stated for item in result.findings):
