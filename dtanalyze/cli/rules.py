@@ -35,7 +35,9 @@ def command(
     if format_ == "json":
         import json
 
-        answer = {"schema_version": 1, "tool": {"name": "dtanalyze", "version": __version__}}
+        from dtanalyze.report.json import SCHEMA_VERSION
+
+        answer = {"schema_version": SCHEMA_VERSION, "tool": {"name": "dtanalyze", "version": __version__}}
         typer.echo(json.dumps({**answer, **rules_json(ALL_RULES, STATEMENTS, NOT_SHOWN)}, indent=1))
     elif format_ == "markdown":
         typer.echo(rules_markdown(ALL_RULES, STATEMENTS, NOT_SHOWN), nl=False)

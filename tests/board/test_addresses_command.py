@@ -66,7 +66,7 @@ WINDOWS = [{"node": "/pcie@0", "ranges": [["0x21000000", "0x22000000"]]}]
 
 def expected(path: str, *addresses: dict[str, Any]) -> dict[str, Any]:
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "tool": {"name": "dtanalyze", "version": __version__},
         "results": [{"path": path, "addresses": list(addresses), "windows": WINDOWS}],
         "errors": [],
