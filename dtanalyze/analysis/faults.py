@@ -139,7 +139,7 @@ def _hypervisor(root: Node) -> Node:
 def _event_channel(node: Node, tree: Tree) -> None:
     for gic in tree.root:
         phandle, width = gic.prop("phandle"), gic.prop("#interrupt-cells")
-        if phandle is not None and width is not None and any(gic.is_compatible(name) for name in GIC_COMPATIBLE):
+        if phandle is not None and width is not None and gic.is_any_of(GIC_COMPATIBLE):
             set_property(node, "interrupts", cells((1, 15, 8, 0)[: width.u32 or 3]))
             set_property(node, "interrupt-parent", phandle.value)
             return

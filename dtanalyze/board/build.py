@@ -18,7 +18,18 @@ _NOT_DEVICES: Final = frozenset({"chosen", "reserved-memory", "aliases", "__symb
 
 
 def build_board(tree: Tree, rules: AddressRules) -> Board:
-    """Return what ``tree`` says of the hardware when its addresses are read by ``rules``."""
+    """Return what ``tree`` says of the hardware when its addresses are read by ``rules``; one board for both."""
+    known = tree.root.known
+    if known is None:
+        return _built(tree, rules)
+    key = f"board {rules.name}"
+    found: Board | None = known.get(key)
+    if found is None or found.tree is not tree:
+        found = known[key] = _built(tree, rules)
+    return found
+
+
+def _built(tree: Tree, rules: AddressRules) -> Board:
     root = tree.root
     reserved = root.child("reserved-memory")
     memory = tuple(_memory_nodes(root))
@@ -27,7 +38,7 @@ def build_board(tree: Tree, rules: AddressRules) -> Board:
     devices: list[Device] = []
     hosts: list[PciHost] = []
     for node, enabled in _device_nodes(root, skipped):
-        entries = tuple(reg_entries(node, rules))
+        entries = reg_entries(node, rules)
         if entries:
             devices.append(Device(node, entries, enabled))
         if _is_host_bridge(node):
@@ -83,7 +94,7 @@ def _reservations(parent: Node, rules: AddressRules) -> Iterator[Reservation]:
         size = node.prop("size")
         yield Reservation(
             node=node,
-            entries=tuple(reg_entries(node, rules)),
+            entries=reg_entries(node, rules),
             no_map=node.prop("no-map") is not None,
             reusable=node.prop("reusable") is not None,
             dynamic_size=None if size is None or node.prop("reg") else read_number(size.cells),

@@ -4,13 +4,13 @@ Mirrors the ``of_busses`` table of Linux (drivers/of/address.c) and ``dt_busses`
 Left out: the PowerPC quirks, the MIPS and x86 I/O space, ``dma-ranges`` (it never concerns MMIO).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Final, NamedTuple
 
-from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node
 
-__all__ = ["LINUX", "LINUX_6_13", "XEN", "AddressRules", "Bus", "address_rules", "pci_space"]
+__all__ = ["LINUX", "LINUX_6_13", "XEN", "AddressRules", "Bus", "Cells", "address_rules", "pci_space"]
 
 Cells = tuple[int, ...]
 
@@ -19,15 +19,16 @@ class Bus(NamedTuple):
     """One kind of bus.
 
     ``matches`` tells from the parent node whether its children sit on such a bus; ``cells`` fixes the counts
-    (None: taken from the tree); ``addresses`` names the property that holds a child's addresses; ``offset_in`` gives
-    the offset of an address in one ``ranges`` entry, or None; ``flag_cells`` is how many leading cells are not address.
+    (None: taken from the tree); ``addresses`` names the property that holds a child's addresses; ``flag_cells`` is how many
+    leading cells are no part of the number. An entry of ``ranges`` is for an address when the number lies in it and
+    ``alike`` says the same of both.
     """
 
     name: str
     matches: Callable[[Node], bool]
     cells: CellCounts | None
     addresses: str
-    offset_in: Callable[[Cells, Cells, Cells, Cells], int | None]
+    alike: Callable[[Cells], Hashable]
     flag_cells: int
     memory_space: Callable[[Cells], bool]
 
@@ -63,38 +64,17 @@ def pci_space(flags: int) -> str | None:
     return (None, "io", "mem", "mem")[flags >> 24 & 3]
 
 
-def _within(address: int, base: int, size: int) -> int | None:
-    stop = (base + size) & 0xFFFFFFFFFFFFFFFF  # upstream adds in 64 bits: an entry up to 2^64 covers nothing
-    return address - base if base <= address < stop else None
+def _pci_space_of(cells: Cells) -> Hashable:
+    return pci_space(cells[0])
 
 
-def _default_offset(address: Cells, child: Cells, _parent: Cells, size: Cells) -> int | None:
-    return _within(read_number(address), read_number(child), read_number(size))
+def _nothing(_: Cells) -> Hashable:
+    return None
 
 
-def _xen_default_offset(address: Cells, child: Cells, parent: Cells, size: Cells) -> int | None:
+def _xen_identifier(cells: Cells) -> Hashable:
     # With more than two cells Xen takes the address for an identifier, which has to match exactly.
-    if len(address) > 2 and address != child:
-        return None
-    return _default_offset(address, child, parent, size)
-
-
-def _flags_offset(address: Cells, child: Cells, _parent: Cells, size: Cells) -> int | None:
-    if address[0] != child[0]:
-        return None
-    return _within(read_number(address[1:]), read_number(child[1:]), read_number(size))
-
-
-def _pci_offset(address: Cells, child: Cells, _parent: Cells, size: Cells) -> int | None:
-    if pci_space(address[0]) != pci_space(child[0]):
-        return None
-    return _within(read_number(address[1:]), read_number(child[1:]), read_number(size))
-
-
-def _isa_offset(address: Cells, child: Cells, _parent: Cells, size: Cells) -> int | None:
-    if (address[0] ^ child[0]) & 1:
-        return None
-    return _within(read_number(address[1:]), read_number(child[1:]), read_number(size))
+    return cells if len(cells) > 2 else None
 
 
 _PCI_TYPES: Final = frozenset({"pci", "pciex", "vci", "ht"})
@@ -137,7 +117,7 @@ def _pci_bus(matches: Callable[[Node], bool]) -> Bus:
         matches,
         _PCI_CELLS,
         "assigned-addresses",
-        _pci_offset,
+        _pci_space_of,
         1,
         lambda cells: pci_space(cells[0]) == "mem",
     )
@@ -148,15 +128,15 @@ _ISA: Final = Bus(
     lambda node: node.base_name == "isa",
     CellCounts(2, 1),
     "reg",
-    _isa_offset,
+    lambda cells: cells[0] & 1,
     1,
     lambda cells: not cells[0] & 1,
 )
 # The first cell is a word of IORESOURCE flags, used as it stands; IORESOURCE_MEM is 0x200, IORESOURCE_IO 0x100.
 _DEFAULT_FLAGS: Final = Bus(
-    "default-flags", _three_cells, None, "reg", _flags_offset, 1, lambda cells: bool(cells[0] & 0x200)
+    "default-flags", _three_cells, None, "reg", lambda cells: cells[0], 1, lambda cells: bool(cells[0] & 0x200)
 )
-_DEFAULT: Final = Bus("default", _always, None, "reg", _default_offset, 0, _always)
+_DEFAULT: Final = Bus("default", _always, None, "reg", _nothing, 0, _always)
 
 LINUX: Final = AddressRules(
     "linux",
@@ -182,7 +162,7 @@ XEN: Final = AddressRules(
     "xen",
     (
         _pci_bus(_xen_pci),
-        Bus("default", _root_or_ranges, None, "reg", _xen_default_offset, 0, _always),
+        Bus("default", _root_or_ranges, None, "reg", _xen_identifier, 0, _always),
     ),
     CellCounts(2, 1),
     checks_space=False,

@@ -25,7 +25,7 @@ class Interrupt(NamedTuple):
     @property
     def gic_id(self) -> int | None:
         """The GIC's interrupt number (PPIs from 16, SPIs from 32), None for another controller's interrupt."""
-        if len(self.cells) < 3 or not any(self.controller.is_compatible(name) for name in GIC_COMPATIBLE):
+        if len(self.cells) < 3 or not self.controller.is_any_of(GIC_COMPATIBLE):
             return None
         base = {0: 32, 1: 16}.get(self.cells[0])
         return None if base is None else base + self.cells[1]

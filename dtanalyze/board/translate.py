@@ -5,16 +5,14 @@ their `AddressRules`. Only the start of a range is translated, as upstream does:
 window nor transformed. An address that cannot be translated is never passed through.
 """
 
-from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from dtanalyze.board.bus import AddressRules, Bus
+from dtanalyze.board.bus import AddressRules, Bus, Cells
+from dtanalyze.board.ranges import RangesIndex
 from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number, reg_tuples
-from dtanalyze.devicetree.tree import Node, Property
+from dtanalyze.devicetree.tree import Node
 
 __all__ = ["Hop", "RegEntry", "Translated", "Untranslatable", "chain_text", "reg_entries", "translate"]
-
-Cells = tuple[int, ...]
 
 BAD_ADDRESS: Final = (1 << 64) - 1
 """OF_BAD_ADDR in Linux, DT_BAD_ADDR in Xen: an entry that begins there is taken for one without an address."""
@@ -68,8 +66,76 @@ class RegEntry(NamedTuple):
         return self.where.address if isinstance(self.where, Translated) else None
 
 
-def _usable(counts: CellCounts) -> bool:
-    return 1 <= counts.address <= MAX_ADDR_CELLS and counts.size > 0
+class Readings:
+    """What was worked out about the nodes of one tree by one set of rules, each thing once."""
+
+    __slots__ = ("below", "entries")
+
+    def __init__(self) -> None:
+        self.below: dict[Node, Below] = {}
+        self.entries: dict[Node, tuple[RegEntry, ...]] = {}
+
+    @classmethod
+    def of(cls, node: Node, rules: AddressRules) -> "Readings | None":
+        """Return the readings of the tree that ``node`` is of; None when that tree may still change."""
+        if node.known is None:
+            return None
+        found: Readings | None = node.known.get(rules.name)
+        if found is None:
+            found = node.known[rules.name] = cls()
+        return found
+
+
+class Below:
+    """What one set of rules says of the children of a node: their bus, its cell counts, how its addresses go on upward.
+
+    ``bus`` is None where the node is no bus; ``refusal`` says why no child has a CPU address, empty when they may have.
+    """
+
+    __slots__ = ("_index", "bus", "counts", "node", "refusal", "rules", "up")
+
+    def __init__(self, node: Node, rules: AddressRules) -> None:
+        self.node = node
+        self.rules = rules
+        self.bus = rules.bus_of(node)
+        self.counts = rules.counts(self.bus, node) if self.bus else CellCounts(0, 0)
+        self.refusal = ""
+        if self.bus is None:
+            self.refusal = _not_a_bus(node, rules)
+        elif not (1 <= self.counts.address <= MAX_ADDR_CELLS and self.counts.size > 0):
+            self.refusal = _bad_counts(node, self.counts)
+        self.up = None if node.parent is None else below(node.parent, rules)
+        self._index: RangesIndex | None = None
+
+    def moved(self, address: Cells) -> Cells | str:
+        """Return ``address`` on the bus above, or the reason why there is none (``of_translate_one``)."""
+        bus, up = self.bus, self.up
+        if bus is None or up is None or up.bus is None:
+            return self.refusal
+        ranges = self.node.prop("ranges")
+        if ranges is None:
+            return f"{self.node.path} has no ranges: its bus is not part of the CPU's address space"
+        if not ranges.value:
+            flags = address[: up.bus.flag_cells] if self.rules.keeps_flags else (0,) * up.bus.flag_cells
+            base = flags + (0,) * (up.counts.address - up.bus.flag_cells)
+            return _added(base, read_number(address), up.bus)
+        if self._index is None:
+            self._index = RangesIndex(ranges, bus, self.counts, up.counts)
+        found = self._index.find(address)
+        if found is None:
+            return f"the ranges of {self.node.path} do not cover {read_number(address[bus.flag_cells :]):#x}"
+        return _added(*found, up.bus)
+
+
+def below(node: Node, rules: AddressRules) -> Below:
+    """Return what ``rules`` say of the children of ``node``; of a tree that was read it is worked out once."""
+    read = Readings.of(node, rules)
+    if read is None:
+        return Below(node, rules)
+    found = read.below.get(node)
+    if found is None:
+        found = read.below[node] = Below(node, rules)
+    return found
 
 
 def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | Untranslatable:
@@ -77,72 +143,29 @@ def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | U
 
     ``address`` has as many cells as the parent's bus counts. The root's own children need no translation.
     """
-    bus_node = node.parent
-    if bus_node is None:
+    if node.parent is None:
         return Untranslatable("the root node has no bus", node.path)
+    level = below(node.parent, rules)
     chain: list[Hop] = []
-
-    def stop(reason: str, at: Node) -> Untranslatable:
-        return Untranslatable(reason, at.path, tuple(chain))
-
-    bus = rules.bus_of(bus_node)
-    if bus is None:
-        return stop(_not_a_bus(bus_node, rules), bus_node)
-    counts = rules.counts(bus, bus_node)
-    if not _usable(counts):
-        return stop(_bad_counts(bus_node, counts), bus_node)
-    chain.append(Hop(bus_node.path, read_number(address[bus.flag_cells :])))
+    bus = level.bus
+    if bus is None or level.refusal:
+        return Untranslatable(level.refusal, level.node.path)
+    chain.append(Hop(level.node.path, read_number(address[bus.flag_cells :])))
     if rules.checks_space and not bus.memory_space(address):
-        return stop(_not_memory(bus, address), node)
-    while (parent := bus_node.parent) is not None:
-        parent_bus = rules.bus_of(parent)
-        if parent_bus is None:
-            return stop(_not_a_bus(parent, rules), parent)
-        parent_counts = rules.counts(parent_bus, parent)
-        if not _usable(parent_counts):
-            return stop(_bad_counts(parent, parent_counts), parent)
-        moved = _through_ranges(bus_node, bus, counts, parent_bus, parent_counts, address, rules)
+        return Untranslatable(_not_memory(bus, address), node.path, tuple(chain))
+    while (up := level.up) is not None:
+        if up.bus is None or up.refusal:
+            return Untranslatable(up.refusal, up.node.path, tuple(chain))
+        moved = level.moved(address)
         if isinstance(moved, str):
-            return stop(moved, bus_node)
-        bus_node, bus, counts, address = parent, parent_bus, parent_counts, moved
-        chain.append(Hop(bus_node.path, read_number(address[bus.flag_cells :])))
+            return Untranslatable(moved, level.node.path, tuple(chain))
+        level, address = up, moved
+        chain.append(Hop(up.node.path, read_number(address[up.bus.flag_cells :])))
     found = read_number(address)
     if found == BAD_ADDRESS:
-        return stop(f"{found:#x} is the value by which a failed translation is told", node)
+        reason = f"{found:#x} is the value by which a failed translation is told"
+        return Untranslatable(reason, node.path, tuple(chain))
     return Translated(found, tuple(chain))
-
-
-def _through_ranges(
-    bus_node: Node,
-    bus: Bus,
-    counts: CellCounts,
-    parent_bus: Bus,
-    parent_counts: CellCounts,
-    address: Cells,
-    rules: AddressRules,
-) -> Cells | str:
-    """Return the address on the bus above ``bus_node``, or the reason why there is none (``of_translate_one``)."""
-    ranges = bus_node.prop("ranges")
-    if ranges is None:
-        return f"{bus_node.path} has no ranges: its bus is not part of the CPU's address space"
-    if not ranges.value:
-        flags = address[: parent_bus.flag_cells] if rules.keeps_flags else (0,) * parent_bus.flag_cells
-        base = flags + (0,) * (parent_counts.address - parent_bus.flag_cells)
-        return _added(base, read_number(address), parent_bus)
-    for child, parent, size in _entries(ranges, counts, parent_counts):
-        offset = bus.offset_in(address, child, parent, size)
-        if offset is not None:
-            return _added(parent, offset, parent_bus)
-    shown = read_number(address[bus.flag_cells :])
-    return f"the ranges of {bus_node.path} do not cover {shown:#x}"
-
-
-def _entries(ranges: Property, counts: CellCounts, parent_counts: CellCounts) -> Iterator[tuple[Cells, Cells, Cells]]:
-    child, parent = counts.address, counts.address + parent_counts.address
-    width = parent + counts.size
-    cells = ranges.cells
-    for at in range(0, len(cells) - width + 1, width):
-        yield cells[at : at + child], cells[at + child : at + parent], cells[at + parent : at + width]
 
 
 def _added(base: Cells, offset: int, bus: Bus) -> Cells:
@@ -153,27 +176,36 @@ def _added(base: Cells, offset: int, bus: Bus) -> Cells:
     return flags + (0,) * (len(body) - 2) + ((total >> 32, total & 0xFFFFFFFF) if len(body) > 1 else (total,))
 
 
-def reg_entries(node: Node, rules: AddressRules, *, prop_name: str | None = None) -> Iterator[RegEntry]:
-    """Yield every whole entry of the node's addresses, translated.
+def reg_entries(node: Node, rules: AddressRules, *, prop_name: str | None = None) -> tuple[RegEntry, ...]:
+    """Return every whole entry of the node's addresses, translated.
 
     The property is ``prop_name`` or the one that the parent's bus names (``reg``; ``assigned-addresses`` below a PCI
-    bus). Nothing is yielded for the root, below a node that is no bus, or where the cell counts are unusable, as
+    bus). There is none for the root, below a node that is no bus, or where the cell counts are unusable, as
     ``of_get_address`` and ``dt_number_of_address`` find nothing there.
     """
+    read = Readings.of(node, rules)
+    if read is None or prop_name is not None:
+        return _reg_entries(node, rules, prop_name)
+    found = read.entries.get(node)
+    if found is None:
+        found = read.entries[node] = _reg_entries(node, rules, None)
+    return found
+
+
+def _reg_entries(node: Node, rules: AddressRules, prop_name: str | None) -> tuple[RegEntry, ...]:
     if node.parent is None or not node.properties:
-        return
-    bus = rules.bus_of(node.parent)
-    if bus is None:
-        return
-    prop = node.prop(prop_name or bus.addresses)
-    if prop is None:
-        return
-    counts = rules.counts(bus, node.parent)
-    if not 1 <= counts.address <= MAX_ADDR_CELLS or not (counts.size or rules.counts_sizeless):
-        return
-    for entry in reg_tuples(prop, counts):
-        where = translate(node, entry.address_cells, rules)
-        yield RegEntry(node, entry.nth, entry.address_cells, entry.size, entry.offset, where)
+        return ()
+    level = below(node.parent, rules)
+    if level.bus is None:
+        return ()
+    prop = node.properties.get(prop_name or level.bus.addresses)
+    counts = level.counts
+    if prop is None or not 1 <= counts.address <= MAX_ADDR_CELLS or not (counts.size or rules.counts_sizeless):
+        return ()
+    return tuple(
+        RegEntry(node, nth, cells, size, offset, translate(node, cells, rules))
+        for nth, cells, size, offset in reg_tuples(prop, counts)
+    )
 
 
 def _not_a_bus(node: Node, rules: AddressRules) -> str:

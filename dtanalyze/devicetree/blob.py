@@ -221,7 +221,9 @@ class _Walk:
             raise BlobError("the tree has a second root node", offset)
         if raw:
             raise BlobError(f"the root node is called {raw!r}; its name must be empty", offset)
-        return Node("", None, offset)
+        root = Node("", None, offset)
+        root.known = {}
+        return root
 
     def end_node(self, offset: int) -> int:
         if self.node is None:

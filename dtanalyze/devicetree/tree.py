@@ -4,12 +4,30 @@ Values are never guessed: typed access is explicit and returns None when the byt
 """
 
 import struct
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import RawRange
 
 __all__ = ["Node", "Property", "Tree"]
+
+
+_SHORT: Final = 512
+"""Values up to so many bytes are decoded once; longer ones are rare, and remembering them would cost more than it saves."""
+
+
+def _decoded(value: bytes) -> tuple[str, ...]:
+    body = value[:-1] if value.endswith(b"\0") else value
+    return tuple(item.decode("ascii", "backslashreplace") for item in body.split(b"\0")) if value else ()
+
+
+_strings = lru_cache(maxsize=8192)(_decoded)
+
+
+@lru_cache(maxsize=8192)
+def _lowered(value: bytes) -> frozenset[str]:
+    return frozenset(item.lower() for item in _decoded(value))
 
 
 class Property(NamedTuple):
@@ -33,10 +51,7 @@ class Property(NamedTuple):
     @property
     def strings(self) -> tuple[str, ...]:
         """The value as a string list; bytes that are not ASCII appear as escapes, so that nothing compares equal."""
-        if not self.value:
-            return ()
-        body = self.value[:-1] if self.value.endswith(b"\0") else self.value
-        return tuple(item.decode("ascii", "backslashreplace") for item in body.split(b"\0"))
+        return _strings(self.value) if len(self.value) <= _SHORT else _decoded(self.value)
 
     @property
     def string(self) -> str | None:
@@ -45,14 +60,21 @@ class Property(NamedTuple):
         return strings[0] if strings else None
 
 
+def _compatibles(value: bytes) -> frozenset[str]:
+    return _lowered(value) if len(value) <= _SHORT else frozenset(item.lower() for item in _decoded(value))
+
+
 class Node:
     """One node. ``offset`` is the byte offset of its FDT_BEGIN_NODE token; ``path`` is full, ``/`` for the root.
 
     Nodes with equal names under one parent stay apart, in document order. A property that stands twice is
     found by name at its first place, as in libfdt and Linux.
+
+    ``known`` is shared by all nodes of a tree that was read: whoever works out what follows from the tree keeps it there,
+    so that it is worked out once. A node that is made to be written has none, as it may still change.
     """
 
-    __slots__ = ("children", "name", "offset", "parent", "path", "properties")
+    __slots__ = ("children", "known", "name", "offset", "parent", "path", "properties")
 
     def __init__(self, name: str, parent: "Node | None", offset: int) -> None:
         self.name = name
@@ -60,9 +82,11 @@ class Node:
         self.offset = offset
         self.properties: dict[str, Property] = {}
         self.children: list[Node] = []
+        self.known: dict[str, Any] | None = None
         if parent is None:
             self.path = "/"
         else:
+            self.known = parent.known
             self.path = parent.path + name if parent.parent is None else f"{parent.path}/{name}"
 
     def __repr__(self) -> str:
@@ -103,7 +127,13 @@ class Node:
 
     def is_compatible(self, wanted: str) -> bool:
         """Tell whether ``wanted`` stands in ``compatible``; case is ignored, as in Linux and Xen."""
-        return any(item.lower() == wanted for item in self.compatible)
+        found = self.properties.get("compatible")
+        return found is not None and wanted in _compatibles(found.value)
+
+    def is_any_of(self, wanted: Iterable[str]) -> bool:
+        """Tell whether one of ``wanted`` stands in ``compatible``; case is ignored."""
+        found = self.properties.get("compatible")
+        return found is not None and not _compatibles(found.value).isdisjoint(wanted)
 
     @property
     def available(self) -> bool:

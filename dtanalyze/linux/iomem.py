@@ -135,7 +135,7 @@ def _populated(node: Node) -> bool:
     """Tell whether of_platform_populate reaches the node: every node above it is a bus that Linux descends into."""
     parent = node.parent
     while parent is not None and parent.parent is not None:
-        if not any(parent.is_compatible(bus) for bus in _POPULATED_BUSES):
+        if not parent.is_any_of(_POPULATED_BUSES):
             return False
         parent = parent.parent
     return True

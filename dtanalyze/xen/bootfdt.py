@@ -231,7 +231,7 @@ class _Scan:
             ("XSM", ("xen,xsm-policy",)),
             ("DTB", ("multiboot,device-tree",)),
         ):
-            if any(node.is_compatible(name) for name in names):
+            if node.is_any_of(names):
                 return kind
         self.guesses += 1
         return {1: "Kernel", 2: "Ramdisk"}.get(self.guesses, "Unknown")

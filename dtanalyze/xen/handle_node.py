@@ -98,7 +98,7 @@ class HostNodes(NamedTuple):
 
 
 def _any(node: Node, names: tuple[str, ...]) -> bool:
-    return any(node.is_compatible(name) for name in names)
+    return node.is_any_of(names)
 
 
 def handle_host_nodes(tree: Tree, args: XenArgs) -> HostNodes:

@@ -20,7 +20,7 @@ _VGIC_V2_MAX_CPUS: Final = 8
 
 def gic_node(root: Node) -> Node | None:
     """Return the interrupt controller that Xen drives, the first in the tree."""
-    return next((node for node in root if any(node.is_compatible(name) for name in GIC_COMPATIBLE)), None)
+    return next((node for node in root if node.is_any_of(GIC_COMPATIBLE)), None)
 
 
 def vgic_max_vcpus(root: Node) -> int:
