@@ -52,4 +52,4 @@ def console_node(tree: Tree, args: XenArgs) -> Node | None:
         alias = aliases.prop(name) if aliases else None
         name = (alias.string or "") if alias else ""
     node = tree.find(name) if name.startswith("/") else None
-    return node if node is not None and node.available and any(node.is_compatible(item) for item in _UARTS) else None
+    return node if node is not None and node.available and node.is_any_of(_UARTS) else None

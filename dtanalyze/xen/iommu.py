@@ -27,7 +27,7 @@ IOMMU_COMPATIBLE: Final = (
 
 def is_iommu(node: Node) -> bool:
     """Tell whether Xen has a driver for the node."""
-    return any(node.is_compatible(name) for name in IOMMU_COMPATIBLE)
+    return node.is_any_of(IOMMU_COMPATIBLE)
 
 
 def tree_has_iommu(tree: Tree) -> bool:

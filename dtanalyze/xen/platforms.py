@@ -29,4 +29,4 @@ _PLATFORMS: Final = (
 
 def platform_of(tree: Tree) -> Platform:
     """Return the platform that the root's compatible names, or one without peculiarities."""
-    return next((item for item in _PLATFORMS if any(tree.root.is_compatible(name) for name in item.compatible)), _ANY)
+    return next((item for item in _PLATFORMS if tree.root.is_any_of(item.compatible)), _ANY)
