@@ -1,0 +1,90 @@
+"""The command line of the lab."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.errors import DtanalyzeError
+from lab.machine import QEMU, Machine, MachineError
+from lab.packages import Cache, MissingError
+from lab.releases import xen_image
+from lab.run import start_tree
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; return its exit status: 0 all agree, 1 something differs, 2 unusable, 3 the lab cannot run here."""
+    options = _parser().parse_args(arguments)
+    try:
+        if shutil.which(QEMU) is None:
+            raise MissingError(f"{QEMU} is not there: apt-get install qemu-system-arm")
+        status: int = options.run(options)
+    except MissingError as error:
+        sys.stderr.write(f"lab: {error}\n")
+        return 3
+    except (DtanalyzeError, MachineError, OSError) as error:
+        sys.stderr.write(f"lab: {error}\n")
+        return 2
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    about = "Boot Debian's Xen and Linux, and hold the answers against them."
+    parser = argparse.ArgumentParser(prog="python -m lab", description=about)
+    home = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser()
+    default = os.environ.get("LAB_CACHE") or home / "dtanalyze-lab"
+    parser.add_argument("--cache", type=Path, default=Path(default), help="where packages are kept (LAB_CACHE)")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    tree = commands.add_parser("tree", help="boot one given tree under Xen, with an empty kernel image")
+    tree.add_argument("dtb", type=Path)
+    tree.add_argument("--xen", default="4.20", help="release or exact Debian version, or a path to an image")
+    tree.add_argument("--machine", default="virt,gic-version=3,virtualization=on")
+    tree.add_argument("--cpu", default="cortex-a57")
+    tree.add_argument("--cpus", type=int, default=1)
+    tree.add_argument("--ram", type=int, default=2048, metavar="MIB")
+    tree.add_argument("--xen-address", type=_number, default=0x40400000)
+    tree.add_argument("--fdt-address", type=_number, default=0x44000000)
+    tree.add_argument("--stub-address", type=_number, default=0x40200000, help="4 KiB of RAM for the boot loader")
+    tree.add_argument("--module", action="append", default=[], metavar="KIND|PATH=FILE", help="content of a module")
+    tree.add_argument("--timeout", type=float, default=30.0)
+    tree.add_argument("--out", type=Path, help="folder for xen.txt and guest.dtb; default: the console on stdout")
+    tree.set_defaults(run=_tree)
+    return parser
+
+
+def _number(text: str) -> int:
+    return int(text, 0)
+
+
+def _tree(options: argparse.Namespace) -> int:
+    given = Path(options.xen)
+    image = given.read_bytes() if given.is_file() else xen_image(Cache(options.cache), options.xen).image
+    blob = options.dtb.read_bytes()
+    parse(blob)
+    content = {key: Path(file).read_bytes() for key, _, file in (item.partition("=") for item in options.module)}
+    machine = Machine(
+        board=options.machine,
+        cpu=options.cpu,
+        cpus=options.cpus,
+        ram_mib=options.ram,
+        xen=options.xen_address,
+        tree=options.fdt_address,
+        images=((options.xen_address, image),),
+        stub=options.stub_address,
+    )
+    started = start_tree(machine, blob, content, options.timeout)
+    if options.out is None:
+        sys.stdout.write(started.console)
+    else:
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / "xen.txt").write_text(started.console)
+        for name, data in started.memory.items():
+            (options.out / name).write_bytes(data)
+    sys.stderr.write(f"{options.dtb}: {started.ended} after {started.seconds:.1f} s\n")
+    return 0
