@@ -8,10 +8,10 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all lint docs site oracle bench clean
+.PHONY: help install check test test-all test-shuffled lint docs site oracle bench clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## set up .venv with dtanalyze and everything its tests need
 
@@ -32,6 +32,9 @@ check: install ## analyse two recorded trees: one that works, one that does not
 
 test: install lint ## lint, then run all tests
 	$(BIN)/python -m pytest
+
+test-shuffled: install ## all tests in a random order, two at a time
+	$(BIN)/python -m pytest -o addopts='-q --strict-markers --strict-config' -n 2
 
 test-all: install ## the tests that need a browser (Debian: chromium), after `make test`
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
