@@ -27,7 +27,9 @@ def command(
     old: Annotated[str, typer.Argument(metavar="OLD", help="The tree before.", show_default=False)],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The tree after.", show_default=False)],
     *,
-    format_: options.FormatOption = "text",
+    format_: Annotated[
+        str, typer.Option("--format", metavar="text|json|markdown", help="How to print the answer; markdown for a comment.")
+    ] = "text",
     fail_on: Annotated[
         str,
         typer.Option(
@@ -48,7 +50,7 @@ def command(
     Findings new and fixed, the verdict, regions, RAM and sections.
     """
     with usage_errors():
-        check_format(format_)
+        check_format(format_, ("text", "json", "markdown"))
         lowest = control_options.threshold(fail_on)
         style = options.style_from(color)
         profiles = kernel.profiles()
@@ -74,6 +76,10 @@ def command(
         head = {"schema_version": SCHEMA_VERSION, "tool": {"name": "dtanalyze", "version": __version__}}
         answer = {**head, "old": old, "new": new, "changes": difference_json(found)}
         typer.echo(json_text(json.dumps(answer, indent=1)))
+    elif format_ == "markdown":
+        from dtanalyze.report.comment import difference_markdown
+
+        typer.echo(difference_markdown(found, new), nl=False)
     else:
         typer.echo(difference_text(found, style=style), nl=False, color=True)
     if any(change.is_worse(lowest) for change in found):

@@ -11,7 +11,7 @@ from dtanalyze.report.foreign import visible
 from dtanalyze.report.naming import Placed, cell, placed, relative
 from dtanalyze.report.whole import Report
 
-__all__ = ["render"]
+__all__ = ["code", "plain", "render"]
 
 _COLUMNS: Final = ("path", "domain", "kernel", "Xen", "verdict", "reason")
 _MARKS: Final = str.maketrans(
@@ -54,15 +54,15 @@ def _rows(report: Report) -> Iterator[str]:
     for result in report.results:
         iommu = "" if result.iommu is None else f", IOMMU {'on' if result.iommu else 'off'}"
         yield _row(
-            _code(relative(result.path, report.root)),
-            _code(result.domain) if result.domain else "",
-            f"Linux {_plain(result.linux.name)}",
-            _plain(result.xen) + iommu if result.xen else "",
+            code(relative(result.path, report.root)),
+            code(result.domain) if result.domain else "",
+            f"Linux {plain(result.linux.name)}",
+            plain(result.xen) + iommu if result.xen else "",
             f"**{result.verdict.value}**",
-            _plain(result.reason),
+            plain(result.reason),
         )
     for failure in report.failures:
-        yield _row(_code(relative(failure.path, report.root)), "", "", "", "**unreadable**", _plain(failure.message))
+        yield _row(code(relative(failure.path, report.root)), "", "", "", "**unreadable**", plain(failure.message))
 
 
 def _row(*cells: str) -> str:
@@ -71,19 +71,21 @@ def _row(*cells: str) -> str:
 
 def _finding(item: Placed, root: str) -> Iterator[str]:
     finding = item.finding
-    node = f" at {_code(finding.node)}" if finding.node else ""
-    yield f"- **{finding.severity.label}** {_plain(finding.rule)} {_plain(finding.name)}{node}"
-    yield f"  in {_code(relative(item.result.path, root))} ({_plain(cell(item.result))}): {_plain(finding.message)}."
+    node = f" at {code(finding.node)}" if finding.node else ""
+    yield f"- **{finding.severity.label}** {plain(finding.rule)} {plain(finding.name)}{node}"
+    yield f"  in {code(relative(item.result.path, root))} ({plain(cell(item.result))}): {plain(finding.message)}."
     if finding.ranges:
-        yield "  Ranges: " + ", ".join(_code(format_range(span.start, span.stop)) for span in finding.ranges) + "."
+        yield "  Ranges: " + ", ".join(code(format_range(span.start, span.stop)) for span in finding.ranges) + "."
     if finding.advice:
-        yield f"  {_plain(finding.advice)}"
+        yield f"  {plain(finding.advice)}"
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return foreign text so that it stays text in Markdown."""
     return visible(text).translate(_MARKS)
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """Return foreign text as code."""
     # A tag, not backquotes: a path may hold them, and no entity is read between them.
-    return f"<code>{_plain(text)}</code>"
+    return f"<code>{plain(text)}</code>"

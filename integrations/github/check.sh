@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# One run of the checks in a GitHub job: annotations on stdout, files in CHECK_OUTPUT, the comment's text in comment.md.
+# Paths come in by the environment, a line each, and never become part of a command.
+set -uo pipefail
+dtanalyze=${DTANALYZE:-dtanalyze}
+out=${CHECK_OUTPUT:-dtanalyze-out}
+mkdir -p "$out"
+
+lines() { # name of an array, text: its lines that are not blank
+	local -n into=$1
+	local line
+	into=()
+	while IFS= read -r line; do
+		[ -z "${line//[[:space:]]/}" ] || into+=("$line")
+	done <<<"$2"
+}
+
+lines paths "${TREES:-}"
+lines base "${TREES_BEFORE:-}"
+read -r -a args <<<"${CHECK_ARGS:-}"
+if [ ${#paths[@]} -eq 0 ]; then
+	echo "::error title=dtanalyze::paths names no tree"
+	status=2
+else
+	# Patterns are expanded by dtanalyze itself, so that a file's name is never split.
+	"$dtanalyze" check "${args[@]}" \
+		--format github \
+		--format sarif --output "$out/dtanalyze.sarif" \
+		--format junit --output "$out/dtanalyze.junit.xml" \
+		--format markdown --output "$out/report.md" \
+		-- "${paths[@]}"
+	status=$?
+	"$dtanalyze" map "${args[@]}" --html "$out/map.html" -- "${paths[@]}" >/dev/null || true
+fi
+
+: >"$out/comment.md"
+if [ ${#base[@]} -gt 0 ] && [ ${#base[@]} -eq ${#paths[@]} ]; then
+	for number in "${!paths[@]}"; do
+		"$dtanalyze" diff "${args[@]}" --format markdown -- "${base[$number]}" "${paths[$number]}" >>"$out/comment.md" || true
+	done
+elif [ -f "$out/report.md" ]; then
+	cat "$out/report.md" >"$out/comment.md"
+fi
+[ -z "${GITHUB_STEP_SUMMARY:-}" ] || cat "$out/comment.md" >>"$GITHUB_STEP_SUMMARY"
+[ -z "${GITHUB_OUTPUT:-}" ] || echo "status=$status" >>"$GITHUB_OUTPUT"
+[ -n "${GITHUB_OUTPUT:-}" ] || exit "$status"
