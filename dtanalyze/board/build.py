@@ -41,7 +41,7 @@ def _built(tree: Tree, rules: AddressRules) -> Board:
         entries = reg_entries(node, rules)
         if entries:
             devices.append(Device(node, entries, enabled))
-        if _is_host_bridge(node):
+        if _is_host_bridge(node, rules):
             hosts.append(PciHost(node, tuple(pci_windows(node, rules)), enabled))
     return Board(
         tree=tree,
@@ -102,9 +102,15 @@ def _reservations(parent: Node, rules: AddressRules) -> Iterator[Reservation]:
         )
 
 
-def _is_host_bridge(node: Node) -> bool:
-    parent = node.parent
-    return node.device_type == "pci" and (parent is None or parent.device_type != "pci")
+def _is_host_bridge(node: Node, rules: AddressRules) -> bool:
+    """Tell whether a node is a PCI bus whose parent is none; Linux knows one called ``pcie`` without device_type."""
+    return _is_pci_bus(node, rules) and (node.parent is None or not _is_pci_bus(node.parent, rules))
+
+
+def _is_pci_bus(node: Node, rules: AddressRules) -> bool:
+    if node.device_type == "pci":
+        return True
+    return rules.name != "xen" and node.base_name == "pcie" and node.prop("ranges") is not None
 
 
 def pci_windows(node: Node, rules: AddressRules) -> Iterator[Window]:

@@ -58,7 +58,7 @@ class Window(NamedTuple):
 
 
 class PciHost(NamedTuple):
-    """A node with ``device_type`` pci that is a host bridge: its parent is no PCI bus."""
+    """A PCI bus (``device_type`` pci; to Linux also one called ``pcie``) that is a host bridge: its parent is none."""
 
     node: Node
     windows: tuple[Window, ...]

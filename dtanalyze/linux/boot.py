@@ -125,9 +125,8 @@ def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Cond
     detection = xen_early_init(board, profile)
     kept = within_linear_map(memory.memory, profile)
     memory = memory._replace(memory=kept, nomap=memory.nomap.intersection(kept))
-    iomem = build_iomem(board, memory)
-    if conditions.recorded is not None:
-        iomem = iomem._replace(root=copy_resource(conditions.recorded))
+    recorded = copy_resource(conditions.recorded) if conditions.recorded is not None else None
+    iomem = build_iomem(board, memory, recorded)
     unseen = unseen_users(iomem, memory, grant_table(board))
 
     def answer(verdict: Verdict, reason: str, init: XenInit | None = None, *requests: Request) -> BootAnswer:

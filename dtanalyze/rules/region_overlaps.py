@@ -90,6 +90,16 @@ _PCIE: Final = (
     good=Example(guest(more=_PCIE.format(ecam="10000000", window="20000000"))),
 )
 def region_over_pci_window(view: GuestView) -> Hits:
+    idle = {item.source for item in view.answer.iomem.idle}
+    for hit in _over_pci_hosts(view):
+        if hit.node in idle:
+            text = f"{hit.message}; as the tree stands no driver takes that host"
+            yield hit._replace(message=text, severity=Severity.WARNING)
+        else:
+            yield hit
+
+
+def _over_pci_hosts(view: GuestView) -> Hits:
     hosts = _pci(view)
     spaces = [side for side in view.sides if id(side.node) in hosts]
     for region, span in view.placed():

@@ -203,11 +203,15 @@ def test_pci_host_bridges() -> None:
                      <0xc3000000 0x9 0 0x9 0 0x1 0>;
             bridge@0 {{ {PCI} ranges; }}; }};
         pcie@2 {{ {PCI} status = "disabled"; ranges; }};
-        pcie@3 {{ #address-cells = <3>; #size-cells = <2>; ranges; }};"""
+        pcie@3 {{ #address-cells = <3>; #size-cells = <2>; ranges; pcie@0 {{ {PCI} ranges; }}; }};
+        pcie@4 {{ compatible = "vendor,phy"; }};
+        pci@5 {{ #address-cells = <3>; #size-cells = <2>; ranges; }};"""
     )
+    # drivers/of/address.c takes a node called pcie for a PCI bus, one called pci only with device_type.
     assert [(item.node.path, len(item.windows), item.enabled) for item in made.pci_hosts] == [
         ("/pcie@1", 3, True),
         ("/pcie@2", 0, False),
+        ("/pcie@3", 0, True),
     ]
     found = [(w.space, w.flags, w.bus_address, w.size, w.range) for w in made.pci_hosts[0].windows]
     assert found == [
