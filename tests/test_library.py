@@ -232,7 +232,11 @@ def test_a_wrong_question(given: dict[str, Any], said: str) -> None:
 
 
 def test_a_kernel_config_as_text() -> None:
-    profile = dtanalyze.linux_profile(kconfig="# Linux/arm64 6.1.55 Kernel Configuration\nCONFIG_ARM64=y\nCONFIG_ARM64_64K_PAGES=y\n")
-    assert (profile.name, profile.page_size, profile.unpopulated_alloc) == ("6.1", 65536, False)
+    text = (
+        "# Linux/arm64 6.1.55 Kernel Configuration\nCONFIG_ARM64=y\nCONFIG_ARM64_64K_PAGES=y\nCONFIG_ARM64_VA_BITS=48\n"
+        "CONFIG_XEN=y\n# CONFIG_RANDOMIZE_BASE is not set\n# CONFIG_ZONE_DEVICE is not set\n"
+    )
+    profile = dtanalyze.linux_profile(kconfig=text)
+    assert (profile.name, profile.page_size, profile.unpopulated_alloc) == ("6.1.55", 65536, False)
     assert dtanalyze.check(BOOT, linux=profile).verdict is dtanalyze.Verdict.BALLOON
     assert dtanalyze.linux_profile().name == "7.3"

@@ -136,11 +136,7 @@ def _assumed(
     kaslr_from: str,
     options: CheckOptions,
 ) -> list[str]:
-    option = "on" if profile.option_on else "off"
-    kernel = f"Linux {profile.name} on {profile.arch.value}, {profile.page_size >> 10}K pages"
-    if profile.arch is Arch.ARM64:
-        kernel += f", {profile.va_bits}-bit addresses"
-    out = [f"{kernel}, CONFIG_XEN_UNPOPULATED_ALLOC {option}", ram_from]
+    out = [_kernel(profile), *profile.remarks, ram_from]
     if profile.arch is Arch.ARM64:
         if answer.kaslr and not profile.linear_map_randomized:
             kaslr_from += "; this kernel does not move the linear map"
@@ -165,6 +161,21 @@ def _assumed(
     out.extend(memory.notes)
     out.extend(answer.iomem.notes)
     return out
+
+
+def _kernel(profile: LinuxProfile) -> str:
+    """Say which kernel is meant, and where nothing says how it was configured, that this was taken for granted."""
+    words = [f"Linux {profile.name} on {profile.arch.value}, {profile.page_size >> 10}K pages"]
+    if profile.without_xen:
+        return f"{words[0].partition(',')[0]}, without Xen support"
+    if profile.arch is Arch.ARM64:
+        words.append(f"{profile.va_bits}-bit addresses")
+        if profile.kasan_scale is not None:
+            words.append("KASAN's shadow")
+    words.append(f"CONFIG_XEN_UNPOPULATED_ALLOC {'on' if profile.option_on else 'off'}")
+    if profile.option_on and not profile.settled and profile.arch is Arch.ARM64:
+        words[-1] += " (as distributions build it; upstream's arm64 defconfig has it off; --kconfig settles it)"
+    return ", ".join(words)
 
 
 def _event_channel(board: Board, answer: BootAnswer) -> tuple[str, ...]:

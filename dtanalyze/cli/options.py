@@ -13,7 +13,7 @@ from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.cli.groups import Group
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs.files import Overlays, read_overlays
-from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
+from dtanalyze.linux.profile import FORKS, NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
 
@@ -42,6 +42,7 @@ T = TypeVar("T")
 _PAGE_SIZES: Final = {"4K": 4 * KIB, "16K": 16 * KIB, "64K": 64 * KIB}
 _VA_BITS: Final = (36, 39, 42, 47, 48, 52)
 _TREES: Final = ("host", "dom0", "domu")
+_ARCHITECTURES: Final = tuple(item.value for item in (Arch.ARM64, Arch.ARM, Arch.X86))
 
 PathsArgument = Annotated[
     list[str],
@@ -77,7 +78,7 @@ class KernelOptions(NamedTuple):
         typer.Option(
             "--linux",
             metavar="PRESET[,…]|all",
-            help=f"Kernel: {', '.join(PRESETS)}. Default {NEWEST}, or the .config's version.",
+            help=f"Kernel: {', '.join((*PRESETS, *FORKS))}, or any release as 6.6. Default {NEWEST}, or the .config's.",
             show_default=False,
         ),
     ] = None
@@ -89,7 +90,12 @@ class KernelOptions(NamedTuple):
     ] = None
     kconfig: Annotated[
         str | None,
-        typer.Option("--kconfig", metavar="FILE", help="A kernel .config; overrides the preset.", show_default=False),
+        typer.Option(
+            "--kconfig",
+            metavar="FILE",
+            help="The kernel's whole .config, or its /proc/config.gz; overrides the preset.",
+            show_default=False,
+        ),
     ] = None
     unpopulated_alloc: Annotated[
         bool | None,
@@ -131,11 +137,12 @@ class KernelOptions(NamedTuple):
         else:
             from dtanalyze.linux.kconfig import profile_of
 
-            profile = read_file(self.kconfig, lambda text: profile_of(text, name))
+            kconfig = self.kconfig
+            profile = _named(self.kconfig, lambda: profile_of(_content(kconfig), name))
         if self.arch is not None:
-            profile = profile._replace(arch=Arch(choice(self.arch, tuple(item.value for item in Arch), "--arch")))
+            profile = profile._replace(arch=Arch(choice(self.arch, _ARCHITECTURES, "--arch")))
         if self.unpopulated_alloc is not None:
-            profile = profile._replace(unpopulated_alloc=self.unpopulated_alloc)
+            profile = profile._replace(unpopulated_alloc=self.unpopulated_alloc, settled=True)
         if self.page_size is not None:
             size = _PAGE_SIZES[choice(self.page_size, tuple(_PAGE_SIZES), "--page-size")]
             profile = profile._replace(page_size=size)
@@ -271,8 +278,20 @@ def read_text(path: str) -> str:
 def read_file(path: str, reader: Callable[[str], T]) -> T:
     """Return what ``reader`` makes of a text file; every `InputError` names the file."""
     text = read_text(path)
+    return _named(path, lambda: reader(text))
+
+
+def _content(path: str) -> bytes:
     try:
-        return reader(text)
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(error.strerror or str(error)) from error
+
+
+def _named(path: str, make: Callable[[], T]) -> T:
+    """Return what ``make`` returns; every `InputError` names the file."""
+    try:
+        return make()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

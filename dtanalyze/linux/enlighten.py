@@ -50,6 +50,8 @@ class XenInit(NamedTuple):
 
 def xen_early_init(board: Board, profile: LinuxProfile) -> Detection:
     """Scan the flat tree for a child of the root called exactly ``hypervisor``, as the kernel does before all else."""
+    if profile.without_xen:
+        return Detection(False, None, profile.without_xen)
     found, version = False, None
     candidates = [node for node in board.tree.root.children if node.name == "hypervisor"]
     for node in candidates:
@@ -116,7 +118,7 @@ def arch_xen_unpopulated_init(board: Board, profile: LinuxProfile, limits: Plugg
 
     node = find_xen_node(board)
     if node is None:
-        return fail("ENODEV", "no node is compatible with xen,xen", "No Xen node?")
+        return fail("ENODEV", "no node is compatible with xen,xen")
     entries = decode_regions(node, board)[EXT_REGION_INDEX:]
     if not entries:
         return fail("EINVAL", f"{node.path} lists no extended region", "No extended regions are found")
@@ -155,6 +157,8 @@ def _link_regions(bounds: list[tuple[int, int]], profile: LinuxProfile, limits: 
             continue
         hole = Resource("Unavailable space", hole_low, hole_high)
         if root.insert_resource(hole) is not None:
-            message = f"Cannot insert resource [mem {hole.start:#x}-{hole.end:#x}] (-16)"
+            message = f"Cannot insert resource {hole.printed(memory=False)} (-16)"
+            if profile.prints_bare_addresses:
+                message = f"Cannot insert resource [{hole.start:x} - {hole.end:x}] -16"
             return XenInit(None, "EBUSY", (message,), "a hole between two extended regions does not fit into xen_resource")
     return XenInit(root, None, (), f"{len(bounds)} extended region{'s' if len(bounds) > 1 else ''}")

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.board.model import Board, Device, PciHost, Window, entry_range
+from dtanalyze.board.model import Board, Device, Window, entry_range
 from dtanalyze.board.translate import Hop, Translated
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.linux.memblock import Claimed, Memblock

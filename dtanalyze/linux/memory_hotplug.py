@@ -1,8 +1,8 @@
 """Where hot-pluggable memory may lie, which bounds every scratch range.
 
 Mirrors mhp_get_pluggable_range (mm/memory_hotplug.c), arch_get_mappable_range (arch/arm64/mm/mmu.c) and the choice of
-memstart_addr in arm64_memblock_init (arch/arm64/mm/init.c). Left out: KASAN (it halves the linear map), and the exact
-seed: with KASLR the map's start is one of many, and the consequence is modelled instead.
+memstart_addr in arm64_memblock_init (arch/arm64/mm/init.c). Left out: the exact seed (with KASLR the map's start is one of
+many, and the consequence is modelled instead), and the cap at 51 bits of a KVM host in nVHE mode, which no Xen guest is.
 """
 
 from typing import Final, NamedTuple
@@ -12,6 +12,7 @@ from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.linux.profile import Arch, LinuxProfile
 
 __all__ = [
+    "USUAL_PA_BITS",
     "PluggableRange",
     "linear_map_is_randomized",
     "memstart_addr",
@@ -20,6 +21,8 @@ __all__ = [
 ]
 
 _X86_MAX_PHYSMEM_BITS: Final = 46
+USUAL_PA_BITS: Final = 44
+"""What an unknown CPU is taken to have: no fewer than most (40 or 44 bits), while servers have 48."""
 
 
 class PluggableRange(NamedTuple):
@@ -51,11 +54,13 @@ def within_linear_map(memory: RangeSet, profile: LinuxProfile) -> RangeSet:
 def linear_map_is_randomized(profile: LinuxProfile, *, kaslr: bool, pa_bits: int | None) -> bool:
     """Tell whether the kernel moves memstart: KASLR, before 6.16, and room beyond the CPU's physical space.
 
-    With an unknown ``pa_bits`` the answer is yes: most cores have fewer bits than the linear map.
+    The room is the linear map less 2^PARange, and has to hold one step. It never does with 36 and 39 bits, whatever the CPU;
+    with 42 only beside CPUs of 40 bits, with 47 and 48 beside those of up to 44. An unknown ``pa_bits`` is `USUAL_PA_BITS`.
     """
     if not (kaslr and profile.randomize_base and profile.linear_map_randomized and profile.arch is Arch.ARM64):
         return False
-    return pa_bits is None or profile.linear_map_size - (1 << pa_bits) >= profile.memstart_align
+    width = USUAL_PA_BITS if pa_bits is None else pa_bits
+    return profile.linear_map_size - (1 << width) >= profile.memstart_align
 
 
 def mhp_get_pluggable_range(ram_first: int, profile: LinuxProfile, *, randomized: bool) -> PluggableRange:

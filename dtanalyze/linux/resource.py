@@ -2,8 +2,8 @@
 
 Mirrors kernel/resource.c (6.1, 6.12 and 7.3 behave alike): ``__request_resource``, ``request_resource``,
 ``insert_resource``, ``__find_resource_space`` (6.1: ``__find_resource``), ``allocate_resource``,
-``release_resource``. As upstream, ``end`` is inclusive. Left out: locks, flags (a type-less root works as well),
-``arch_remove_reservations`` (empty on Arm) and the alignment callback (nobody here passes one).
+``release_resource``, and ``%pR`` of lib/vsprintf.c. As upstream, ``end`` is inclusive. Left out: locks, flags (a type-less
+root works as well), ``arch_remove_reservations`` (empty on Arm) and the alignment callback (nobody here passes one).
 """
 
 from collections.abc import Iterator
@@ -67,6 +67,11 @@ class Resource:
     def range(self) -> AddressRange | None:
         """The addresses, or None when it holds none."""
         return AddressRange.spanning(self.start, self.end + 1) if self.end >= self.start else None
+
+    def printed(self, *, memory: bool = True) -> str:
+        """Return what ``%pR`` makes of it: addresses padded to ten characters, flags where the resource has no type."""
+        span = f"{self.start:#010x}" + (f"-{self.end:#010x}" if self.start != self.end else "")
+        return f"[mem {span}]" if memory else f"[??? {span} flags 0x0]"
 
     def walk(self) -> "Iterator[tuple[int, Resource]]":
         """Yield this resource and all below it with their depth, in address order."""

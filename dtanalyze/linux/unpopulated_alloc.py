@@ -1,14 +1,16 @@
 """Scratch pages: fill_list, the page list, and what each request gets.
 
 Mirrors drivers/xen/unpopulated-alloc.c: unpopulated_init, fill_list, xen_alloc_unpopulated_pages and
-xen_free_unpopulated_pages, with the checks of memremap_pages (mm/memremap.c) that decide about a range. Left out:
--ENOMEM for the kernel's own structures (64 bytes of struct page for each page), x86's donated E820 memory.
+xen_free_unpopulated_pages (in the xen-troops fork fill_pool and alloc_unpopulated_pages), with the checks of memremap_pages
+(mm/memremap.c) that decide about a range. Left out: -ENOMEM for the kernel's own structures (64 bytes of struct page for
+each page), x86's donated E820 memory, the fork's interface for pages in one piece (what it takes is the same).
 """
 
 from enum import Enum
 from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
+from dtanalyze.linux.genalloc import GenPool, PageRun
 from dtanalyze.linux.iomem import Unseen
 from dtanalyze.linux.memory_hotplug import PluggableRange
 from dtanalyze.linux.profile import LinuxProfile, Reserve
@@ -47,25 +49,20 @@ class Fill(NamedTuple):
     nested_in: Resource | None = None
 
 
-class PageRun(NamedTuple):
-    """Pages in the order in which they come off the list: ``first`` (a page frame number), then each ``step`` on."""
-
-    first: int
-    pages: int
-    step: int
-
-    def contains(self, pfn_range: range) -> bool:
-        """Tell whether any page of the run lies in ``pfn_range``."""
-        last = self.first + (self.pages - 1) * self.step
-        return min(self.first, last) < pfn_range.stop and pfn_range.start <= max(self.first, last)
-
-
 class PageList:
     """The kernel's LIFO list of free unpopulated pages, kept as runs."""
 
     def __init__(self) -> None:
         self._stack: list[PageRun] = []
         self.count = 0
+
+    def missing(self, pages: int) -> int:
+        """Return how many pages a request lacks: the list serves what it can."""
+        return max(pages - self.count, 0)
+
+    def add(self, run: PageRun) -> None:
+        """Put newly reserved pages on the list."""
+        self.push(run)
 
     def push(self, run: PageRun) -> None:
         """Put the pages of ``run`` on the list one after another, so that the last one is on top."""
@@ -117,7 +114,7 @@ class UnpopulatedAlloc:
         self.iomem = iomem
         self.limits = limits
         self.unseen = unseen
-        self.page_list = PageList()
+        self.page_list: PageList | GenPool = GenPool() if profile.pool else PageList()
         self._nested: list[AddressRange] = []
         # RAM stays RAM when a withdrawn copy has taken it out of iomem_resource: its sections are there already.
         self._system_ram = [item for _, item in iomem.walk() if item.system_ram]
@@ -147,7 +144,7 @@ class UnpopulatedAlloc:
         if refused.nested_in is not None:
             self._nested.append(chosen)
         first = chosen.start // self.profile.page_size
-        self.page_list.push(PageRun(first, want_pages, 1))
+        self.page_list.add(PageRun(first, want_pages, 1))
         return refused
 
     def _reserve_and_map(self, chosen: AddressRange, candidates: tuple[Candidate, ...]) -> Fill:
@@ -159,7 +156,7 @@ class UnpopulatedAlloc:
             touched = self.iomem.overlapping(chosen.start, chosen.last)
             if self.profile.reserve is Reserve.REQUEST:
                 conflict = self.iomem.request_resource(copy)
-                message = f"Cannot request resource [mem {chosen.start:#x}-{chosen.last:#x}] (-16)"
+                message = f"Cannot request resource {copy.printed()} (-16)"
             else:
                 conflict = self.iomem.insert_resource(copy)
                 message = f"Cannot insert IOMEM resource [{chosen.start:x} - {chosen.last:x}]"
@@ -191,8 +188,9 @@ class UnpopulatedAlloc:
     def xen_alloc_unpopulated_pages(self, pages: int) -> tuple[Request, tuple[PageRun, ...]]:
         """Serve one request; return what happened and the pages handed out."""
         fill: Fill | None = None
-        if self.page_list.count < pages:
-            fill = self.fill_list(pages - self.page_list.count)
+        missing = self.page_list.missing(pages)
+        if missing:
+            fill = self.fill_list(missing)
             if fill.error is not None:
                 outcome = Outcome.EXHAUSTED if fill.range is None else self._refusal(fill)
                 return Request(pages, outcome, None, fill.error, fill.message, fill, None), ()
@@ -211,7 +209,7 @@ class UnpopulatedAlloc:
         return Outcome.CONFLICT
 
     def xen_free_unpopulated_pages(self, runs: tuple[PageRun, ...]) -> None:
-        """Put pages back on top of the list, in the order in which they were handed out."""
+        """Put pages back: on top of the list, in the order in which they were handed out, or into the pool."""
         for run in runs:
             self.page_list.push(run)
 

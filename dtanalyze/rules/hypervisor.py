@@ -58,7 +58,7 @@ def no_extended_region(view: GuestView) -> Hits:
     good=Example(guest()),
 )
 def hypervisor_misplaced(view: GuestView) -> Hits:
-    if _exact(view) is not None:
+    if _exact(view) is not None or view.linux.without_xen:
         return
     for node in view.board.hypervisors:
         yield Hit(
@@ -81,8 +81,10 @@ def hypervisor_misplaced(view: GuestView) -> Hits:
 )
 def hypervisor_not_recognised(view: GuestView) -> Hits:
     node = _exact(view)
-    if node is None or view.on_xen or (node.prop("compatible") is None and view.linux.null_compatible_crashes):
+    if node is None or view.on_xen or view.linux.without_xen:
         return
+    if node.prop("compatible") is None and view.linux.null_compatible_crashes:
+        return  # X25's
     yield Hit(view.answer.detection.reason, node.path, (), property_offset(node, "compatible"))
 
 
@@ -100,7 +102,8 @@ def hypervisor_not_recognised(view: GuestView) -> Hits:
 )
 def hypervisor_without_compatible(view: GuestView) -> Hits:
     node = _exact(view)
-    if node is not None and node.prop("compatible") is None and view.linux.null_compatible_crashes:
+    crashes = view.linux.null_compatible_crashes and not view.linux.without_xen
+    if node is not None and node.prop("compatible") is None and crashes:
         yield Hit(f"{node.path} has no compatible: Linux {view.linux.name} dies in early boot", node.path, (), node.offset)
 
 

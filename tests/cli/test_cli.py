@@ -242,7 +242,10 @@ def test_proc_iomem_settles_claims(run: Run, tmp_path: Path) -> None:
 
 def test_kconfig_overrides_the_preset(run: Run, tmp_path: Path) -> None:
     path = tmp_path / "config"
-    path.write_text("# Linux/arm64 6.1.0 Kernel Configuration\nCONFIG_ARM64=y\n# CONFIG_XEN_UNPOPULATED_ALLOC is not set\n")
+    path.write_text(
+        "# Linux/arm64 6.1.0 Kernel Configuration\nCONFIG_ARM64=y\nCONFIG_ARM64_4K_PAGES=y\nCONFIG_ARM64_VA_BITS=48\n"
+        "CONFIG_XEN=y\nCONFIG_RANDOMIZE_BASE=y\n# CONFIG_XEN_UNPOPULATED_ALLOC is not set\n"
+    )
     status, out, _ = run("check", "-q", GOOD, "--kconfig", str(path))
     assert (status, "balloon" in out, "Linux 6.1" in out) == (0, True, True)
     assert "scratch" in run("check", "-q", GOOD, "--kconfig", str(path), "--unpopulated-alloc")[1]

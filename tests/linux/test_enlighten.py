@@ -157,7 +157,7 @@ def test_a_region_may_end_exactly_at_2_to_the_64(linux: str) -> None:
 
 def test_after_the_end_of_the_space_the_next_hole_starts_at_0_and_does_not_fit() -> None:
     found = regions((0xFFFFFFFFF0000000, 0x10000000), (0xFFFFFFFFF8000000, 0x1000))
-    assert failure(found) == ("EBUSY", ("Cannot insert resource [mem 0x0-0xfffffffff7ffffff] (-16)",))
+    assert failure(found) == ("EBUSY", ("Cannot insert resource [??? 0x00000000-0xfffffffff7ffffff flags 0x0] (-16)",))
 
 
 # Decoding of reg for a child of the root, spec 2.2.

@@ -107,6 +107,12 @@ def test_from_6_16_nothing_moves(linux: str) -> None:
         (L612, None, True),
         (L612._replace(va_bits=39), 36, True),
         (L612._replace(va_bits=39), 40, False),
+        (L612._replace(va_bits=39), None, False),
+        (K16._replace(va_bits=36), None, False),
+        (K16._replace(va_bits=36), 36, False),
+        (K64._replace(va_bits=42), None, False),
+        (K64._replace(va_bits=42), 40, True),  # 2^41 - 2^40 holds many steps of 512 MiB
+        (K64._replace(va_bits=42), 42, False),
         (K16._replace(va_bits=47), 44, True),
         (K16._replace(va_bits=47), 46, False),
         (L612._replace(va_bits=52), 48, True),

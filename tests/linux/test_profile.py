@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dtanalyze.board.bus import LINUX_6_13
 from dtanalyze.errors import UsageError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import NEWEST, PRESETS, Arch, preset
@@ -34,9 +35,56 @@ def test_every_preset_of_the_contract_is_there() -> None:
     assert all(preset(name).name == name for name in PRESETS)
 
 
-def test_an_unknown_preset_is_an_error_that_names_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="'6.13'.*v2, review, v3, 5.16, 5.17, 6.1, 6.12, 6.16, 7.3"):
-        preset("6.13")
+@pytest.mark.parametrize(
+    ("name", "near"),
+    [("6,12", "6.12"), ("revew", "review"), ("xentroops", "xen-troops"), ("6", "6.16"), ("v6.x", ""), ("", ""), ("1e3", ""), ("8.0", "")],
+)
+def test_an_unknown_preset_is_an_error_that_names_neighbours_and_all(name: str, near: str) -> None:
+    with pytest.raises(UsageError, match=f"called '{name}'.*{near}.*v2, review, v3, 5.16, 5.17, 6.1, 6.12, 6.16, 7.3, xen-troops"):
+        preset(name)
+
+
+def test_what_is_older_than_the_allocation_is_no_preset() -> None:
+    with pytest.raises(UsageError, match="'5.8': it is older than 5.9"):
+        preset("5.8")
+
+
+@pytest.mark.parametrize(
+    ("asked", "name", "like"),
+    [
+        ("5.9", "5.9", "5.16"),
+        ("5.10.200", "5.10.200", "5.16"),
+        ("5.18", "5.18", "6.1"),
+        ("6.6", "6.6", "6.1"),
+        ("v6.6.30", "6.6.30", "6.1"),
+        ("6.12.10", "6.12.10", "6.12"),
+        ("6.12.10-amd64", "6.12.10", "6.12"),
+        ("6.14", "6.14", "6.12"),
+        ("v6.18", "6.18", "6.16"),
+        ("7.0", "7.0", "6.16"),
+        ("7.1", "7.1", "6.16"),
+        ("7.2", "7.2", "7.3"),
+        ("v7.3", "7.3", ""),
+        ("7.9", "7.9", "7.3"),
+    ],
+)
+def test_every_release_behaves_as_the_newest_preset_that_it_is_like(asked: str, name: str, like: str) -> None:
+    found = preset(asked)
+    assert (found.name, found.like) == (name, like)
+    if like:
+        assert any(f"Linux {name}" in item and like in item for item in found.remarks)
+
+
+def test_between_two_presets_a_release_has_what_changed_up_to_it() -> None:
+    """6.13 needs #address-cells (64ee3cf096ac) and still moves the linear map; 7.1 survives no compatible (f45ab27774aa)."""
+    assert preset("6.13") == PRESETS["6.12"]._replace(
+        name="6.13", like="6.12", address_rules=LINUX_6_13, remarks=preset("6.13").remarks
+    )
+    assert "with what changed up to it" in preset("6.13").remarks[0]
+    seven = preset("7.1")
+    assert (seven.null_compatible_crashes, seven.reserved_first_tuple_only) == (False, False)
+    same = preset("6.6")._replace(name="6.1", like="", remarks=())
+    assert same == PRESETS["6.1"]
 
 
 @pytest.mark.parametrize("name", ["v3", "5.17", "6.1", "6.12", "6.16", "7.3"])

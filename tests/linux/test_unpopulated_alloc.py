@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dtanalyze.address.range import AddressRange
+from dtanalyze.linux.genalloc import PageRun
 from dtanalyze.linux.iomem import Unseen
 from dtanalyze.linux.memory_hotplug import PluggableRange
 from dtanalyze.linux.profile import PRESETS, LinuxProfile
 from dtanalyze.linux.resource import Resource
-from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES, Outcome, PageList, PageRun, UnpopulatedAlloc
+from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES, Outcome, PageList, UnpopulatedAlloc
 from tests.linux.build import answer, guest
 
 S = 0x8000000
@@ -450,7 +451,7 @@ def test_sequences_of_requests_equal_a_list_of_pages(
                 model.sections.extend(sections)
         elif error == "refused":
             assert taken is not None
-            assert request.message == f"Cannot request resource [mem {taken[0] * UNIT:#x}-{taken[1] * UNIT - 1:#x}] (-16)"
+            assert request.message == f"Cannot request resource [mem 0x{taken[0] * UNIT:08x}-0x{taken[1] * UNIT - 1:08x}] (-16)"
         assert alloc.page_list.count == len(model.sections)
 
 
