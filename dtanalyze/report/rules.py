@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import textwrap
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -20,6 +21,8 @@ _ON: Final = {
     HOST: "the tree that Xen boots with",
 }
 _WIDTH: Final = 100
+_CONTEXT: Final = 2
+"""Lines of the tree shown around those that change."""
 
 
 def rule_page(code: str) -> str:
@@ -51,15 +54,22 @@ def explain_text(item: Rule | Statement | NotShown, *, style: Style = PLAIN) -> 
     if isinstance(item, Rule):
         parts += [style.bold("Asked of"), f"  {_ON[item.on]}", "", style.bold("Sources")]
         parts += [f"  {source}" for source in item.sources]
-        for title, example in (("A bad tree", item.bad), ("A good tree", item.good)):
-            parts += [
-                "",
-                style.bold(f"{title} ({_command(example)})"),
-                "",
-                textwrap.indent(dts_text(example.dts).rstrip(), "  "),
-            ]
-        parts.append("")
+        parts += ["", style.bold("From a bad tree (-) to a good one (+)"), *_asked(item), ""]
+        parts += [textwrap.indent("\n".join(_changed(item)), "  "), ""]
     return "\n".join(parts)
+
+
+def _asked(rule: Rule) -> list[str]:
+    """Say what each tree is asked with; once where it is the same."""
+    bad, good = _command(rule.bad), _command(rule.good)
+    return [f"  {bad}"] if bad == good else [f"  bad:  {bad}", f"  good: {good}"]
+
+
+def _changed(rule: Rule) -> list[str]:
+    """Return the lines that make the bad tree a good one, with the nodes around them."""
+    bad, good = (dts_text(example.dts).rstrip().splitlines() for example in (rule.bad, rule.good))
+    lines = list(difflib.unified_diff(bad, good, lineterm="", n=_CONTEXT))[2:]
+    return [line for line in lines if not line.startswith("@@")] or ["(the same tree: what it is asked with differs)"]
 
 
 def _wrapped(text: str) -> list[str]:
@@ -118,13 +128,10 @@ def _document(rules: tuple[Rule, ...], statements: tuple[Statement, ...], not_sh
         yield f"**What to do.** {rule.advice}"
         yield ""
         yield f"Asked of {_ON[rule.on]}. Sources: " + "; ".join(f"`{source}`" for source in rule.sources) + "."
-        for title, example in (("A bad tree", rule.bad), ("A good tree", rule.good)):
-            yield ""
-            yield f"<details><summary>{title} (<code>{_command(example)}</code>)</summary>"
-            yield ""
-            yield f"```dts\n{dts_text(example.dts).rstrip()}\n```"
-            yield ""
-            yield "</details>"
+        yield ""
+        yield "From a bad tree to a good one: " + "; ".join(f"`{line.strip()}`" for line in _asked(rule))
+        yield ""
+        yield "\n".join(["```diff", *_changed(rule), "```"])
     yield ""
     yield "## What no rule reports"
     for missing in not_shown:
