@@ -49,8 +49,11 @@ docs: install ## write docs/rules.md from the rules, docs/formats.md from a run
 	$(BIN)/dtanalyze rules --format markdown > docs/rules.md
 	$(BIN)/python docs/make_formats.py
 
-site: install ## the page that needs no install, in build/site/try (needs npm)
-	$(BIN)/python web/build.py build/site/try
+site: install ## the documents as a site, with the page that needs no install (needs npm), in build/site
+	$(PIP) --no-build-isolation -e '.[site]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@command -v npm >/dev/null || echo "== NO NPM: the page that needs no install is not built"
+	@! command -v npm >/dev/null || $(BIN)/python web/build.py build/site/try
 
 oracle: install ## compare with the recorded answers of Xen and the wider records in ../shared, if they are there
 	@test -d ../shared || echo "== ../shared is not there: everything below will be SKIPPED"
