@@ -12,7 +12,7 @@ from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.iomem import Unseen
 from dtanalyze.rules.model import Statement
 
-__all__ = ["STATEMENTS", "SUPPRESSION_EXPIRED", "SUPPRESSION_UNUSED", "need_finding", "verdict_finding"]
+__all__ = ["STATEMENTS", "SUPPRESSION_EXPIRED", "SUPPRESSION_UNUSED", "need_finding", "request_finding", "verdict_finding"]
 
 _STATED: Final[dict[Verdict, tuple[Severity, str, str, str]]] = {
     Verdict.NO_BOOT: (
@@ -67,6 +67,13 @@ _NEED: Final = Statement(
     "Less scratch space can be had than --need says.",
     "Give larger extended regions, aligned to whole sections.",
 )
+_REQUEST: Final = Statement(
+    "V-request",
+    "request-fails",
+    Severity.ERROR,
+    "A mapping that was asked about with --request fails.",
+    "Map less at once, or give a larger extended region: one mapping takes consecutive sections of one region.",
+)
 
 SUPPRESSION_EXPIRED: Final = Statement(
     "S01",
@@ -89,6 +96,7 @@ STATEMENTS: Final = (
         for verdict, (severity, name, what, advice) in _STATED.items()
     ),
     _NEED,
+    _REQUEST,
     SUPPRESSION_EXPIRED,
     SUPPRESSION_UNUSED,
 )
@@ -133,4 +141,23 @@ def need_finding(result: CheckResult, need: int | None) -> Finding | None:
         f"the product needs {need} pages ({format_size(need * page)}) of scratch space, "
         f"{result.pages} ({format_size(result.pages * page)}) can be had",
         _NEED.advice,
+    )
+
+
+def request_finding(result: CheckResult) -> Finding | None:
+    """Return a finding when a simulated mapping fails: the first one that does, and how many do."""
+    requests = result.answer.requests if result.answer else ()
+    failing = [(number, item) for number, item in enumerate(requests, 1) if item.error is not None]
+    if not failing:
+        return None
+    number, first = failing[0]
+    size = format_size(first.pages * result.linux.page_size)
+    text = f"mapping {number}, of {first.pages} pages ({size}), fails with -{first.error}"
+    if first.message:
+        text += f' ("{first.message}")'
+    if len(requests) > 1:
+        text += f"; {len(failing)} of {len(requests)} fail"
+    found = first.fill.range if first.fill is not None else None
+    return Finding(
+        _REQUEST.code, _REQUEST.name, _REQUEST.severity, text, _REQUEST.advice, None, (found,) if found is not None else ()
     )

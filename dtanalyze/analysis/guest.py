@@ -18,6 +18,7 @@ from dtanalyze.board.translate import reg_entries
 from dtanalyze.causes import cause_of
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.errors import InputError
 from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse
 from dtanalyze.findings import Finding
 from dtanalyze.linux.balloon import hotplug_reach
@@ -26,7 +27,7 @@ from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen
 from dtanalyze.linux.memblock import Claimed, Memblock, bootargs, memblock
 from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.linux.resource import Resource
-from dtanalyze.verdicts import need_finding, verdict_finding
+from dtanalyze.verdicts import need_finding, request_finding, verdict_finding
 
 __all__ = ["check_guest", "kind_of", "memory_of", "with_findings", "worse_of"]
 
@@ -47,6 +48,7 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
     width = pa_bits(tree)
     conditions = Conditions(kaslr, width, options.requests, options.recorded)
     answer = boot(board, memory, profile, conditions)
+    more_ram = _recorded_ram(answer, options)
     grant, regions = _regions(board)
     result = CheckResult(
         path=path,
@@ -55,7 +57,11 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
         linux=profile,
         xen=answer.detection.version,
         iommu=None,
-        assumed=(*_assumed(answer, memory, profile, ram_from, kaslr_from, options), *_event_channel(board, answer)),
+        assumed=(
+            *_assumed(answer, memory, profile, ram_from, kaslr_from, options),
+            *more_ram,
+            *_event_channel(board, answer),
+        ),
         verdict=answer.verdict,
         reason=answer.reason,
         kaslr=kaslr,
@@ -101,6 +107,25 @@ def memory_of(board: Board, options: CheckOptions) -> tuple[Memblock, str]:
     if not found.memory:
         return found, "RAM: none; the tree lists no enabled memory node with a size"
     return found, f"RAM: {format_size(found.memory.size)} as the tree's memory nodes list it"
+
+
+def _recorded_ram(answer: BootAnswer, options: CheckOptions) -> tuple[str, ...]:
+    """Say what RAM a recorded /proc/iomem has beyond the tree's; raise `InputError` when it is not of this tree's boot."""
+    if options.recorded is None:
+        return ()
+    from dtanalyze.linux.proc_iomem import hotplugged, unlike
+
+    difference = unlike(options.recorded, answer.memory, options.linux.section_size)
+    if difference is not None:
+        raise InputError(
+            f"the recorded /proc/iomem (--proc-iomem) is not of a boot with this tree: {difference}. Record it on this "
+            "board, under Xen, as root, and give all of it"
+        )
+    more = hotplugged(options.recorded, answer.memory)
+    if not more:
+        return ()
+    shown = ", ".join(format_range(item.start, item.stop) for item in more)
+    return (f"RAM recorded beyond the tree's, hot-plugged by the balloon driver: {shown}",)
 
 
 def _kaslr(board: Board, options: CheckOptions) -> tuple[bool, str]:
@@ -251,7 +276,7 @@ def _without_scratch(root: Resource) -> Resource:
 
 def with_findings(result: CheckResult, need: int | None, found: Iterable[Finding] = ()) -> CheckResult:
     """Return the result with what rules ``found`` and what the verdict and the demand say, most severe first."""
-    every = [verdict_finding(result), need_finding(result, need), *found]
+    every = [verdict_finding(result), need_finding(result, need), request_finding(result), *found]
     listed = tuple(sorted((item for item in every if item is not None), key=lambda item: item.sort_key))
     result = result._replace(findings=listed)
     return result._replace(cause=cause_of(result))

@@ -175,7 +175,8 @@ class _Guests:
 
     def _compute(self, blob: bytes, linux: LinuxProfile, kind: str) -> CheckResult:
         tree = parse(blob)
-        options = self._options._replace(linux=linux, tree=kind, memory=())
+        recorded = self._options.recorded if kind == "dom0" else None  # a record is of one boot: dom0's
+        options = self._options._replace(linux=linux, tree=kind, memory=(), recorded=recorded)
         if kind == "domu" or options.kaslr is not None or _settles_kaslr(tree):
             return check_guest(tree, self._path, options, written=True)
         # A boot loader may add a seed to the host tree, and Xen hands it on to dom0.

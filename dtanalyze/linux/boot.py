@@ -94,6 +94,8 @@ class BootAnswer(NamedTuple):
     capacity: Capacity | None
     requests: tuple[Request, ...]
     unseen: tuple[Unseen, ...]
+    memory: Memblock
+    """RAM and reservations as the kernel keeps them: what lies beyond the linear map is gone."""
 
     @property
     def target_name(self) -> str | None:
@@ -130,7 +132,9 @@ def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Cond
     unseen = unseen_users(iomem, memory, grant_table(board))
 
     def answer(verdict: Verdict, reason: str, init: XenInit | None = None, *requests: Request) -> BootAnswer:
-        return BootAnswer(verdict, reason, conditions.kaslr, detection, init, None, iomem, None, None, requests, unseen)
+        return BootAnswer(
+            verdict, reason, conditions.kaslr, detection, init, None, iomem, None, None, requests, unseen, memory
+        )
 
     if not detection.found:
         return answer(Verdict.NATIVE, detection.reason)
@@ -153,7 +157,9 @@ def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Cond
     room = capacity(alloc)
     verdict, reason = _decide(alloc, room)
     requests = _run(alloc, conditions.requests)
-    return BootAnswer(verdict, reason, conditions.kaslr, detection, init, target, iomem, limits, room, requests, unseen)
+    return BootAnswer(
+        verdict, reason, conditions.kaslr, detection, init, target, iomem, limits, room, requests, unseen, memory
+    )
 
 
 def _option_off(profile: LinuxProfile) -> str | None:

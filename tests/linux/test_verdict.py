@@ -351,3 +351,24 @@ def test_a_hazard_names_the_section_by_its_turn(section: int, words: str) -> Non
     found = answer(guest([(start, 120 * size)], device(start + (section - 1) * size)))
     assert found.verdict is Verdict.HAZARD
     assert f", {words}, is laid over" in found.reason
+
+
+def test_a_request_that_fails_is_one_error_with_the_kernels_line() -> None:
+    body = guest([(0x100000000, 0x10000000)])
+    result = answer(body, requests=(1, 262144, 131072))
+    assert result.verdict is Verdict.SCRATCH
+    (found,) = [item for item in result.findings if item.rule == "V-request"]
+    assert (str(found.severity), found.ranges) == ("error", ())
+    assert found.message == (
+        'mapping 2, of 262144 pages (1 GiB), fails with -EBUSY ("Cannot allocate new IOMEM resource"); 2 of 3 fail'
+    )
+    assert not [item for item in answer(body, requests=(1, 65536)).findings if item.rule == "V-request"]
+    balloon = answer(body, "5.16", requests=(262144,))  # given back page for page: nothing fails here
+    assert not [item for item in balloon.findings if item.rule == "V-request"]
+
+
+def test_a_refused_request_points_at_the_range() -> None:
+    body = guest([(0x100000000, 0x8000000)], 'd@1 { compatible = "arm,primecell"; reg = <1 0 0 0x1000>; };')
+    (found,) = [item for item in answer(body, requests=(1,)).findings if item.rule == "V-request"]
+    assert [(item.start, item.stop) for item in found.ranges] == [(0x100000000, 0x108000000)]
+    assert "Cannot request resource [mem 0x100000000-0x107ffffff] (-16)" in found.message
