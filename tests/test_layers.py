@@ -66,7 +66,7 @@ ONLY_BY = {
         "dtanalyze.xen.dom0_tree",
         "dtanalyze.xen.domu_tree",
     },
-    "fdt": {"dtanalyze.devicetree.write"},
+    "fdt": {"dtanalyze.devicetree.source"},
     "intervaltree": {"dtanalyze.linux"},
     "typer": {"dtanalyze.cli"},
     "struct": {"dtanalyze.devicetree"},

@@ -34,7 +34,7 @@ def command(
         typer.Option(
             "--emit-dtb",
             metavar="OUT",
-            help="Write the guest's tree: a file, a folder for several.",
+            help="Write the guest's tree: a file (as source when it ends in .dts), a folder for several.",
             show_default=False,
         ),
     ] = None,
@@ -101,7 +101,7 @@ def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:
         fail("--emit-dtb: there is no tree to write, since the host tree lists no RAM (--memory supplies it)")
     try:
         if len(blobs) == 1 and not out.is_dir():
-            out.write_bytes(blobs[0][1].blob or b"")
+            out.write_bytes(_spelled(blobs[0][1].blob or b"", out))
             return
         if out.exists() and not out.is_dir():
             fail(f"--emit-dtb: {out} is a file, and {len(blobs)} trees need a folder")
@@ -117,3 +117,14 @@ def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:
             (out / name).write_bytes(blob)
     except OSError as error:
         fail(f"--emit-dtb: {out}: {error.strerror or error}")
+
+
+def _spelled(blob: bytes, out: Path) -> bytes:
+    """Return the tree as the name of its file asks for: as source, or as the blob it is."""
+    if out.suffix != ".dts":
+        return blob
+    from dtanalyze.devicetree.blob import parse
+    from dtanalyze.devicetree.source import to_dts
+
+    with usage_errors():
+        return to_dts(parse(blob)).encode("ascii")

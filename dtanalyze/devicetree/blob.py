@@ -11,17 +11,11 @@ import struct
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import RawRange
+from dtanalyze.devicetree.format import FDT_BEGIN_NODE, FDT_END, FDT_END_NODE, FDT_MAGIC, FDT_NOP, FDT_PROP
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.errors import BlobError
 
 __all__ = ["parse"]
-
-MAGIC: Final = 0xD00DFEED
-FDT_BEGIN_NODE: Final = 1
-FDT_END_NODE: Final = 2
-FDT_PROP: Final = 3
-FDT_NOP: Final = 4
-FDT_END: Final = 9
 
 # The caps keep a hostile blob from costing more than a real one. Largest seen in 1,600 kernel trees: 152 kB, depth 11,
 # 1,112 nodes, 219 siblings, 564 properties in a node, names of 46 characters.
@@ -66,8 +60,8 @@ def parse(data: bytes) -> Tree:
 def _header(data: bytes) -> _Header:
     if not data:
         raise BlobError("the file is empty, not a flattened devicetree", 0)
-    if len(data) < 4 or _U32.unpack_from(data)[0] != MAGIC:
-        raise BlobError(f"not a flattened devicetree: it does not begin with the magic {MAGIC:#x}", 0)
+    if len(data) < 4 or _U32.unpack_from(data)[0] != FDT_MAGIC:
+        raise BlobError(f"not a flattened devicetree: it does not begin with the magic {FDT_MAGIC:#x}", 0)
     if len(data) < 36:
         raise BlobError(f"the header is cut off: {len(data)} bytes of 40", len(data))
     _, totalsize, off_struct, off_strings, off_rsvmap, version, last_comp, cpuid, size_strings = struct.unpack_from(

@@ -1,4 +1,4 @@
-"""Trees back into bytes, through the ``fdt`` package.
+"""Trees back into bytes, in time and memory that grow with the tree.
 
 Values are written as the raw bytes they are. Nodes are built with `new_node`, `copy_node` and `set_property`; what is
 written is read again by `blob.parse`, so that every offset refers to real bytes.
@@ -7,14 +7,20 @@ written is read again by `blob.parse`, so that every offset refers to real bytes
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterable, Mapping, Sequence
-
-import fdt
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
 
 from dtanalyze.address.range import RawRange
+from dtanalyze.devicetree.format import FDT_BEGIN_NODE, FDT_END, FDT_END_NODE, FDT_MAGIC, FDT_PROP
 from dtanalyze.devicetree.tree import Node, Property
 
 __all__ = ["cells", "copy_node", "new_node", "set_property", "strings", "to_blob"]
+
+_HEADER: Final = struct.Struct(">10I")
+_PROPERTY: Final = struct.Struct(">III")
+_BEGIN_NODE: Final = struct.pack(">I", FDT_BEGIN_NODE)
+_END_NODE: Final = struct.pack(">I", FDT_END_NODE)
+_END: Final = struct.pack(">I", FDT_END)
 
 
 def new_node(name: str, parent: Node | None = None, properties: Mapping[str, bytes] | None = None) -> Node:
@@ -35,18 +41,24 @@ def set_property(node: Node, name: str, value: bytes = b"") -> None:
 def copy_node(node: Node, parent: Node | None, keep: Callable[[Node], bool] = lambda _: True) -> Node:
     """Return a copy of ``node`` below ``parent`` with those descendants that ``keep`` accepts, subtree by subtree."""
     made = Node(node.name, parent, 0)
-    made.properties = dict(node.properties)
     if parent is not None:
         parent.children.append(made)
-    for child in node.children:
-        if keep(child):
-            copy_node(child, made, keep)
+    stack = [(node, made)]
+    while stack:
+        source, copy = stack.pop()
+        copy.properties = dict(source.properties)
+        for child in source.children:
+            if keep(child):
+                below = Node(child.name, copy, 0)
+                copy.children.append(below)
+                stack.append((child, below))
     return made
 
 
 def cells(values: Iterable[int]) -> bytes:
     """Return 32-bit big-endian cells."""
-    return b"".join(struct.pack(">I", value & 0xFFFFFFFF) for value in values)
+    numbers = [value & 0xFFFFFFFF for value in values]
+    return struct.pack(f">{len(numbers)}I", *numbers)
 
 
 def strings(*values: str) -> bytes:
@@ -56,18 +68,48 @@ def strings(*values: str) -> bytes:
 
 def to_blob(root: Node, reservations: Sequence[RawRange] = (), boot_cpuid: int = 0) -> bytes:
     """Return the flattened tree, version 17."""
-    # Every entry list is handed over: the package's own default is shared between all trees of a process.
-    blob = fdt.FDT(entries=[{"address": item.start, "size": item.size} for item in reservations])
-    blob.header.boot_cpuid_phys = boot_cpuid
-    blob.root = _converted(root, "/")
-    return bytes(blob.to_dtb(version=17, last_comp_version=16, boot_cpuid_phys=boot_cpuid))
+    names = _Names()
+    structure = b"".join(_structure(root, names))
+    reserve_map = b"".join(struct.pack(">QQ", item.start, item.size) for item in (*reservations, RawRange(0, 0)))
+    off_structure = _HEADER.size + len(reserve_map)
+    off_names = off_structure + len(structure)
+    total = off_names + len(names.block)
+    header = _HEADER.pack(
+        FDT_MAGIC, total, off_structure, off_names, _HEADER.size, 17, 16, boot_cpuid, len(names.block), len(structure)
+    )
+    return header + reserve_map + structure + names.block
 
 
-def _converted(node: Node, name: str) -> fdt.Node:
-    made = fdt.Node(name)
-    # Appended to the lists directly: `append` refuses nodes of equal name, which real trees have, and is quadratic.
-    for prop in node.properties.values():
-        made.props.append(fdt.PropBytes(prop.name, data=prop.value) if prop.value else fdt.Property(prop.name))
-    for child in node.children:
-        made.nodes.append(_converted(child, child.name))
-    return made
+class _Names:
+    """The strings block: each property name once, in the order in which they come."""
+
+    def __init__(self) -> None:
+        self.block = bytearray()
+        self._offsets: dict[str, int] = {}
+
+    def offset(self, name: str) -> int:
+        found = self._offsets.get(name)
+        if found is None:
+            found = self._offsets[name] = len(self.block)
+            self.block += name.encode("ascii") + b"\0"
+        return found
+
+
+def _structure(root: Node, names: _Names) -> Iterator[bytes]:
+    """Yield the structure block token by token, without recursion; None on the stack closes a node."""
+    stack: list[Node | None] = [root]
+    while stack:
+        node = stack.pop()
+        if node is None:
+            yield _END_NODE
+            continue
+        yield _BEGIN_NODE + _padded(node.name.encode("ascii") + b"\0")
+        for prop in node.properties.values():
+            yield _PROPERTY.pack(FDT_PROP, len(prop.value), names.offset(prop.name)) + _padded(prop.value)
+        stack.append(None)
+        stack.extend(reversed(node.children))
+    yield _END
+
+
+def _padded(value: bytes) -> bytes:
+    return value + bytes(-len(value) % 4)

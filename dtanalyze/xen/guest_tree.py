@@ -52,7 +52,7 @@ def with_memory(tree: Tree, ranges: Iterable[AddressRange]) -> bytes:
     )
     fitting = [piece for item in sorted(ranges) for piece in _pieces(item, counts)]
     made = [memory_node(f"memory@{item.start:x}", (item,), counts, root) for item in fitting]
-    root.children[:] = made + [child for child in root.children if child not in made]
+    root.children[:] = made + root.children[: len(root.children) - len(made)]
     return to_blob(root, [raw for raw, _ in tree.reservations], tree.boot_cpuid)
 
 

@@ -976,6 +976,10 @@ def test_two_trees_of_one_name_are_not_lost(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit) as left:
         main(["predict", "-q", paths[0], "--linux", "6.1,6.12", "--emit-dtb", str(one_file)])
     assert not left.value.code and one_file.is_file()
+    source = tmp_path / "dom0.dts"
+    with pytest.raises(SystemExit):
+        main(["predict", "-q", paths[0], "--emit-dtb", str(source)])
+    assert fdt.parse_dts(source.read_text()).get_property("compatible", "/hypervisor").data[-1] == "xen,xen"
 
 
 def test_a_direct_mapped_domain_has_its_devices_where_the_host_has_them() -> None:
