@@ -75,6 +75,15 @@ class HostOptions(NamedTuple):
             show_default=False,
         ),
     ] = None
+    gic_lines: Annotated[
+        int | None,
+        typer.Option(
+            "--gic-lines",
+            metavar="N",
+            help="Interrupt IDs that the GIC has, as Xen prints them (GICv3: N lines).",
+            show_default=False,
+        ),
+    ] = None
     efi: Annotated[bool, typer.Option("--efi", help="Xen is booted through EFI (4.16 then loses track of RAM).")] = False
     domu: Annotated[
         list[str] | None,
@@ -108,6 +117,7 @@ class HostOptions(NamedTuple):
             ext_regions=self.ext_regions,
             log=log,
             fdt_address=_address(self.fdt_address) if self.fdt_address is not None else None,
+            gic_lines=self.gic_lines,
             efi=self.efi,
             guests=tuple(parse_size(item) for item in self.domu or ()),
             iomem=tuple(parse_range(item) for item in self.iomem or ()),

@@ -3,6 +3,7 @@
 Holds no decision of its own: each property is one call of a mirror, with what the tree and the caller say.
 """
 
+from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
@@ -13,19 +14,23 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
 from dtanalyze.xen.command_line import XenArgs
+from dtanalyze.xen.device import Machine
 from dtanalyze.xen.dom0_memory import Dom0Placed, place_dom0
 from dtanalyze.xen.dom0less import DomU, domu_domains
 from dtanalyze.xen.dt_uart import console_node
 from dtanalyze.xen.guest_tree import with_memory
-from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes
+from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine
 from dtanalyze.xen.iommu import tree_has_iommu
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
-from dtanalyze.xen.vgic import MAX_VIRT_CPUS
+from dtanalyze.xen.vgic import MAX_VIRT_CPUS, gic_node, v2m_frames
 
 __all__ = ["Boot", "Host"]
 
 _IPMMU_BITS: Final = 40
+_FEW_LINES: Final = 256
+"""Interrupt IDs that the controllers of boards have at least."""
 _TEXT_PAGES: Final = 256
 """Pages of Xen's text, which dom0's grant table cannot outgrow (gnttab_dom0_frames): about 1 MiB."""
 _XEN_SIZE: Final = 2 * MIB
@@ -81,7 +86,7 @@ class Boot:
             return self.options.iommu, f"IOMMU: {_on(self.options.iommu)}, as given"
         if self.host.args.iommu is False:
             return False, "IOMMU: off, Xen's command line says so"
-        found = tree_has_iommu(self.host.tree)
+        found = tree_has_iommu(self.host.tree, self.profile)
         what = "an enabled one that Xen drives is in the tree" if found else "no enabled one that Xen drives is in the tree"
         return found, f"IOMMU: {_on(found)}, {what}"
 
@@ -114,12 +119,24 @@ class Boot:
     @cached_property
     def console(self) -> Node | None:
         """The UART that Xen keeps for its console."""
-        return console_node(self.host.tree, self.host.args)
+        return console_node(self.host.tree, self.host.args, self.profile)
 
     @cached_property
     def nodes(self) -> HostNodes:
         """What becomes of the host's nodes in dom0."""
-        return handle_host_nodes(self.host.tree, self.host.args)
+        return handle_host_nodes(self.host.tree, self.machine, self.console, self.dom0_vcpus)
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What devices are given to domains with."""
+        return host_machine(
+            self.host.tree,
+            self.profile,
+            self.console,
+            iommu=self.iommu,
+            ipa_bits=self.ipa_bits,
+            gic_lines=self.options.gic_lines,
+        )
 
     @cached_property
     def domus(self) -> tuple[DomU, ...]:
@@ -195,6 +212,7 @@ class Boot:
                 "boot modules: where Xen and the tree itself lie is not known, so that overlaps with them are not seen "
                 "(--fdt-address or --xen-log settles it)"
             )
+        notes.extend(self._gic_notes())
         if self.info.shmem:
             notes.append("static shared memory: Xen is taken to be built with CONFIG_STATIC_SHM, which is off by default")
         if self.profile.efi_drops_memory_nodes and self.iommu:
@@ -205,6 +223,19 @@ class Boot:
             )
             notes.append(f"booted {how} (fixed by 53701ecb8f)")
         return notes
+
+    def _gic_notes(self) -> Iterator[str]:
+        """Say what only the interrupt controller's registers tell."""
+        gic, platform = gic_node(self.host.tree.root), platform_of(self.host.tree)
+        highest, known = self.nodes.spi, self.options.gic_lines is not None or platform.gic_lines(gic) is not None
+        if not known and highest >= _FEW_LINES:
+            yield f"interrupt controller: taken to serve interrupt {highest}, the highest that the tree names (--gic-lines)"
+        for frame in v2m_frames(gic, platform.v2m_spis) if gic is not None else ():
+            if not frame.spis:
+                yield (
+                    f"MSI frame {frame.node.path}: its registers say which SPIs it has, the tree does not; a device with a "
+                    "level interrupt among them would stop Xen"
+                )
 
 
 def _on(value: bool) -> str:

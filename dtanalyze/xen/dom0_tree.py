@@ -16,11 +16,12 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
 from dtanalyze.xen.bootfdt import Bank, BankType, BootInfo
-from dtanalyze.xen.guest_tree import GIC_PHANDLE, PSCI, cpus_node, hypervisor_node, memory_node, release_of, timer_node
+from dtanalyze.xen.guest_tree import PSCI, cpus_node, hypervisor_node, memory_node, release_of, timer_node
 from dtanalyze.xen.handle_node import Fate, HostNodes
 from dtanalyze.xen.iommu import is_iommu
+from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
-from dtanalyze.xen.vgic import gic_node
+from dtanalyze.xen.vgic import gic_node, is_gic_v3, used_redistributors, v2m_frames
 
 __all__ = ["dom0_blob"]
 
@@ -36,22 +37,9 @@ _CHOSEN_DROPPED: Final = (
     "linux,uefi-mmap-desc-ver",
     "xen,dom0-bootargs",
     "bootargs",
-    "xen,static-heap",
 )
 _DOM0_EVTCHN_PPI: Final = 0
 """evtchn_allocate takes the first PPI that no node of dom0 uses."""
-_GIC_KEPT: Final[tuple[str, ...]] = (
-    "phandle",
-    "linux,phandle",
-    "#address-cells",
-    "#size-cells",
-    "#interrupt-cells",
-    "interrupt-controller",
-    "compatible",
-    "#redistributor-regions",
-    "redistributor-stride",
-    "reg",
-)
 _IOMMU_PROPERTIES: Final = ("iommus", "iommu-map", "iommu-map-mask")
 
 
@@ -67,12 +55,12 @@ def dom0_blob(
 ) -> bytes:
     """Return dom0's tree."""
     counts = inherited_cells(tree.root, CellCounts(2, 1))
-    root = _HostCopy(tree, nodes, profile).copy(tree.root, None)
-    _rewrite_chosen(tree, root)
+    root = _HostCopy(tree, nodes, profile, vcpus).copy(tree.root, None)
+    _rewrite_chosen(tree, root, profile)
     gic = gic_node(root)
     phandle = gic.prop("phandle") if gic else None
     ranges = ((grant_table,) if grant_table else ()) + tuple(regions)
-    gic_phandle = (phandle.u32 if phandle else None) or GIC_PHANDLE
+    gic_phandle = (phandle.u32 if phandle else None) or 0
     hypervisor_node(root, release_of(profile.name), ranges, counts, gic_phandle, _DOM0_EVTCHN_PPI)
     new_node("psci", root, PSCI)
     cpus_node(root, tree, vcpus)
@@ -87,8 +75,10 @@ def dom0_blob(
 class _HostCopy:
     """The host's nodes as dom0 gets them: dropped, copied, or written anew."""
 
-    def __init__(self, tree: Tree, nodes: HostNodes, profile: XenProfile) -> None:
+    def __init__(self, tree: Tree, nodes: HostNodes, profile: XenProfile, vcpus: int) -> None:
         self.nodes = nodes
+        self.vcpus = vcpus
+        self.v2m_spis = platform_of(tree).v2m_spis
         self.profile = profile
         self.phandles = Phandles(tree)
 
@@ -114,25 +104,57 @@ class _HostCopy:
         return made
 
     def _gic(self, node: Node, parent: Node) -> None:
-        """Write the virtual GIC: of a GICv2 only the distributor and the CPU interface."""
-        kept = {name: node.properties[name].value for name in _GIC_KEPT if name in node.properties}
-        kept["#interrupt-cells"] = cells((3,))  # Xen writes three, whatever the host's has
+        """Write the virtual GIC (make_gic_node): of a GICv2 only the distributor and the CPU interface."""
+        made = new_node(node.name if self.profile.gic_node_keeps_name else "interrupt-controller", parent)
+        phandle = node.prop("phandle") or node.prop("linux,phandle")
+        if phandle is not None:
+            set_property(made, "phandle", phandle.value)
+        for name in ("#address-cells", "#size-cells"):
+            _copy(node, made, name)
+        set_property(made, "#interrupt-cells", cells((3,)))  # whatever the host's has
+        set_property(made, "interrupt-controller")
+        _copy(node, made, "compatible")
         bus = XEN.bus_of(node.parent) if node.parent else None
-        if "reg" in kept and bus is not None and node.parent is not None and not node.is_compatible("arm,gic-v3"):
-            kept["reg"] = kept["reg"][: 2 * 4 * sum(XEN.counts(bus, node.parent))]
-        new_node(node.name if self.profile.gic_node_keeps_name else "interrupt-controller", parent, kept)
+        entry = 4 * sum(XEN.counts(bus, node.parent)) if bus is not None and node.parent is not None else 0
+        regions = len(used_redistributors(node, self.vcpus))
+        if is_gic_v3(node):
+            set_property(made, "#redistributor-regions", cells((regions,)))
+        reg = node.prop("reg")
+        set_property(made, "reg", reg.value[: entry * (1 + regions if is_gic_v3(node) else 2)] if reg is not None else b"")
+        self._v2m(node, made)
+
+    def _v2m(self, node: Node, made: Node) -> None:
+        """Write the MSI frames of a GICv2 with the SPIs that the hardware names (gicv2m_make_dt_node)."""
+        frames = v2m_frames(node, self.v2m_spis)
+        if frames:
+            _copy(node, made, "ranges")
+        for frame in frames:
+            child = new_node(frame.node.base_name, made)
+            set_property(child, "compatible", strings("arm,gic-v2m-frame"))
+            set_property(child, "msi-controller")
+            for name in ("phandle", "reg"):
+                _copy(frame.node, child, name)
+            if frame.spis:
+                set_property(child, "arm,msi-base-spi", cells((frame.first,)))
+                set_property(child, "arm,msi-num-spis", cells((frame.spis,)))
 
     def _behind_iommu(self, node: Node) -> bool:
         """Tell whether the node's IOMMU is one that Xen drives, and so keeps from dom0."""
         for name, at in (("iommus", 0), ("iommu-map", 1)):
             prop = node.prop(name)
             target = self.phandles.node(prop.cells[at]) if prop is not None and len(prop.cells) > at else None
-            if target is not None and is_iommu(target):
+            if target is not None and is_iommu(target, self.profile):
                 return True
         return False
 
     def _gic_phandle(self) -> int:
-        return next((number for number, node in self.phandles.items() if self.nodes.fate(node) is Fate.GIC), GIC_PHANDLE)
+        return next((number for number, node in self.phandles.items() if self.nodes.fate(node) is Fate.GIC), 0)
+
+
+def _copy(source: Node, made: Node, name: str) -> None:
+    prop = source.prop(name)
+    if prop is not None:
+        set_property(made, name, prop.value)
 
 
 def _second_memory(reserved: Sequence[Bank]) -> list[RawRange]:
@@ -147,13 +169,13 @@ def _second_memory(reserved: Sequence[Bank]) -> list[RawRange]:
     ]
 
 
-def _rewrite_chosen(tree: Tree, root: Node) -> None:
+def _rewrite_chosen(tree: Tree, root: Node, profile: XenProfile) -> None:
     chosen = root.child("chosen")
     source = tree.root.child("chosen")
     if chosen is None or source is None:
         return
     args = _dom0_bootargs(source)
-    for name in _CHOSEN_DROPPED:
+    for name in (*_CHOSEN_DROPPED, *(("xen,static-heap",) if profile.dom0less_nodes_skipped else ())):
         chosen.properties.pop(name, None)
     if args is not None:
         set_property(chosen, "bootargs", strings(args))

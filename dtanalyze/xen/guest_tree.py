@@ -31,6 +31,7 @@ __all__ = [
     "with_memory",
 ]
 
+_MASTER: Final = "4.23"
 GIC_PHANDLE: Final = 65000
 LEVEL_LOW: Final = 8
 LEVEL_HIGH: Final = 4
@@ -97,8 +98,8 @@ def hypervisor_node(
 
 
 def release_of(name: str) -> str:
-    """Return the version as the hypervisor node spells it: major and minor."""
-    return ".".join(name.split(".")[:2]) if name[0].isdigit() else "4.22"
+    """Return the version as the hypervisor node spells it: major and minor; master's is that of the release to come."""
+    return ".".join(name.split(".")[:2]) if name[0].isdigit() else _MASTER
 
 
 def _ppi(number: int) -> bytes:

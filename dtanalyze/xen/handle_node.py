@@ -1,31 +1,34 @@
 """Which host nodes dom0 gets, and the first that stops dom0's construction.
 
-Mirrors handle_node, handle_device and handle_device_interrupts (arch/arm/domain_build.c). A node's status plays no
-part: disabled nodes are mapped too. Left out: IOMMU assignment, nodes behind an interrupt-map.
+Xen walks the host's tree in document order and gives dom0 every node but those that it uses itself, rewrites or knows to be
+of no use; a node's status plays no part. Mirrors handle_node (arch/arm/domain_build.c) and, before it, who asks for
+interrupts: the GIC, the timer, Xen's console and the IOMMUs, then dom0's GICv2m frames (gic-v2.c).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
-from dtanalyze.board.bus import XEN
 from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
-from dtanalyze.board.translate import Untranslatable, reg_entries
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.xen.command_line import XenArgs
-from dtanalyze.xen.dt_uart import console_node
-from dtanalyze.xen.iommu import is_iommu
-from dtanalyze.xen.platforms import platform_of
+from dtanalyze.xen.device import Failure, Machine, handle_device, p2m_limit
+from dtanalyze.xen.dt_irq import DtIrqs, GicIrq
+from dtanalyze.xen.iommu import is_iommu, tree_has_iommu
+from dtanalyze.xen.irq import EDGE_RISING, Irqs
+from dtanalyze.xen.platforms import Platform, platform_of
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Stop
+from dtanalyze.xen.vgic import gic_node, redistributors, v2m_frames
 
 __all__ = [
     "Failure",
     "Fate",
     "HostNodes",
     "handle_host_nodes",
+    "host_machine",
     "root_cells_can_be_written",
 ]
 
@@ -42,9 +45,11 @@ _SKIPPED: Final = (
     "arm,armv8-pmuv3",
     "arm,armv7-timer-mem",
 )
-_SKIPPED_4_18: Final = ("xen,domain", "xen,domain-shared-memory-v1", "xen,evtchn-v1")
-_SENSE_MASK: Final = 0xF
+_DOM0LESS_NODES: Final = ("xen,domain", "xen,domain-shared-memory-v1", "xen,evtchn-v1")
 _TIMERS: Final = ("arm,armv7-timer", "arm,armv8-timer")
+_FDT_ERR_XEN: Final = 19
+"""FDT_ERR_XEN adds a code of Xen's to libfdt's last (FDT_ERR_MAX)."""
+_ENOENT, _ERANGE = 2, 34
 
 
 class Fate(Enum):
@@ -56,29 +61,16 @@ class Fate(Enum):
     TIMER = "timer"
 
 
-class Failure(NamedTuple):
-    """What would stop dom0's construction at one node: Xen's lines before its last, and the cause in our words.
-
-    ``kind`` is ``address``, ``shared-interrupt``, ``trigger-type`` or, at the root, ``cells``.
-    """
-
-    kind: str
-    node: Node
-    lines: tuple[str, ...]
-    because: str = ""
-
-    @property
-    def text(self) -> str:
-        """The lines, then the cause."""
-        said = "; ".join(self.lines)
-        return f"{said} ({self.because})" if self.because else said
-
-
 class HostNodes(NamedTuple):
-    """The fate of each node visited, by identity, and all that would stop dom0's construction, in the order of the visit."""
+    """The fate of each node visited, by identity, and all that would stop dom0's construction, in the order of the visit.
+
+    ``irqs`` is who has which interrupt afterwards; ``spi`` the highest that dom0 asks for, 0 when none.
+    """
 
     fates: dict[int, Fate]
     failures: tuple[Failure, ...]
+    irqs: Irqs
+    spi: int = 0
 
     def stop(self, profile: XenProfile) -> Stop | None:
         """Return what stops dom0's construction, if something does: the first failure is the last thing that happens."""
@@ -87,7 +79,11 @@ class HostNodes(NamedTuple):
         first = self.failures[0]
         return Stop(
             "dom0-devices",
-            (*first.lines, profile.gives_up(f"Could not set up {profile.dom0_called} guest OS", -22)),
+            (
+                *first.lines,
+                f"Device tree generation failed ({first.rc}).",
+                profile.gives_up(f"Could not set up {profile.dom0_called} guest OS", -22),
+            ),
             first.because,
             first.node.path,
         )
@@ -101,14 +97,36 @@ def _any(node: Node, names: tuple[str, ...]) -> bool:
     return node.is_any_of(names)
 
 
-def handle_host_nodes(tree: Tree, args: XenArgs) -> HostNodes:
+def host_machine(
+    tree: Tree, profile: XenProfile, console: Node | None, *, iommu: bool, ipa_bits: int, gic_lines: int | None
+) -> Machine:
+    """Return what devices are mapped with, after Xen's own drivers have asked for their interrupts."""
+    gic = gic_node(tree.root)
+    lines = gic_lines if gic_lines is not None else platform_of(tree).gic_lines(gic)
+    irqs = Irqs(DtIrqs(tree, gic), profile, lines)
+    driven = iommu and tree_has_iommu(tree, profile)
+    if gic is not None:
+        irqs.take_for_xen(gic, 1)
+    timer = next((node for node in tree.root if node.is_any_of(_TIMERS)), None)
+    if timer is not None:
+        irqs.take_for_xen(timer, None)
+    if console is not None:
+        irqs.take_for_xen(console, 1)
+    for node in tree.root if driven else ():
+        if is_iommu(node, profile) and node.available:
+            count = node.prop("#global-interrupts")
+            irqs.take_for_xen(node, (count.u32 or 0) if count is not None else 0)
+    return Machine(profile, Phandles(tree), irqs, driven, p2m_limit(ipa_bits))
+
+
+def handle_host_nodes(tree: Tree, machine: Machine, console: Node | None, vcpus: int) -> HostNodes:
     """Walk the host tree as dom0's construction does, past what would stop it, so that all of that is known."""
-    walk = _Walk(tree, args)
+    walk = _Walk(tree, machine, console, vcpus)
     walk.visit(tree.root)
     # Xen writes its own nodes after all those of the host.
     if not root_cells_can_be_written(tree):
-        walk.failures.append(Failure("cells", tree.root, ("Cannot cope with this size",)))
-    return HostNodes(walk.fates, tuple(walk.failures))
+        walk.failures.append(Failure("cells", tree.root, ("Cannot cope with this size",), -22))
+    return HostNodes(walk.fates, tuple(walk.failures), machine.irqs, walk.spi)
 
 
 def root_cells_can_be_written(tree: Tree) -> bool:
@@ -117,23 +135,17 @@ def root_cells_can_be_written(tree: Tree) -> bool:
 
 
 class _Walk:
-    def __init__(self, tree: Tree, args: XenArgs) -> None:
+    def __init__(self, tree: Tree, machine: Machine, console: Node | None, vcpus: int) -> None:
         self.tree = tree
-        self.skipped = _SKIPPED + _SKIPPED_4_18 + platform_of(tree).blacklist_dev
-        self.phandles = Phandles(tree)
-        self.console = console_node(tree, args)
-        self.console_irqs = self._spis(self.console) if self.console else frozenset()
-        self.types: dict[int, int] = {}
-        for node in tree.root:
-            if node is self.console or (is_iommu(node) and node.available):
-                self._irq_failure(node)  # their drivers ask first
+        self.machine = machine
+        self.console = console
+        self.vcpus = vcpus
+        self.platform = platform_of(tree)
+        skipped = _SKIPPED + (_DOM0LESS_NODES if machine.profile.dom0less_nodes_skipped else ())
+        self.skipped = skipped + self.platform.blacklist_dev
         self.fates: dict[int, Fate] = {}
-        self.failures: list[Failure] = []
-
-    def _spis(self, node: Node) -> frozenset[int]:
-        return frozenset(
-            item.gic_id for item in self.phandles.interrupts(node) if item.gic_id is not None and item.gic_id >= 32
-        )
+        self.spi = 0
+        self.failures = list(_v2m_failures(machine, self.platform))
 
     def visit(self, root: Node) -> None:
         """Visit in document order without recursion."""
@@ -142,55 +154,60 @@ class _Walk:
             node = stack.pop()
             fate = self._fate(node)
             self.fates[id(node)] = fate
+            if fate is Fate.GIC:
+                self.failures.extend(_gic_failure(node, self.machine, self.vcpus))
             if fate is not Fate.KEPT:
                 continue
-            failure = self._device_failure(node)
+            failure = handle_device(node, self.machine)
             if failure is not None:
                 self.failures.append(failure)
             stack.extend(reversed(node.children))
 
     def _fate(self, node: Node) -> Fate:
-        if node.path == "/cpus" or node.device_type == "memory" or _any(node, self.skipped):
+        if node.path == "/cpus" or node.device_type == "memory" or node.is_any_of(self.skipped):
             return Fate.DROPPED
-        if _any(node, GIC_COMPATIBLE):
-            return Fate.GIC
-        if _any(node, _TIMERS):
+        if node.is_any_of(GIC_COMPATIBLE):
+            return Fate.GIC if node is self.machine.irqs.dt.gic else Fate.DROPPED
+        if node.is_any_of(_TIMERS):
             return Fate.TIMER
-        if node is self.console or is_iommu(node):
+        if node is self.console or is_iommu(node, self.machine.profile):
             return Fate.DROPPED
-        ids = [item.gic_id for item in self.phandles.interrupts(node)]
-        if not any(item is not None and 16 <= item < 32 for item in ids):
-            return Fate.KEPT
-        self._irq_failure(node)
-        return Fate.DROPPED
+        return Fate.DROPPED if self._uses_ppi(node) else Fate.KEPT
 
-    def _irq_failure(self, node: Node) -> Failure | None:
-        """Ask for each SPI as platform_get_irq does: one that has another trigger type already is refused."""
-        failure = None
-        for number, item in enumerate(self.phandles.interrupts(node)):
-            if item.gic_id is None or item.gic_id < 32:
-                continue
-            wanted = item.cells[2] & _SENSE_MASK
-            if self.types.setdefault(item.gic_id, wanted) != wanted and failure is None:
-                failure = Failure(
-                    "trigger-type",
-                    node,
-                    (f"Unable to get irq {number} for {node.path}",),
-                    f"interrupt {item.gic_id} has another trigger type already",
-                )
-        return failure
+    def _uses_ppi(self, node: Node) -> bool:
+        """Ask for each interrupt up to the first PPI that can be had: such a node is not dom0's."""
+        irqs = self.machine.irqs
+        for raw in irqs.dt.raw_irqs(node):
+            found = irqs.get(raw, node.path)
+            if found is not None and 16 <= found.irq < 32:
+                return True
+            self.spi = max(self.spi, found.irq if found is not None else 0)
+        return False
 
-    def _device_failure(self, node: Node) -> Failure | None:
-        refused = self._irq_failure(node)
-        shared = self.console_irqs & self._spis(node)
-        if refused is not None:
-            return refused
-        if shared and self.console is not None and node.prop("xen,passthrough") is None:
-            irq = min(shared)
-            lines = (f"IRQ {irq} is already used by Xen", f"Unable to map IRQ{irq} to dom0")
-            return Failure("shared-interrupt", node, lines, f"{node.path} shares it with Xen's console {self.console.path}")
-        for entry in reg_entries(node, XEN):
-            if isinstance(entry.where, Untranslatable):
-                line = f"Unable to retrieve address {entry.nth} for {node.path}"
-                return Failure("address", node, (line,), entry.where.reason)
-        return None
+
+def _v2m_failures(machine: Machine, platform: Platform) -> Iterator[Failure]:
+    """gicv2_map_hwdom_extra_mappings: dom0 gets the frames' SPIs, all edge triggered, before any device's."""
+    gic = machine.irqs.dt.gic
+    for frame in v2m_frames(gic, platform.v2m_spis) if gic is not None else ():
+        for spi in range(frame.first, frame.first + frame.spis):
+            if not machine.irqs.set_type(GicIrq(spi, EDGE_RISING), frame.node.path):
+                line = f"GICv2: Failed to set v2m MSI SPI[{spi}] type."
+                because = f"{machine.irqs.first_asker(spi)} uses it with another trigger type"
+                yield Failure("trigger-type", frame.node, (line,), -16, because)
+                return
+            refused = machine.irqs.map_to_domain(spi, "d0", frame.node)
+            if refused is not None:
+                line = f"GICv2: Failed to route v2m MSI SPI[{spi}] to Dom0."
+                yield Failure("shared-interrupt", frame.node, (*refused.lines[:-1], line), refused.rc, refused.because)
+                return
+
+
+def _gic_failure(node: Node, machine: Machine, vcpus: int) -> Iterator[Failure]:
+    """Return why the node of dom0's GIC cannot be written (make_gic_node, gic_make_hwdom_dt_node)."""
+    if v2m_frames(node, None) and node.prop("ranges") is None:
+        line = "Can't find ranges property for the gic node"
+        yield Failure("gic", node, (line,), -(_FDT_ERR_XEN + _ENOENT), f"{node.path} has a v2m frame and no ranges")
+    regions = redistributors(node)
+    if regions and not machine.profile.redistributors_bounded and sum(item.cpus for item in regions) < vcpus:
+        because = f"the redistributors of {node.path} serve {sum(item.cpus for item in regions)} CPUs, dom0 has {vcpus}"
+        yield Failure("gic", node, (), -(_FDT_ERR_XEN + _ERANGE), because)

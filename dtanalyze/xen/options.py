@@ -19,6 +19,8 @@ class XenOptions(NamedTuple):
     ``fdt_address`` is where the boot loader puts the tree; ``efi`` says that Xen is booted through EFI, which matters to
     4.16 only.
 
+    ``gic_lines`` is how many interrupt IDs the GIC's distributor reports.
+
     ``dom0_mem`` is bytes, 0 for none assigned. ``guests`` are the sizes of toolstack guests, ``iomem`` their exclusions.
     """
 
@@ -32,6 +34,7 @@ class XenOptions(NamedTuple):
     log: "XenLog | None" = None
     fdt_address: int | None = None
     efi: bool = False
+    gic_lines: int | None = None
     guests: tuple[int, ...] = ()
     iomem: tuple[AddressRange, ...] = ()
 
@@ -43,6 +46,8 @@ def usable(options: XenOptions) -> XenOptions:
 
     if options.ipa_bits is not None and not 32 <= options.ipa_bits <= 52:
         raise UsageError(f"guest physical addresses have 32 to 52 bits, not {options.ipa_bits}")
+    if options.gic_lines is not None and not 32 <= options.gic_lines <= 1020:
+        raise UsageError(f"a GIC has 32 to 1020 interrupt IDs, not {options.gic_lines}")
     if options.dom0_mem is not None and options.dom0_mem < 0:
         raise UsageError(f"dom0 cannot have {options.dom0_mem} bytes of RAM")
     room = sum(bank.size for bank in GUEST_RAM_BANKS)

@@ -1,29 +1,47 @@
-"""What Xen knows of single platforms: devices it keeps from dom0, and how far DMA reaches.
+"""What is known of single platforms beside their trees.
 
-Mirrors arch/arm/platforms/brcm-raspberry-pi.c and sunxi.c; other arm64 platforms have neither.
+Which devices Xen keeps from dom0 and how far DMA reaches mirrors arch/arm/platforms/brcm-raspberry-pi.c and sunxi.c; other
+arm64 platforms have neither. What the registers of an interrupt controller say, Xen reads and no tree has: it is given here
+for machines whose documents or boots tell it.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from dtanalyze.devicetree.tree import Tree
+from dtanalyze.devicetree.tree import Node, Tree
 
 __all__ = ["Platform", "platform_of"]
 
 
 class Platform(NamedTuple):
-    """``blacklist_dev`` are compatibles; ``dma_bitsize`` bounds where dom0's low memory is looked for."""
+    """``blacklist_dev`` are compatibles; ``dma_bitsize`` bounds where dom0's low memory is looked for.
+
+    ``lines_v2`` and ``lines_v3`` are the interrupt IDs that the GIC's distributor reports, ``v2m_spis`` the first ID and the
+    number of those of a GICv2's MSI frame.
+    """
 
     compatible: tuple[str, ...]
     blacklist_dev: tuple[str, ...] = ()
     dma_bitsize: int = 32
+    lines_v2: int | None = None
+    lines_v3: int | None = None
+    v2m_spis: tuple[int, int] | None = None
+
+    def gic_lines(self, gic: Node | None) -> int | None:
+        """Return how many interrupt IDs the controller has, None when that is not known."""
+        if gic is None:
+            return None
+        return self.lines_v3 if gic.is_compatible("arm,gic-v3") else self.lines_v2
 
 
 _ANY: Final = Platform(())
 _PLATFORMS: Final = (
     Platform(("brcm,bcm2711",), ("brcm,bcm2835-aux-spi", "brcm,bcm2835-aux", "brcm,bcm2835-pm"), 30),
     Platform(("allwinner,sun50i-a64", "allwinner,sun50i-h5", "allwinner,sun50i-h6"), ("snps,dw-apb-uart",)),
+    # QEMU's virt machine has 256 SPIs, 64 of them from 48 on for the frame; its GICv3 reports one block of 32 fewer.
+    Platform(("linux,dummy-virt",), lines_v2=288, lines_v3=256, v2m_spis=(80, 64)),
+    Platform(("xlnx,zynqmp",), lines_v2=192),
 )
 
 

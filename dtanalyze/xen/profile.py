@@ -8,6 +8,7 @@ import re
 from typing import Final, NamedTuple
 
 from dtanalyze.errors import UsageError
+from dtanalyze.xen.drivers import NEW_IN_4_17, NEW_IN_4_18, NEW_IN_4_19, NEW_IN_4_20, NEW_IN_4_23
 
 __all__ = ["NEWEST", "PRESETS", "XenProfile", "preset", "presets", "release_of"]
 
@@ -69,6 +70,20 @@ class XenProfile(NamedTuple):
     libxl_excludes_iomem: bool = True
     """libxl keeps iomem= out of a guest's regions, from 4.21 (108308feef)."""
 
+    no_driver: frozenset[str] = frozenset({"fsl,imx8qm-lpuart"})
+    """Compatibles of `drivers` that this release has no driver for; the i.MX 8QM's went with 2f85a6d9f5 (4.19)."""
+    domains_called_d: bool = True
+    """Lines about interrupts say ``d0``, from 4.18 (b8be19ce43); before, ``dom0``."""
+    virq_is_invalid: bool = True
+    """A virtual interrupt beyond the GIC is called invalid, from 4.21 (bdde400c6e); before, too high."""
+    disabled_iommu_ends_it: bool = True
+    """A device one of whose IOMMUs is disabled is behind none, from 4.21 (b8f43b71da)."""
+    interrupt_map_failure_ignored: bool = False
+    """A line of an interrupt-map that cannot be routed is no error, up to 4.17 (5b34e896a3)."""
+    dom0less_nodes_skipped: bool = True
+    """What /chosen says of dom0less domains and of the static heap is kept from dom0, from 4.18 (c6bda36af0, 290f82375d)."""
+    redistributors_bounded: bool = True
+    """dom0's GICv3 has no more redistributors than the host's, from 4.20.4, 4.21.2 and 4.22 on (961cc8cc0f)."""
     prints_rc: bool = True
     """A panic over a domain that cannot be built ends in its return code, from 4.18 (91c45cfbab)."""
     dom0_called: str = "d0"
@@ -80,7 +95,9 @@ class XenProfile(NamedTuple):
 
 
 _MASTER: Final = XenProfile("master")
-_4_20: Final = _MASTER._replace(
+_4_22: Final = _MASTER._replace(name="4.22", no_driver=_MASTER.no_driver | NEW_IN_4_23)
+_4_21: Final = _4_22._replace(name="4.21")
+_4_20: Final = _4_21._replace(
     name="4.20",
     last_page_start_is_end=True,
     xen_reg_excluded=False,
@@ -90,9 +107,13 @@ _4_20: Final = _MASTER._replace(
     gic_node_keeps_name=False,
     libxl_excludes_iomem=False,
     dom0_called="DOM0",
+    virq_is_invalid=False,
+    disabled_iommu_ends_it=False,
 )
 _4_19: Final = _4_20._replace(
     name="4.19",
+    no_driver=_4_20.no_driver | NEW_IN_4_20,
+    redistributors_bounded=False,
     memory_by_name_anywhere=True,
     overlap_within_memreserve=False,
     hwdom_uses_host_layout=False,
@@ -100,6 +121,7 @@ _4_19: Final = _4_20._replace(
 )
 _4_18: Final = _4_19._replace(
     name="4.18",
+    no_driver=_4_19.no_driver - {"fsl,imx8qm-lpuart"} | NEW_IN_4_19,
     removal_extends_lower_range=True,
     shm_excluded=False,
     scan_error_panics=False,
@@ -108,7 +130,11 @@ _4_18: Final = _4_19._replace(
 )
 _4_17: Final = _4_18._replace(
     name="4.17",
+    no_driver=_4_18.no_driver | NEW_IN_4_18,
     prints_rc=False,
+    domains_called_d=False,
+    interrupt_map_failure_ignored=True,
+    dom0less_nodes_skipped=False,
     rangeset_pages=False,
     last_page_start_is_end=False,
     reserved_overlap_checked=False,
@@ -116,6 +142,7 @@ _4_17: Final = _4_18._replace(
 )
 _4_16: Final = _4_17._replace(
     name="4.16",
+    no_driver=_4_17.no_driver | NEW_IN_4_17,
     nr_mem_banks=128,
     domu_hypervisor=False,
     domu_direct_map=False,
@@ -125,16 +152,32 @@ _4_16: Final = _4_17._replace(
     ipa_bits_default=None,
 )
 
+_BEFORE_POINT: Final[dict[str, tuple[tuple[int, dict[str, object]], ...]]] = {
+    "4.19": ((3, {"removal_extends_lower_range": True}),),
+    "4.20": ((1, {"removal_extends_lower_range": True}), (4, {"redistributors_bounded": False})),
+    "4.21": ((2, {"redistributors_bounded": False}),),
+}
+"""What was fixed in a point release, and how it was before: a bare minor means its latest."""
+
+
+def _point(minor: XenProfile, point: int) -> XenProfile:
+    """Return a point release of ``minor``."""
+    found = minor._replace(name=f"{minor.name}.{point}")
+    for fixed_in, before in _BEFORE_POINT.get(minor.name, ()):
+        found = found._replace(**before) if point < fixed_in else found  # type: ignore[arg-type]
+    return found
+
+
 PRESETS: Final[dict[str, XenProfile]] = {
     "4.16": _4_16,
     "4.17": _4_17,
     "4.18": _4_18,
-    "4.19.2": _4_19._replace(name="4.19.2", removal_extends_lower_range=True),
+    "4.19.2": _point(_4_19, 2),
     "4.19": _4_19,
-    "4.20.0": _4_20._replace(name="4.20.0", removal_extends_lower_range=True),
+    "4.20.0": _point(_4_20, 0),
     "4.20": _4_20,
-    "4.21": _MASTER._replace(name="4.21"),
-    "4.22": _MASTER._replace(name="4.22"),
+    "4.21": _4_21,
+    "4.22": _4_22,
     "master": _MASTER,
 }
 """Releases, oldest first: a bare minor means its latest point release; points stand where behaviour changed."""
@@ -153,11 +196,7 @@ def preset(name: str) -> XenProfile:
     found = PRESETS.get(name)
     point = _POINT.fullmatch(name)
     if found is None and point and point[1] in PRESETS:
-        found = PRESETS[point[1]]
-        fixed_in = {"4.19": 3, "4.20": 1}.get(point[1])
-        if fixed_in is not None and int(point[2]) < fixed_in:
-            found = found._replace(removal_extends_lower_range=True)
-        found = found._replace(name=name)
+        found = _point(PRESETS[point[1]], int(point[2]))
     if found is None:
         raise UsageError(f"no Xen release is called '{name}'; there are {', '.join(PRESETS)} and their point releases")
     return found

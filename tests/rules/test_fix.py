@@ -71,7 +71,7 @@ def test_where_a_bus_moves_addresses_to_is_not_guessed(
 
 
 def test_a_pci_host_gets_its_type(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pcie = """pcie@10000000 { compatible = "pci-host-ecam-generic"; #address-cells = <3>; #size-cells = <2>;
+    pcie = """pcie@10000000 { compatible = "pci-host-ecam-generic"; interrupt-parent = <1>; #address-cells = <3>; #size-cells = <2>;
         reg = <0 0x10000000 0 0x1000000>; ranges = <0x2000000 0 0x20000000 0 0x20000000 0 0x8000000>; };"""
     board = tmp_path / "board.dtb"
     board.write_bytes(dtb(HOST.format(chosen="", more=pcie)))
