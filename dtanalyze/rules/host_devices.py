@@ -195,8 +195,9 @@ def address_not_covered_by_ranges(view: HostView) -> Hits:
 
 
 _PCIE: Final = (
-    'pcie@10000000 {{ compatible = "pci-host-ecam-generic"; {kind} interrupt-parent = <1>; #address-cells = <3>; #size-cells = <2>; '
-    "reg = <0x0 0x10000000 0x0 0x1000000>; ranges = <0x2000000 0x0 0x20000000 0x0 0x20000000 0x0 0x8000000>; }};"
+    'pcie@10000000 {{ compatible = "pci-host-ecam-generic"; {kind} interrupt-parent = <1>; '
+    "#address-cells = <3>; #size-cells = <2>; reg = <0x0 0x10000000 0x0 0x1000000>; "
+    "ranges = <0x2000000 0x0 0x20000000 0x0 0x20000000 0x0 0x8000000>; }};"
 )
 _IS_PCI: Final = 'device_type = "pci";'
 
