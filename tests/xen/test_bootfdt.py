@@ -14,9 +14,7 @@ from tests.xen.build import HEAD, blob, host
 RAM = [("0x40000000", "0x80000000")]
 
 
-def scan(
-    body: str, release: str, reservations: tuple[tuple[int, int], ...] = (), modules: tuple[Module, ...] = ()
-) -> BootInfo:
+def scan(body: str, release: str, reservations: tuple[tuple[int, int], ...] = (), modules: tuple[Module, ...] = ()) -> BootInfo:
     return boot_fdt_info(host(body, reservations), preset(release), modules=modules)
 
 
