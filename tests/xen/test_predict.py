@@ -888,6 +888,7 @@ def test_an_interrupt_with_two_trigger_types_stops_dom0() -> None:
     assert stop is not None and stop.stage == "dom0-devices"
     assert stop.lines == (
         "Unable to get irq 0 for /pcie@9000000/legacy",
+        "Device tree generation failed (-1).",
         "Could not set up DOM0 guest OS (rc = -22)",
     )
 
