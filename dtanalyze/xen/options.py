@@ -34,9 +34,9 @@ class XenOptions(NamedTuple):
     log: "XenLog | None" = None
     fdt_address: int | None = None
     efi: bool = False
-    gic_lines: int | None = None
     guests: tuple[int, ...] = ()
     iomem: tuple[AddressRange, ...] = ()
+    gic_lines: int | None = None
 
 
 def usable(options: XenOptions) -> XenOptions:
