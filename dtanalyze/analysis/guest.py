@@ -12,7 +12,7 @@ from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.analysis.rules import guest_findings, tree_findings
 from dtanalyze.board.build import build_board, hypervisor_nodes
 from dtanalyze.board.bus import LINUX
-from dtanalyze.board.cpus import pa_bits
+from dtanalyze.board.cpus import most_pa_bits, pa_bits
 from dtanalyze.board.model import Board
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.causes import cause_of
@@ -25,6 +25,7 @@ from dtanalyze.linux.balloon import hotplug_reach
 from dtanalyze.linux.boot import WORST_FIRST, BootAnswer, Conditions, boot
 from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Claimed, Memblock, bootargs, memblock
+from dtanalyze.linux.memory_hotplug import USUAL_PA_BITS, linear_map_is_randomized
 from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.linux.resource import Resource
 from dtanalyze.verdicts import need_finding, request_finding, verdict_finding
@@ -45,7 +46,8 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
     kind = options.tree or kind_of(tree)
     memory, ram_from = memory_of(board, options)
     kaslr, kaslr_from = _kaslr(board, options)
-    width = pa_bits(tree)
+    width = pa_bits(tree) if options.cpus is None else options.cpus or None
+    at_most = width or most_pa_bits(tree)
     conditions = Conditions(kaslr, width, options.requests, options.recorded)
     answer = boot(board, memory, profile, conditions)
     more_ram = _recorded_ram(answer, options)
@@ -58,7 +60,7 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
         xen=answer.detection.version,
         iommu=None,
         assumed=(
-            *_assumed(answer, memory, profile, ram_from, kaslr_from, options),
+            *_assumed(answer, memory, profile, ram_from, kaslr_from, width, options),
             *more_ram,
             *_event_channel(board, answer),
         ),
@@ -74,7 +76,7 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
         findings=(),
         reuse=tuple(_reuse(answer, profile)) if options.reuse else (),
     )
-    found = list(guest_findings(kind, board, memory, answer, width, options))
+    found = list(guest_findings(kind, board, memory, answer, at_most, options))
     if not written:
         found += tree_findings(kind, board, memory, profile)
     return with_findings(result, options.need, found)
@@ -159,6 +161,7 @@ def _assumed(
     profile: LinuxProfile,
     ram_from: str,
     kaslr_from: str,
+    width: int | None,
     options: CheckOptions,
 ) -> list[str]:
     out = [_kernel(profile), *profile.remarks, ram_from]
@@ -166,12 +169,7 @@ def _assumed(
         if answer.kaslr and not profile.linear_map_randomized:
             kaslr_from += "; this kernel does not move the linear map"
         elif answer.kaslr and answer.limits is not None:
-            moved = (
-                "moves the linear map, so that space below RAM is usable"
-                if answer.limits.randomized
-                else ("cannot move the linear map, the CPU's physical space is as large")
-            )
-            kaslr_from += f"; it {moved}"
+            kaslr_from += _moved(profile, width, randomized=answer.limits.randomized)
         out.append(kaslr_from)
     if answer.limits is not None:
         out.append(f"usable addresses: {answer.limits.low:#x}-{answer.limits.high:#x}")
@@ -186,6 +184,21 @@ def _assumed(
     out.extend(memory.notes)
     out.extend(answer.iomem.notes)
     return out
+
+
+def _moved(profile: LinuxProfile, width: int | None, *, randomized: bool) -> str:
+    """Say what KASLR does to the linear map, and on what CPU width that hangs where the tree does not tell it."""
+    what = "moves the linear map, so that space below RAM is usable" if randomized else "cannot move the linear map"
+    if width is not None:
+        return f"; it {what}" + ("" if randomized else f": CPUs of {width} bits leave no room in it")
+    other = {bits: linear_map_is_randomized(profile, kaslr=True, pa_bits=bits) for bits in (40, 42, 44, 48)}
+    if len(set(other.values())) == 1:
+        return f"; it {what}, whatever the CPU"
+    unlike = " or ".join(str(bits) for bits, moves in other.items() if moves is not randomized)
+    return (
+        f"; it {what}: the CPUs' width is not known, taken as {USUAL_PA_BITS} bits; with {unlike} bits it would "
+        f"{'not' if randomized else 'do so'}"
+    )
 
 
 def _kernel(profile: LinuxProfile) -> str:

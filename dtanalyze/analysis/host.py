@@ -17,6 +17,7 @@ from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX, XEN
+from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
@@ -50,7 +51,7 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
     memory = given.memory or question.options.memory
     options = given._replace(memory=memory)
     host = prepare(tree, options)
-    guests = _Guests(path, question.options)
+    guests = _Guests(path, question.options._replace(cpus=pa_bits(host.tree) or 0))
     judged = _Judged(tree, host, options, question)
     for xen in question.xen or (PRESETS[NEWEST],):
         by_iommu = {iommu: predict(host, xen, options._replace(iommu=iommu)) for iommu in question.iommu}

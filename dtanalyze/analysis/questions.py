@@ -17,7 +17,8 @@ class CheckOptions(NamedTuple):
     """One question. ``tree`` is ``host``, ``dom0``, ``domu`` or None (found out); ``kaslr`` None lets the tree decide.
 
     ``memory`` replaces the tree's RAM; ``requests`` and ``need`` are pages; ``reuse`` asks who else could be given
-    the scratch ranges.
+    the scratch ranges. ``cpus`` are the board's CPUs, their physical address bits or 0 where they are unknown: the tree that
+    Xen writes names its first one for all. None: the tree's own.
     """
 
     linux: LinuxProfile = PRESETS[NEWEST]
@@ -28,6 +29,7 @@ class CheckOptions(NamedTuple):
     need: int | None = None
     recorded: "Resource | None" = None
     reuse: bool = False
+    cpus: int | None = None
 
 
 class HostQuestion(NamedTuple):

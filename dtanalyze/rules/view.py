@@ -53,7 +53,7 @@ class GuestView(NamedTuple):
 
     ``sides`` are the addresses of enabled devices. ``reach`` is every whole section that the kernel's bounds and
     alignment allow, whether or not a refusal comes before. ``xen`` is the release named by the tree; ``requests`` and
-    ``need`` are pages; ``pa_bits`` the CPUs' width.
+    ``need`` are pages; ``pa_bits`` the most that all CPUs can have.
     """
 
     kind: str

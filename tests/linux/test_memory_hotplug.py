@@ -197,3 +197,22 @@ def test_16k_pages_keep_sections_of_128_mib_and_64k_need_512() -> None:
     assert answer(guest(regions), K16._replace(va_bits=47)).sections == 6
     assert answer(guest(regions), K64).sections == 1
     assert answer(guest([(0x100000000, 0x1FFF0000)]), K64).verdict is Verdict.EXHAUSTED
+
+
+# What the tree does not tell about the CPUs is said.
+
+SEEDED = 'chosen { kaslr-seed = <0x1234 0x5678>; };'
+
+
+def kaslr_line(profile: LinuxProfile, *cores: str) -> str:
+    nodes = " ".join(f'cpu@{at} {{ device_type = "cpu"; compatible = "{name}"; reg = <{at}>; }};' for at, name in enumerate(cores))
+    extra = f"cpus {{ #address-cells = <1>; #size-cells = <0>; {nodes} }}; {SEEDED}"
+    return next(item for item in answer(guest(LOW_AND_HIGH, extra, memory=RAM), profile).assumed if item.startswith("KASLR"))
+
+
+def test_an_unknown_width_is_said_where_another_one_would_change_the_answer() -> None:
+    assert "cannot move the linear map, whatever the CPU" in kaslr_line(L612._replace(va_bits=39), "arm,armv8")
+    assert "cannot move the linear map: CPUs of 48 bits" in kaslr_line(L612, "arm,neoverse-n1")
+    assert "taken as 44 bits; with 48 bits it would not" in kaslr_line(L612, "arm,armv8")
+    assert "taken as 44 bits; with 40 bits it would do so" in kaslr_line(K64._replace(va_bits=42))
+    assert kaslr_line(L612, "arm,cortex-a57").endswith("it moves the linear map, so that space below RAM is usable")
