@@ -172,7 +172,11 @@ def _is_memory(node: Node) -> bool:
     why="Xen finds no region (-ENOENT), dom0 gets the grant table only, and each mapping costs it RAM.",
     advice="Give dom0 less RAM (dom0_mem), so that at least 64 MiB, better whole sections, are left in one piece.",
     sources=(_UNALLOCATED,),
-    bad=Example(host(memory='memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x24000000>; };')),
+    bad=Example(
+        host(
+            memory='memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x2000000 0 0x60000000 0 0x22000000>; };'
+        )
+    ),
     good=Example(host()),
 )
 def no_ram_left_for_regions(view: HostView) -> Hits:

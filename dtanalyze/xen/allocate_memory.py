@@ -1,164 +1,157 @@
-"""Where dom0's RAM lands: a model of the 1:1 allocation over the buddy heap.
+"""Where dom0's RAM lands: 1:1 memory out of the heap.
 
-Mirrors allocate_memory_11 and insert_11_bank (arch/arm/domain_build.c) over alloc_heap_pages (common/page_alloc.c):
-zones by address bits, the highest zone first, the smallest block that is large enough, its upper end handed out, and
-among equals the block freed last (the highest). Left out: what Xen allocates for itself before (other than the frame
-table), so that an answer is a prediction that a boot log can correct.
+Mirrors allocate_memory_11, insert_11_bank and get_allocation_size (arch/arm/domain_build.c), alike from 4.16 to 4.22. A
+1:1 domain sees its RAM at the addresses that it has on the host. Xen asks the heap for large blocks, the first as low as
+possible and the others below 4 GiB while there are any, and joins those that touch to banks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from copy import copy
 from typing import Final, NamedTuple
 
-from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
-from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
-from dtanalyze.xen.bootfdt import BootInfo
+from dtanalyze.xen.page_alloc import MAX_ORDER, MAX_ZONE, PAGE_SHIFT, Heap, bits_to_zone
 
-__all__ = ["Dom0Memory", "allocate_memory_11", "boot_heap"]
+__all__ = ["Dom0Allocation", "Dom0Memory", "allocate_memory_11"]
 
-_PAGE: Final = 4096
-_MAX_ORDER: Final = 18
-_PADDR_BITS: Final = 48
-_FRAMETABLE_ALIGN: Final = 32 * MIB
-_PAGE_INFO: Final = 56
-"""sizeof(struct page_info) on arm64."""
+_PAGE: Final = 1 << PAGE_SHIFT
+_MIN_BANK0: Final = 128 * MIB
+_MIN_ORDER: Final = 10
+"""Blocks below 4 MiB are not looked for, unless no more than that is wanted."""
 
 
 class Dom0Memory(NamedTuple):
-    """The banks, ascending, and the bytes that could not be placed."""
+    """The banks in Xen's order, ascending, and the bytes that could not be placed."""
 
     banks: tuple[AddressRange, ...]
     unallocated: int
 
 
-def boot_heap(info: BootInfo, xen_image: AddressRange | None) -> RangeSet:
-    """Return the RAM that reaches the heap: all of it without modules, reservations, Xen and the frame table."""
-    addressable = [AddressRange(0, 1 << _PADDR_BITS)]
-    ram = RangeSet(_checked((bank.start, bank.size) for bank in info.mem)).intersection(addressable)
-    taken = _checked((bank.start, bank.size) for bank in info.reserved_mem)
-    taken += _checked((module.start, module.size) for module in info.modules)
-    if xen_image is not None:
-        taken.append(xen_image)
-    free = ram.difference(_whole_pages(taken))
-    runs = list(ram)
-    if not runs:
-        return free
-    pages = max(1, (runs[-1].stop - runs[0].start) // _PAGE)
-    wanted = pages * _PAGE_INFO
-    wanted = -(-wanted // _FRAMETABLE_ALIGN) * _FRAMETABLE_ALIGN
-    for run in reversed(list(free)):
-        start = (run.stop - wanted) // _FRAMETABLE_ALIGN * _FRAMETABLE_ALIGN
-        if start >= run.start:
-            return free.difference([AddressRange(start, wanted)])
-    return free
+def get_allocation_size(size: int) -> int:
+    """Return the order of the largest block that is not larger than ``size`` bytes, -1 when that is below a page.
+
+    Upstream's order is unsigned: -1 counts down from 2^32, for minutes, and comes to the same in the end.
+    """
+    return (size >> PAGE_SHIFT).bit_length() - 1
 
 
-def _checked(ranges: Iterable[tuple[int, int]]) -> list[AddressRange]:
-    """Return what each names of the 64-bit space; a tree may name nothing, or more than there is."""
-    return [found for start, size in ranges if (found := RawRange(start, size).checked()) is not None]
+def get_order_from_bytes(size: int) -> int:
+    """Return the order of the smallest block that is not smaller than ``size`` bytes."""
+    return (size - 1 >> PAGE_SHIFT).bit_length()
 
 
-def _whole_pages(ranges: Iterable[AddressRange]) -> list[AddressRange]:
-    return [
-        AddressRange.spanning(item.start // _PAGE * _PAGE, min(-(-item.stop // _PAGE) * _PAGE, ADDRESS_SPACE))
-        for item in ranges
-    ]
+class Dom0Allocation:
+    """dom0 while it gets its RAM, one block after the other.
 
+    ``banks`` are ``[start, stop]``, ``unassigned`` bytes are still wanted; ``order`` is the next size to ask for, ``lowmem``
+    whether only below 4 GiB. ``pages_left`` is what dom0 may still have (max_pages, 32 bits wide upstream).
+    """
 
-class _Heap:
-    def __init__(self, free: RangeSet) -> None:
-        self.free = free
+    def __init__(self, heap: Heap, wanted: int, lowmem_bits: int, max_banks: int) -> None:
+        self.heap = heap
+        self.banks: list[list[int]] = []
+        self.unassigned = wanted
+        self.max_banks = max_banks
+        self.pages_left = wanted >> PAGE_SHIFT & 0xFFFFFFFF
+        self.min_low_order = get_order_from_bytes(min(wanted, _MIN_BANK0))
+        self.lowmem_bits = lowmem_bits
+        self.lowmem = True
+        self.order = get_allocation_size(wanted)
+        self.done = False
 
-    def _blocks(self) -> Iterator[tuple[int, int]]:
-        """Yield the free space as maximal buddy blocks (start, order); of a row of largest ones, the last in each zone."""
-        largest = 1 << _MAX_ORDER
-        for run in self.free:
-            page, stop = -(-run.start // _PAGE), run.stop // _PAGE
-            while page < stop:
-                if page % largest == 0 and page + largest <= stop:
-                    end = min(stop // largest * largest, 1 << max(page.bit_length(), _MAX_ORDER + 1))
-                    yield (end - largest) * _PAGE, _MAX_ORDER
-                    page = end
-                    continue
-                order = min(_MAX_ORDER, (page & -page).bit_length() - 1 if page else _MAX_ORDER)
-                while page + (1 << order) > stop:
-                    order -= 1
-                yield page * _PAGE, order
-                page += 1 << order
+    min_order: Final = _MIN_ORDER
 
-    def allocate(self, order: int, bits: int | None) -> int | None:
-        """Return the start of 2^order pages below 2^bits, taken from the highest zone that has them, or None."""
-        fitting = [(start, have) for start, have in self._blocks() if have >= order and (bits is None or start < 1 << bits)]
-        if not fitting:
-            return None
-        zone = max((start // _PAGE).bit_length() for start, _ in fitting)
-        in_zone = [item for item in fitting if (item[0] // _PAGE).bit_length() == zone]
-        smallest = min(have for _, have in in_zone)
-        start, have = max(item for item in in_zone if item[1] == smallest)
-        chosen = start + ((1 << have) - (1 << order)) * _PAGE
-        self.free = self.free.difference([AddressRange(chosen, _PAGE << order)])
-        return chosen
+    def copy(self, least: int = 0) -> Dom0Allocation:
+        """Return the same allocation, to be continued in another way; its heap without blocks below order ``least``."""
+        other = copy(self)
+        other.heap = self.heap.copy(least)
+        other.banks = [list(bank) for bank in self.banks]
+        return other
 
-    def give_back(self, start: int, order: int) -> None:
-        self.free = self.free.union([AddressRange(start, _PAGE << order)])
+    def request(self) -> tuple[int, int] | None:
+        """Return the order and the highest zone of the next block that there is, None when Xen needs none or gives up.
 
-
-def _order_below(size: int) -> int:
-    """Return the largest order whose block is not larger than ``size`` (get_allocation_size)."""
-    return (size // _PAGE).bit_length() - 1
-
-
-def _order_above(size: int) -> int:
-    """Return the smallest order whose block is not smaller than ``size`` (get_order_from_bytes)."""
-    return (-(-size // _PAGE) - 1).bit_length()
-
-
-def allocate_memory_11(free: RangeSet, dom0_mem: int, *, dma_bits: int = 32, max_banks: int = 256) -> Dom0Memory:
-    """Place ``dom0_mem`` bytes; as much as possible below ``dma_bits``, the first bank as low as possible."""
-    heap = _Heap(free)
-    lowmem_bits = min(32, dma_bits)
-    min_low_order = _order_above(min(dom0_mem, 128 * MIB))
-    min_order = _order_above(4 * MIB)
-    banks = RangeSet()
-    left = dom0_mem // _PAGE * _PAGE
-    if not left:
-        return Dom0Memory((), 0)
-    first = _first_bank(heap, _order_below(left), min_low_order, lowmem_bits)
-    lowmem = first is not None
-    if first is not None:
-        banks = RangeSet([first])
-        left -= first.size
-    order = _order_below(left) if left else 0
-    while left and len(banks) < max_banks:
-        start = heap.allocate(order, lowmem_bits if lowmem else None)
-        if start is None:
-            order -= 1
-            if lowmem and order < min_low_order:
-                order, lowmem = _order_below(left), False
-            elif order < min_order:
+        Whether there is one does not depend on scrubbing, only which one it is.
+        """
+        if not self.banks and self.lowmem:
+            first = self._bank0_request()
+            if first is not None:
+                return first
+            self.order, self.lowmem = get_allocation_size(self.unassigned), False
+        while self.unassigned and len(self.banks) < self.max_banks:
+            zone_hi = bits_to_zone(self.lowmem_bits) if self.lowmem else MAX_ZONE
+            if self._can_have(self.order, zone_hi):
+                return self.order, zone_hi
+            self.order = min(self.order, MAX_ORDER + 1) - 1
+            if self.lowmem and self.order < self.min_low_order:
+                self.order, self.lowmem = get_allocation_size(self.unassigned), False
+            elif self.order < _MIN_ORDER:
                 break
-            continue
-        block = AddressRange(start, _PAGE << order)
-        lowest = next(iter(banks), None)
-        if lowest is not None and block.size < 128 * MIB and block.stop < lowest.start:
-            heap.give_back(start, order)
-            if not lowmem:
-                break
-            order, lowmem = _order_below(left), False
-            continue
-        banks = banks.union([block])
-        left -= block.size
-        order = _order_below(left) if left else 0
-    return Dom0Memory(tuple(banks), left)
+        return None
+
+    def _bank0_request(self) -> tuple[int, int] | None:
+        """The first bank is as large as possible, then as low as possible: each width of addresses is tried in turn."""
+        for order in range(min(self.order, MAX_ORDER), self.min_low_order - 1, -1):
+            for bits in range(order, self.lowmem_bits + 1):
+                if self._can_have(order, bits_to_zone(bits)):
+                    return order, bits_to_zone(bits)
+        return None
+
+    def _can_have(self, order: int, zone_hi: int) -> bool:
+        return 0 <= order <= MAX_ORDER and 1 << order <= self.pages_left and self.heap.has(order, zone_hi)
+
+    def take(self, order: int, zone_hi: int) -> bool:
+        """Allocate one block and insert it; False when Xen looks no further."""
+        mfn = self.heap.alloc_heap_pages(zone_hi, order)
+        assert mfn is not None
+        if not self.insert_11_bank(mfn, order):
+            if len(self.banks) == self.max_banks or not self.lowmem:
+                return False
+            self.lowmem = False
+        self.order = get_allocation_size(self.unassigned)
+        return True
+
+    def insert_11_bank(self, mfn: int, order: int) -> bool:
+        """Join the block to dom0's banks; False when it is too small to lie below bank 0, or there is no bank left."""
+        start, size = mfn << PAGE_SHIFT, _PAGE << order
+        stop = start + size
+        if self.banks and size < _MIN_BANK0 and stop < self.banks[0][0]:
+            self.heap.free_heap_pages(mfn, order, need_scrub=False)
+            return False
+        self.unassigned -= size
+        self.pages_left -= 1 << order
+        for at, bank in enumerate(self.banks):
+            if stop == bank[0]:
+                bank[0] = start
+                return True
+            if start == bank[1]:
+                bank[1] = stop
+                return True
+            if stop < bank[0] and len(self.banks) < self.max_banks:
+                self.banks.insert(at, [start, stop])
+                return True
+        if len(self.banks) < self.max_banks:
+            self.banks.append([start, stop])
+            return True
+        return False
+
+    def run(self) -> Dom0Memory:
+        """Allocate until dom0 has all or Xen gives up."""
+        while (request := self.request()) is not None and self.take(*request):
+            pass
+        return self.result()
+
+    def signature(self) -> tuple[object, ...]:
+        """Return what the rest depends on: two allocations with the same end alike."""
+        return tuple(map(tuple, self.banks)), self.lowmem, self.order, self.heap.signature()
+
+    def result(self) -> Dom0Memory:
+        """Return what dom0 has got."""
+        return Dom0Memory(tuple(AddressRange.spanning(*bank) for bank in self.banks), self.unassigned)
 
 
-def _first_bank(heap: _Heap, order: int, min_low_order: int, lowmem_bits: int) -> AddressRange | None:
-    while order >= min_low_order:
-        for bits in range(order, lowmem_bits + 1):
-            start = heap.allocate(order, bits)
-            if start is not None:
-                return AddressRange(start, _PAGE << order)
-        order -= 1
-    return None
+def allocate_memory_11(heap: Heap, dom0_mem: int, *, dma_bits: int = 32, max_banks: int = 256) -> Dom0Memory:
+    """Place ``dom0_mem`` bytes; the heap is changed. Where ``unallocated`` is not 0, Xen panics."""
+    return Dom0Allocation(heap, dom0_mem, min(32, dma_bits), max_banks).run()

@@ -26,6 +26,8 @@ class XenArgs(NamedTuple):
     """Options of Xen. ``dom0_mem`` is bytes, None when absent; ``iommu`` None leaves it to the default.
 
     ``console`` lists the consoles used: without ``dtuart`` among them Xen leaves every UART of the tree alone.
+    ``bootscrub`` is ``idle`` (idle CPUs clean the heap while Xen boots), ``on`` (it is cleaned after dom0 is
+    built) or ``off``.
     """
 
     dom0_mem: int | None = None
@@ -35,6 +37,7 @@ class XenArgs(NamedTuple):
     console: str = "dtuart"
     max_grant_frames: int = 64
     dom0_max_vcpus: int | None = None
+    bootscrub: str = "idle"
 
 
 def xen_bootargs(tree: Tree) -> str:
@@ -69,6 +72,8 @@ def parse_bootargs(text: str) -> XenArgs:
             args = args._replace(ext_regions=_boolean(value, args.ext_regions, negated=negated))
         elif name == "iommu":
             args = args._replace(iommu=_iommu("no" if negated else value, args.iommu))
+        elif name == "bootscrub":
+            args = args._replace(bootscrub=_bootscrub("no" if negated and not value else value, args.bootscrub))
         elif negated or not equals:
             continue
         elif name == "dom0_mem":
@@ -113,6 +118,15 @@ def _iommu(value: str, default: bool | None) -> bool | None:
         elif item in _TRUE:
             default = True
     return default
+
+
+def _bootscrub(value: str, default: str) -> str:
+    """parse_bootscrub_param: alone it means on; what is neither a boolean nor ``idle`` changes nothing."""
+    if value in _FALSE:
+        return "off"
+    if not value or value in _TRUE:
+        return "on"
+    return "idle" if value == "idle" else default
 
 
 def _boolean(value: str, default: bool, *, negated: bool) -> bool:

@@ -1,28 +1,47 @@
-"""Where dom0's RAM lies: as the caller knows it, else as Xen's allocator would place it."""
+"""Where dom0's RAM lies: as the caller knows it, else as Xen's allocator places it.
 
-from typing import NamedTuple
+Puts setup_mm, end_boot_allocator and allocate_memory_11 in a row, with what decides between their outcomes: how the heap is
+scrubbed, and how many CPUs do it.
+"""
+
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
+from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.xen.allocate_memory import allocate_memory_11, boot_heap
-from dtanalyze.xen.bootfdt import BootInfo
+from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory
+from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, XenArgs
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.scrubbing import Outcomes, under_scrubbing
+from dtanalyze.xen.setup_mm import setup_mm
 from dtanalyze.xen.stage import Stop
 
 __all__ = ["Dom0Placed", "place_dom0"]
 
+_XEN_IMAGE: Final = 0x13A000
+"""Bytes of a stock build of Xen in RAM, about, where a log does not say more."""
+_TREE_OFFSET: Final = 64 * MIB
+"""Where the tree is taken to lie from the start of RAM when nothing says it, as on the machines recorded."""
+_TREE_ALIGN: Final = 2 * MIB
+_XEN: Final = "Xen"
+
 
 class Dom0Placed(NamedTuple):
-    """dom0's RAM: where, whether that is known, what stops Xen over it, and where the answer comes from."""
+    """dom0's RAM: where, whether that is known, what stops Xen over it, and where the answer comes from.
+
+    ``others`` are the outcomes that the same tree may have in another start.
+    """
 
     banks: tuple[AddressRange, ...]
     known: bool
     stop: Stop | None
     note: str
+    others: tuple["Dom0Placed", ...] = ()
 
 
 def place_dom0(
@@ -45,14 +64,64 @@ def place_dom0(
         wanted = args.dom0_mem or DOM0_MEM_DEFAULT
     if not any(bank.node.count("/") == 1 for bank in info.mem):
         return Dom0Placed((), False, None, "dom0's RAM: not placed, the tree lists none")
-    image = AddressRange(grant_table.start, 2 * MIB) if grant_table else None
-    bits = platform_of(tree).dma_bitsize
-    got = allocate_memory_11(boot_heap(info, image), wanted, dma_bits=bits, max_banks=profile.nr_mem_banks)
-    note = f"dom0's RAM: {format_size(wanted)}, placed by a model of Xen's allocator (--dom0-bank or --xen-log settles it)"
-    stop = None
-    if got.unallocated:
-        line = f"Failed to allocate requested dom0 memory. {got.unallocated >> 20}MB unallocated"
-        stop = Stop("dom0-memory", (line,))
-        if not options.memory:
-            note += "; RAM is what the tree lists, which a boot loader may replace (--memory)"
-    return Dom0Placed(got.banks, False, stop, note)
+    memreserve = [(entry.start, entry.size) for entry, _ in tree.reservations]
+    loaded = _loaded(info, grant_table, tree)
+    try:
+        boot = setup_mm(info._replace(modules=(*loaded, *info.modules)), memreserve, profile)
+    except XenBug as bug:
+        return Dom0Placed((), False, Stop("dom0-memory", (str(bug),), silent=True), "dom0's RAM: Xen does not come so far")
+    heap = boot.end_boot_allocator(need_scrub=args.bootscrub == "idle")
+    dom0 = Dom0Allocation(heap, wanted, min(32, platform_of(tree).dma_bitsize), profile.nr_mem_banks)
+    note = f"dom0's RAM: {format_size(wanted)}, placed by a replay of Xen's allocator (--dom0-bank or --xen-log settles it)"
+    note += "".join(
+        f"; the tree itself is taken to lie at {item.start:#x} (--fdt-address)" for item in loaded if item.kind != _XEN
+    )
+    if args.bootscrub != "idle" or len(cpu_nodes(tree)) < 2:
+        outcomes = Outcomes((dom0.run(),), complete=True)
+    else:
+        outcomes = under_scrubbing(dom0)
+    if not options.memory and any(item.unallocated for item in outcomes.found):
+        note += "; RAM is what the tree lists, which a boot loader may replace (--memory)"
+    return _open(outcomes, note)
+
+
+def _loaded(info: BootInfo, grant_table: AddressRange | None, tree: Tree) -> tuple[Module, ...]:
+    """Return Xen's image and the tree as modules, as far as the scan does not know them, in start_xen's order."""
+    kinds = {item.kind for item in info.modules}
+    found: list[Module] = []
+    if _XEN not in kinds and grant_table is not None:
+        found.append(Module(_XEN, grant_table.start, _XEN_IMAGE, "", False))
+    if DEVICE_TREE not in kinds:
+        found += _tree_guess(info, tree.totalsize)
+    return tuple(found)
+
+
+def _tree_guess(info: BootInfo, size: int) -> list[Module]:
+    """Return where the tree may lie: 64 MiB into RAM, past what is there, since no boot loader puts it on that."""
+    start = info.mem[0].start + _TREE_OFFSET
+    there = [(item.start, item.stop) for item in info.reserved_mem]
+    there += [(item.start, item.start + item.size) for item in info.modules]
+    for low, high in sorted(there):
+        if low < start + size and start < high:
+            start = -(-high // _TREE_ALIGN) * _TREE_ALIGN
+    return [Module(DEVICE_TREE, start, size, "", False)] if start + size <= info.mem[0].stop else []
+
+
+def _placed(got: Dom0Memory, note: str) -> Dom0Placed:
+    if not got.unallocated:
+        return Dom0Placed(got.banks, False, None, note)
+    line = f"Failed to allocate requested dom0 memory. {got.unallocated >> 20}MB unallocated"
+    return Dom0Placed(got.banks, False, Stop("dom0-memory", (line,)), note)
+
+
+def _open(outcomes: Outcomes, note: str) -> Dom0Placed:
+    """Return the likely outcome with the others beside it, and what would make it certain."""
+    first, *rest = outcomes.found
+    if not rest:
+        return _placed(first, note)
+    many = f"{len(outcomes.found)} placements are possible" if outcomes.complete else "many placements are possible"
+    note += (
+        f". Idle CPUs scrub the heap while Xen builds dom0, so one start may differ from the next: {many}. "
+        "`bootscrub=0` on Xen's command line makes it certain"
+    )
+    return _placed(first, note)._replace(others=tuple(_placed(item, note) for item in rest))

@@ -67,6 +67,22 @@ class XenProfile(NamedTuple):
     """CONFIG_PADDR_BITS and its predecessors; None: whatever the hardware has (4.16)."""
     gic_node_keeps_name: bool = True
     """dom0's GIC node is called as the host's (seen in 4.22), plain interrupt-controller up to 4.20."""
+    boot_allocator_before_directmap: bool = True
+    """All free RAM is in the boot allocator before any of it is mapped, from 4.17 (942eb0a831)."""
+    directmap_by_level: bool = True
+    """The direct map uses entries of 1 GiB, 2 MiB and 4 KiB, from 4.17 (26a470875b); before, whole GiB only."""
+    directmap_limited: bool = True
+    """RAM beyond the 5 TiB of the direct map panics, from 4.21 (9fc76a2e35)."""
+    frametable_limited: bool = True
+    """A frame table above 32 GiB panics, from 4.18 (93017efd7c)."""
+    frametable_by_groups: bool = True
+    """The frame table leaves out holes in RAM, from 4.22 (10d417b8b6)."""
+    static_heap: bool = True
+    """``xen,static-heap`` names the only RAM that becomes heap, from 4.17 (4596329291)."""
+    llc_coloring: bool = True
+    """``llc-coloring=on`` exists, from 4.20 (in Xen built with CONFIG_LLC_COLORING, which is off by default)."""
+    hwdom_lowest_region_first: bool = True
+    """A dom0 that is not 1:1 gets the lowest free regions, from 4.22 (de99f32635); before, the largest."""
     libxl_excludes_iomem: bool = True
     """libxl keeps iomem= out of a guest's regions, from 4.21 (108308feef)."""
 
@@ -96,9 +112,10 @@ class XenProfile(NamedTuple):
 
 _MASTER: Final = XenProfile("master")
 _4_22: Final = _MASTER._replace(name="4.22", no_driver=_MASTER.no_driver | NEW_IN_4_23)
-_4_21: Final = _4_22._replace(name="4.21")
+_4_21: Final = _4_22._replace(name="4.21", frametable_by_groups=False, hwdom_lowest_region_first=False)
 _4_20: Final = _4_21._replace(
     name="4.20",
+    directmap_limited=False,
     last_page_start_is_end=True,
     xen_reg_excluded=False,
     domain_capabilities=False,
@@ -114,6 +131,7 @@ _4_19: Final = _4_20._replace(
     name="4.19",
     no_driver=_4_20.no_driver | NEW_IN_4_20,
     redistributors_bounded=False,
+    llc_coloring=False,
     memory_by_name_anywhere=True,
     overlap_within_memreserve=False,
     hwdom_uses_host_layout=False,
@@ -135,6 +153,7 @@ _4_17: Final = _4_18._replace(
     domains_called_d=False,
     interrupt_map_failure_ignored=True,
     dom0less_nodes_skipped=False,
+    frametable_limited=False,
     rangeset_pages=False,
     last_page_start_is_end=False,
     reserved_overlap_checked=False,
@@ -143,6 +162,9 @@ _4_17: Final = _4_18._replace(
 _4_16: Final = _4_17._replace(
     name="4.16",
     no_driver=_4_17.no_driver | NEW_IN_4_17,
+    boot_allocator_before_directmap=False,
+    directmap_by_level=False,
+    static_heap=False,
     nr_mem_banks=128,
     domu_hypervisor=False,
     domu_direct_map=False,
