@@ -158,4 +158,4 @@ def _rank(result: CheckResult, found: list[Finding]) -> tuple[bool, int, tuple[i
     """What explains the verdict stands first, then the most severe."""
     explains = any(item.rule.startswith("V-") or (result.cause and _same(item, result.cause)) for item in found)
     worst = max(item.severity for item in found)
-    return (not explains or worst is not Severity.ERROR, -worst, found[0].sort_key)
+    return (not explains or worst is not Severity.ERROR, -worst.rank, found[0].sort_key)

@@ -12,7 +12,7 @@ from dtanalyze.linux.view import View, iomem_view, view_of
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen, and start-up is most of a check's time
     from dtanalyze.xen.prediction import Prediction
 
-__all__ = ["Alternative", "CheckResult", "Fix", "Predicted", "RegionUse", "Reuse", "Trial"]
+__all__ = ["Alternative", "Assumption", "CheckResult", "Fix", "Predicted", "RegionUse", "Reuse", "Trial"]
 
 
 class Alternative(NamedTuple):
@@ -23,8 +23,23 @@ class Alternative(NamedTuple):
     sections: int
 
 
+class Assumption(NamedTuple):
+    """One thing that an answer rests on. ``origin`` is ``tree``, ``option``, ``log``, ``default`` or ``guess``.
+
+    ``option`` is what settles it on the command line, None when nothing does. ``matters`` tells whether another value would
+    change the verdict; None where that was not tried. ``sentence`` says all of it.
+    """
+
+    topic: str
+    value: str
+    origin: str
+    option: str | None
+    sentence: str
+    matters: bool | None = None
+
+
 class RegionUse(NamedTuple):
-    """What Linux can make of one extended region; ``lost`` is in bytes.
+    """What Linux can make of one extended region; ``lost`` is in bytes, ``why_lost`` says to what.
 
     A section that straddles two regions counts as lost in neither.
     """
@@ -33,6 +48,7 @@ class RegionUse(NamedTuple):
     sections: int
     lost: int
     note: str
+    why_lost: str = "lost"
 
 
 class Reuse(NamedTuple):
@@ -71,6 +87,7 @@ class CheckResult(NamedTuple):
     reuse: tuple[Reuse, ...]
     file: str = ""
     cause: Finding | None = None
+    assumptions: tuple[Assumption, ...] = ()
 
     @property
     def location(self) -> str:

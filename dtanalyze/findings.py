@@ -1,28 +1,51 @@
 """What is reported: severities, sources and findings. Data only."""
 
-from enum import IntEnum
-from typing import NamedTuple
+from enum import StrEnum
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 
 __all__ = ["Change", "Finding", "Severity", "Source"]
 
 
-class Severity(IntEnum):
-    """How bad, ordered: an error stops a feature or a boot, a warning costs something, info is worth knowing."""
+class Severity(StrEnum):
+    """How bad, ordered: an error stops a feature or a boot, a warning costs something, info is worth knowing.
 
-    INFO = 1
-    WARNING = 2
-    ERROR = 3
+    Equal to the word of the command line and of every report: ``finding.severity == "error"``.
+    """
+
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
     @property
     def label(self) -> str:
-        """The lower-case word of the command line and of every report."""
-        return self.name.lower()
+        """The lower-case word."""
+        return self.value
 
-    def __str__(self) -> str:
-        """Return the word that reports use."""
-        return self.label
+    @property
+    def rank(self) -> int:
+        """1 for info, 2 for a warning, 3 for an error."""
+        return _RANKS[self.value]
+
+    def __lt__(self, other: str) -> bool:
+        """Whether it is less bad; words compare by what they mean, not by the alphabet."""
+        return self.rank < _RANKS[str(other)]
+
+    def __le__(self, other: str) -> bool:
+        """Whether it is not worse."""
+        return self.rank <= _RANKS[str(other)]
+
+    def __gt__(self, other: str) -> bool:
+        """Whether it is worse."""
+        return self.rank > _RANKS[str(other)]
+
+    def __ge__(self, other: str) -> bool:
+        """Whether it is as bad or worse."""
+        return self.rank >= _RANKS[str(other)]
+
+
+_RANKS: Final = {"info": 1, "warning": 2, "error": 3}
 
 
 class Source(NamedTuple):
@@ -69,4 +92,4 @@ class Finding(NamedTuple):
     @property
     def sort_key(self) -> tuple[int, str, str, str]:
         """Most severe first, then rule, node and message."""
-        return (-self.severity, self.rule, self.node or "", self.message)
+        return (-self.severity.rank, self.rule, self.node or "", self.message)

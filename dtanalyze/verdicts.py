@@ -5,67 +5,77 @@ from __future__ import annotations
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.address.units import format_size
+from dtanalyze.address.units import format_range, format_size
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.iomem import Unseen
+from dtanalyze.linux.profile import Arch
 from dtanalyze.rules.model import Statement
 
-__all__ = ["STATEMENTS", "SUPPRESSION_EXPIRED", "SUPPRESSION_UNUSED", "need_finding", "request_finding", "verdict_finding"]
+__all__ = [
+    "STATEMENTS",
+    "SUPPRESSION_EXPIRED",
+    "SUPPRESSION_UNUSED",
+    "memory_assumed",
+    "memory_contradicts",
+    "need_finding",
+    "request_finding",
+    "verdict_finding",
+]
 
 _STATED: Final[dict[Verdict, tuple[Severity, str, str, str]]] = {
     Verdict.NO_BOOT: (
         Severity.ERROR,
         "xen-stops-before-linux",
         "Xen stops before Linux runs.",
-        "Remove what stops Xen first; nothing else matters until then.",
+        "Change what Xen's line names, or use a release that does not stop there (`--xen all` tries them).",
     ),
     Verdict.UNKNOWN: (
         Severity.ERROR,
         "answer-needs-more",
-        "Something that decides the answer is missing, RAM that a boot loader fills in for example.",
-        "Give what the reason asks for.",
+        "Something that decides the answer is missing: RAM, which a boot loader fills in.",
+        "Pass the option that the reason names.",
     ),
     Verdict.CONFLICT: (
         Severity.ERROR,
         "scratch-range-refused",
-        "A range that the kernel chooses cannot be reserved, and every later mapping fails there too.",
-        "Cut the extended region so that it no longer touches that range: the kernel never tries another place.",
+        "Linux chooses a range that it cannot reserve. It chooses the same range for every later mapping.",
+        "End the extended region below that range, or start it above. Linux never tries another place.",
     ),
     Verdict.HAZARD: (
         Severity.ERROR,
         "scratch-on-unseen-user",
-        "The kernel lays scratch pages over a device, a reservation or the grant table, and does not notice.",
-        "Cut the extended region so that it leaves that range out; Linux will not protect it.",
+        "Linux places scratch pages on a device, a reservation or the grant table, without an error.",
+        "End the extended region below that range, or start it above. Linux does not protect the range.",
     ),
     Verdict.EXHAUSTED: (
         Severity.ERROR,
         "no-section-fits",
-        "There are extended regions, but no section fits into them: every mapping fails and nothing falls back.",
-        "Give a region that holds an aligned section above the start of RAM, or none at all: with none the kernel balloons, "
-        "with a useless one every mapping fails.",
+        "There are extended regions, but no section fits into them. Every mapping fails; Linux does not balloon instead.",
+        "Add a region that holds one aligned section above the start of RAM, or remove all regions. Without any, Linux "
+        "balloons.",
     ),
     Verdict.IOMEM: (
         Severity.ERROR,
         "scratch-from-undeclared-space",
-        "The kernel takes scratch pages from gaps of iomem_resource, which nobody has declared unused.",
-        "Give extended regions that this kernel accepts, or use a kernel that never takes them from iomem_resource.",
+        "Linux takes scratch pages from gaps of iomem_resource, which nobody has declared unused.",
+        "Add extended regions that this kernel accepts, or use Linux 5.17 or newer, which takes none of that space.",
     ),
     Verdict.BALLOON: (
         Severity.WARNING,
         "mappings-cost-ram",
-        "The kernel gives a page of its RAM back to Xen for each page that it maps.",
-        "Give extended regions in ascending order without overlap, and build the kernel with CONFIG_XEN_UNPOPULATED_ALLOC.",
+        "Linux gives a page of its RAM back to Xen for each page that it maps.",
+        "Add extended regions in ascending order without overlap, and build the kernel with CONFIG_XEN_UNPOPULATED_ALLOC=y.",
     ),
-    Verdict.NATIVE: (Severity.INFO, "xen-not-detected", "The kernel does not see Xen and boots as on bare hardware.", ""),
+    Verdict.NATIVE: (Severity.INFO, "xen-not-detected", "Linux does not see Xen and boots as on bare hardware.", ""),
 }
 _NEED: Final = Statement(
     "V-need",
     "capacity-below-need",
     Severity.ERROR,
-    "Less scratch space can be had than --need says.",
-    "Give larger extended regions, aligned to whole sections.",
+    "Linux gets less scratch space than --need says.",
+    "Enlarge the extended regions to whole aligned sections.",
 )
 _REQUEST: Final = Statement(
     "V-request",
@@ -79,15 +89,29 @@ SUPPRESSION_EXPIRED: Final = Statement(
     "S01",
     "suppression-expired",
     Severity.WARNING,
-    "A suppression's day is over, and what it was for is reported again.",
-    "Remove the entry, or decide again until when it holds.",
+    "A suppression has expired. What it hid is reported again.",
+    "Remove the entry, or set a new date in `expires`.",
 )
 SUPPRESSION_UNUSED: Final = Statement(
     "S02",
     "suppression-unused",
     Severity.INFO,
-    "A suppression takes nothing out.",
-    "Remove the entry when what it was for is gone.",
+    "A suppression hides nothing.",
+    "Remove the entry.",
+)
+_CONTRADICTS: Final = Statement(
+    "S03",
+    "memory-contradicts-tree",
+    Severity.WARNING,
+    "The RAM given with --memory leaves out the address at which a memory node of the tree puts it.",
+    "Start the range where the memory node does, or correct the node.",
+)
+_ASSUMED: Final = Statement(
+    "S04",
+    "memory-assumed",
+    Severity.WARNING,
+    "The tree lists no RAM, and --assume-memory auto made some up. Sections, addresses and the verdict depend on it.",
+    "Pass the board's own RAM with --memory before you rely on the answer.",
 )
 
 STATEMENTS: Final = (
@@ -99,8 +123,10 @@ STATEMENTS: Final = (
     _REQUEST,
     SUPPRESSION_EXPIRED,
     SUPPRESSION_UNUSED,
+    _CONTRADICTS,
+    _ASSUMED,
 )
-"""What verdicts, the demand and the user's own suppressions state; verdicts in the order in which they are tried."""
+"""What verdicts, the demand, suppressions and the RAM given state; verdicts in the order in which they are tried."""
 
 
 def verdict_finding(result: CheckResult) -> Finding | None:
@@ -108,8 +134,40 @@ def verdict_finding(result: CheckResult) -> Finding | None:
     if result.verdict is Verdict.SCRATCH:
         return None
     severity, name, _, advice = _STATED[result.verdict]
+    if result.verdict is Verdict.BALLOON:
+        advice = _against_ballooning(result) or advice
     node, ranges, offset = _place(result)
     return Finding(f"V-{result.verdict.value}", name, severity, result.reason, advice, node, ranges, offset)
+
+
+def _against_ballooning(result: CheckResult) -> str:
+    """Return the cure, which depends on what keeps this kernel from using the regions."""
+    linux = result.linux
+    if linux.arch is Arch.ARM:
+        return "Use a 64-bit kernel. 32-bit Arm has no ZONE_DEVICE, so that every mapping costs RAM there."
+    if not linux.arm_can_enable and linux.arch is not Arch.X86:
+        return "Use Linux 5.17 or newer: Linux up to 5.16 offers CONFIG_XEN_UNPOPULATED_ALLOC on x86 only."
+    if not linux.option_on:
+        return "Build the kernel with CONFIG_XEN_UNPOPULATED_ALLOC=y; it needs CONFIG_ZONE_DEVICE and CONFIG_MEMORY_HOTPLUG."
+    return ""
+
+
+def memory_contradicts(node: str, says: RawRange, given: tuple[AddressRange, ...]) -> Finding:
+    """Return the finding for RAM given elsewhere than where the memory node at ``node`` puts it."""
+    spans = ", ".join(format_range(item.start, item.stop) for item in given)
+    message = f"{node} puts RAM at {says.start:#x}, but --memory gives {spans}"
+    return _finding(_CONTRADICTS, message, node, (says, *given))
+
+
+def memory_assumed(source: str) -> Finding:
+    """Return the finding for RAM that nobody gave; ``source`` says how much, where, and from what it was made."""
+    return _finding(_ASSUMED, f"RAM is {source}")
+
+
+def _finding(
+    what: Statement, message: str, node: str | None = None, ranges: tuple[AddressRange | RawRange, ...] = ()
+) -> Finding:
+    return Finding(what.code, what.name, what.severity, message, what.advice, node, ranges)
 
 
 def _place(result: CheckResult) -> tuple[str | None, tuple[AddressRange | RawRange, ...], int | None]:

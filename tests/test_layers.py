@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "analysis": {*BELOW_MIRRORS, "linux", "xen", "verdicts", "causes", "rules", *DATA},
     "report": {"address", "board", "errors", "linux", "xen", "rules", "controls", "causes", *DATA},
     "inputs": {"address", "devicetree", "errors"},
-    "library": {"version", *BELOW_BOARD, "linux", "xen", "analysis", "inputs", "report", "causes", *DATA},
+    "library": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "causes", "controls", "analysis", "report", "inputs", *DATA},
     "cli": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "causes", "controls", "analysis", "report", "inputs", *DATA},
 }
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import inspect
 import json
+import pydoc
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 import dtanalyze
 from dtanalyze.cli import main
+from dtanalyze.library.words import Asked
 from dtanalyze.report import FORMATS
 from tests.conftest import FIXTURES
 from tests.trees import dtb
@@ -21,17 +25,26 @@ BOOT = FIXTURES / "dtb" / "boots" / "01-dom0-x420-l612.dtb"
 HOST = FIXTURES / "dtb" / "hosts" / "01-dom0-x420-l612.dtb"
 
 # A change here is a change for everybody who uses the library: a removal or a new meaning needs a new major version.
-NAMES = ["AddressRange", "BlobError", "ContainerError", "Devicetree", "DtanalyzeError", "Finding", "InputError", "LinuxProfile", "OverlayError", "Predicted", "Predictions", "Result", "Results", "Severity", "UsageError", "Verdict", "XenLog", "XenOptions", "__version__", "check", "linux_profile", "load", "predict", "read_xen_log"]
+FUNCTIONS = ["__version__", "check", "diff", "explain", "fix", "linux_profile", "load", "map", "overlaps", "predict", "read_xen_log", "rules", "selftest"]
+TYPES = ["AddressRange", "BlobError", "ContainerError", "Devicetree", "Differences", "DtanalyzeError", "Finding", "Fixed", "InputError", "LinuxProfile", "OverlayError", "Picture", "Predicted", "Predictions", "Result", "Results", "Severity", "UsageError", "Verdict", "XenLog", "XenOptions"]
+NAMES = sorted([*FUNCTIONS, *TYPES])
+ASKED = "linux xen iommu tree memory assume_memory kaslr requests need proc_iomem dom0_mem host"
 PARAMETERS = {
     "load": "source *name *member *overlays",
-    "check": "source *linux *xen *iommu *tree *memory *kaslr *requests *need *proc_iomem *dom0_mem *host",
-    "predict": "source *linux *xen *iommu *memory *kaslr *dom0_mem *host",
+    "check": "source asked",
+    "predict": "source asked",
+    "fix": "source asked",
+    "diff": "old new asked",
+    "map": "source asked",
+    "selftest": "source asked",
+    "overlaps": "source",
+    "explain": "word",
     "linux_profile": "name *kconfig",
     "read_xen_log": "text",
 }
 FIELDS = {
     "Result": """path tree domain linux xen iommu assumed verdict reason kaslr alternatives grant_table extended_regions regions
-        ram answer findings reuse file cause""",
+        ram answer findings reuse file cause assumptions""",
     "Finding": "rule name severity message advice node ranges offset change",
     "Predicted": "prediction guest host",
     "Devicetree": "name data original tree file",
@@ -40,16 +53,21 @@ FIELDS = {
     "XenLog": "version ram grant_table dom0_banks extended_regions modules",
 }
 MEMBERS = {
-    "Result": "location inside sections pages xen_view iomem_view _repr_html_",
-    "Results": "verdict findings render _repr_html_",
-    "Predicted": "result blob _repr_html_",
+    "Result": "location inside sections pages xen_view iomem_view to_dict row _repr_html_",
+    "Results": "verdict findings render to_dict rows finding_rows asked _repr_html_",
+    "Predicted": "result blob to_dict _repr_html_",
     "Predictions": "_repr_html_",
+    "Fixed": "changes before after blob overlay summary",
+    "Differences": "is_empty to_dict",
+    "Picture": "html svg _repr_html_",
     "Devicetree": "kind",
 }
 
 
 def test_the_public_names_are_pinned() -> None:
-    assert dtanalyze.__all__ == dir(dtanalyze) == NAMES == sorted(NAMES)
+    assert dtanalyze.__all__ == FUNCTIONS == sorted(FUNCTIONS)
+    assert dir(dtanalyze) == NAMES
+    assert list(Asked.__annotations__) == ASKED.split()
     for name in NAMES:
         assert getattr(dtanalyze, name) is not None
 
@@ -75,6 +93,9 @@ def test_verdicts_and_severities_are_pinned() -> None:
     verdicts = ["no-boot", "unknown", "native", "balloon", "conflict", "hazard", "iomem", "exhausted", "scratch"]
     assert [item.value for item in dtanalyze.Verdict] == verdicts
     assert [item.label for item in dtanalyze.Severity] == ["info", "warning", "error"]
+    assert [dtanalyze.Verdict("scratch"), dtanalyze.Severity("error")] == ["scratch", "error"]
+    assert dtanalyze.Severity.ERROR > "info" and dtanalyze.Severity.INFO <= "warning" and dtanalyze.Severity.ERROR >= "error"
+    assert dtanalyze.Severity.INFO < dtanalyze.Severity.WARNING < dtanalyze.Severity.ERROR, "by rank, not by the alphabet"
 
 
 def test_what_is_no_name() -> None:
@@ -127,7 +148,7 @@ def test_results() -> None:
     assert found.verdict is dtanalyze.Verdict.SCRATCH
     assert [item.rule for item in found.findings][:2] == ["X17", "X17"], "4.20 cuts both regions, 4.22 none"
     assert repr(found[0]) == f"<{HOST}: dom0, Linux 6.12, Xen 4.20, IOMMU off: scratch>"
-    assert str(found[1]).startswith(f"{HOST}: scratch: scratch pages work")
+    assert " ".join(str(found[1]).split()).startswith(f"{HOST}: scratch: scratch pages work")
     worse = dtanalyze.check(FIXTURES / "dtb" / "boots" / "06c-1G-dom0-640M.dtb", linux="6.12")
     assert worse.verdict is dtanalyze.Verdict.EXHAUSTED
 
@@ -214,6 +235,26 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
+        ({"linux": 6.12}, r'linux takes a name such as "6\.12" or several, not 6\.12'),
+        ({"linux": [6.12]}, r"linux takes names such as"),
+        ({"xen": 4.2}, r'xen takes a name such as "4\.20"'),
+        ({"xen": [4.2]}, r'xen takes names such as "4\.20", not 4\.2'),
+        ({"xen": []}, "xen is empty"),
+        ({"iommu": "of"}, "iommu is on, off, both, True, False or None, not 'of'"),
+        ({"iommu": 1.5}, "iommu is on, off, both"),
+        ({"kaslr": "both"}, "kaslr is on, off, True"),
+        ({"memory": 5}, "memory takes a range such as"),
+        ({"memory": [5]}, "memory takes ranges such as"),
+        ({"need": -1}, "need takes a number or a size"),
+        ({"need": 1.5}, "need takes a number or a size"),
+        ({"requests": "many"}, "requests takes numbers of pages"),
+        ({"requests": [True]}, "requests takes numbers of pages"),
+        ({"dom0_mem": []}, "dom0_mem takes a number or a size"),
+        ({"host": {"a": 1}}, "host takes XenOptions"),
+        ({"proc_iomem": b""}, "proc_iomem takes the text"),
+        ({"assume_memory": "yes"}, "assume_memory is auto or never"),
+        ({"kernel": "6.12"}, "no argument is called kernel"),
+        ({"linus": "6.12"}, "the nearest is linux"),
         ({"linux": "2.4"}, "no Linux preset is called '2.4'"),
         ({"linux": []}, "linux is empty"),
         ({"xen": "1.0"}, "no Xen release is called '1.0'"),
@@ -240,3 +281,105 @@ def test_a_kernel_config_as_text() -> None:
     assert (profile.name, profile.page_size, profile.unpopulated_alloc) == ("6.1.55", 65536, False)
     assert dtanalyze.check(BOOT, linux=profile).verdict is dtanalyze.Verdict.BALLOON
     assert dtanalyze.linux_profile().name == "7.3"
+
+
+# --- words ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "values"),
+    [
+        ({"xen": "4.18,4.20"}, {"xen": ["4.18", "4.20"]}),
+        ({"iommu": "off"}, {"iommu": False}),
+        ({"iommu": "on"}, {"iommu": True}),
+        ({"kaslr": "off"}, {"kaslr": False}),
+        ({"need": "2G"}, {"need": (2 << 30) // 4096}),
+        ({"need": "1000"}, {"need": 1000}),
+        ({"memory": "0x40000000+1G"}, {"memory": [dtanalyze.AddressRange(0x40000000, 1 << 30)]}),
+        ({"memory": dtanalyze.AddressRange(0x40000000, 1 << 30)}, {"memory": "0x40000000-0x80000000"}),
+        ({"requests": 5}, {"requests": [5]}),
+        ({"dom0_mem": "768M"}, {"dom0_mem": 768 << 20}),
+    ],
+)
+def test_words_and_values_ask_the_same(words: dict[str, Any], values: dict[str, Any]) -> None:
+    assert dtanalyze.check(HOST, **words).render("json") == dtanalyze.check(HOST, **values).render("json")
+
+
+def test_one_overlay_is_a_path(tmp_path: Path) -> None:
+    (tmp_path / "o.dtbo").write_bytes(OVERLAY)
+    assert dtanalyze.load(PLAIN, name="a", overlays=str(tmp_path / "o.dtbo")).name == "a+o.dtbo"
+    with pytest.raises(dtanalyze.InputError, match=r"none\.dtbo: "):
+        dtanalyze.load(PLAIN, overlays=tmp_path / "none.dtbo")
+    wrong: Any
+    for wrong in (5, [5]):
+        with pytest.raises(dtanalyze.UsageError, match="overlays takes"):
+            dtanalyze.load(PLAIN, overlays=wrong)
+    with pytest.raises(dtanalyze.UsageError, match="a tree is a path"):
+        dtanalyze.load(cast("Any", 5))
+
+
+def test_a_slice_stays_what_it_is() -> None:
+    found = dtanalyze.check(HOST, xen="4.20,4.22", linux="6.12")
+    assert type(found[:1]) is dtanalyze.Results and found[:1][0] is found[0] and found[:1].asked == found.asked
+    assert type(dtanalyze.predict(HOST)[:1]) is dtanalyze.Predictions
+    with pytest.raises(dtanalyze.UsageError, match="no verdict"):
+        _ = found[:0].verdict
+
+
+def test_rows_and_dicts() -> None:
+    found = dtanalyze.check(FIXTURES / "dtb" / "boots" / "11e-is-ram.dtb", linux="6.12")
+    (row,) = found.rows()
+    assert (row["verdict"], row["cause"], row["errors"], row["sections"]) == ("conflict", "X03", 1, 0)
+    assert all(isinstance(value, str | int | None) for value in row.values())
+    (finding,) = found.finding_rows()
+    assert (finding["rule"], finding["node"], finding["domain"]) == ("X03", "/memory@60000000", "dom0")
+    assert found.to_dict() == json.loads(found.render("json"))
+    assert found[0].to_dict() == found.to_dict()["results"][0]
+    assert dtanalyze.predict(HOST)[0].to_dict()["domain"] == "dom0"
+
+
+@pytest.mark.parametrize("command", ["map", "fix", "diff"])
+def test_tools_print_what_the_command_line_prints(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = str(FIXTURES / "dtb" / "boots" / "11d-overlap.dtb")
+    with pytest.raises(SystemExit):
+        main([command, tree, *([str(BOOT)] if command == "diff" else []), "--linux", "6.12"])
+    made = {"map": dtanalyze.map, "fix": dtanalyze.fix}
+    found = dtanalyze.diff(tree, str(BOOT), linux="6.12") if command == "diff" else made[command](tree, linux="6.12")
+    assert str(found) == capsys.readouterr().out
+
+
+def test_fixed_and_differences() -> None:
+    made = dtanalyze.fix(FIXTURES / "dtb" / "boots" / "11d-overlap.dtb", linux="6.12")
+    assert (made.before.verdict, made.after.verdict) == ("balloon", "scratch")
+    assert dtanalyze.check(made.blob, linux="6.12").verdict == "scratch"
+    found = dtanalyze.diff(FIXTURES / "dtb" / "boots" / "11d-overlap.dtb", made.blob, linux="6.12")
+    assert not found.is_empty and found[0].is_worse(dtanalyze.Severity.ERROR) is False
+    assert type(found[:1]) is dtanalyze.Differences and found.to_dict()
+
+
+def test_a_page_and_a_picture() -> None:
+    found = dtanalyze.map(BOOT, linux="6.12")
+    assert found.html().startswith("<!doctype html>") and found.svg().startswith("<svg")
+    assert "<section" in found._repr_html_()
+
+
+def test_explaining() -> None:
+    assert [item.code for item in dtanalyze.rules()][:3] == ["B01", "B02", "B03"]
+    assert dtanalyze.explain("X08").startswith("X08 regions-not-ascending")
+    assert dtanalyze.explain("Linear Map").startswith("linear map\n")
+    with pytest.raises(dtanalyze.UsageError, match="no rule is called"):
+        dtanalyze.explain("nothing")
+
+
+@pytest.mark.parametrize("module", ["asking", "tools"])
+def test_the_examples_run(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(FIXTURES.parent)
+    found = doctest.testmod(importlib.import_module(f"dtanalyze.library.{module}"))
+    assert found.failed == 0 and found.attempted >= 4
+    assert doctest.testmod(dtanalyze).failed == 0
+
+
+def test_help_fits_two_screens() -> None:
+    text = pydoc.plain(pydoc.render_doc(dtanalyze))
+    assert len(text.splitlines()) < 150 and "DESCRIPTION" in text
+    assert text.index("check(tree, ...)") < text.index("FUNCTIONS")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dtanalyze.analysis.guest import check_guest, kind_of
+from dtanalyze.address.units import format_size
+from dtanalyze.analysis.guest import check_guest, kind_of, memory_of
+from dtanalyze.analysis.memory_hint import memory_hint
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.board.build import build_board
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.tree import Tree
 from dtanalyze.facts import CheckResult
 
 __all__ = ["CheckOptions", "HostQuestion", "check", "in_file"]
@@ -18,13 +22,28 @@ def check(data: bytes, path: str, options: CheckOptions, question: HostQuestion 
     """
     tree = parse(data)
     kind = options.tree or kind_of(tree)
-    asked = question or HostQuestion(options, (options.linux,))
+    if options.assume_memory and not options.memory and not (question and question.host and question.host.memory):
+        options = _with_memory(tree, options)
+    asked = (question or HostQuestion(options, (options.linux,)))._replace(options=options)
     if kind == "host":
         # Imported here: a guest tree has no use for the mirrors of Xen, and start-up is most of a check's time.
         from dtanalyze.analysis.host import check_host
 
         return check_host(tree, path, asked)
     return tuple(check_guest(tree, path, options._replace(tree=kind, linux=linux)) for linux in asked.linux)
+
+
+def _with_memory(tree: Tree, options: CheckOptions) -> CheckOptions:
+    """Return the question with RAM as a guess where the tree lists none; unchanged where nothing shows where it begins."""
+    board = build_board(tree, options.linux.address_rules)
+    if memory_of(board, options)[0].memory:
+        return options
+    hint = memory_hint(board)
+    if hint is None:
+        return options
+    span = hint.range
+    said = f"{format_size(span.size)} at {span.start:#x}, a guess by --assume-memory auto from {hint.source}"
+    return options._replace(memory=(span,), memory_from=f"{said} (--memory settles it)")
 
 
 def in_file(original: bytes, results: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range, format_size
+from dtanalyze.analysis.assumptions import assumptions, guest_sentences, kaslr_of
+from dtanalyze.analysis.memory_hint import NO_HINT, contradicting, memory_hint
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.analysis.rules import guest_findings, tree_findings
 from dtanalyze.board.build import build_board, hypervisor_nodes
@@ -22,15 +24,14 @@ from dtanalyze.errors import InputError
 from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse
 from dtanalyze.findings import Finding
 from dtanalyze.linux.balloon import hotplug_reach
-from dtanalyze.linux.boot import WORST_FIRST, BootAnswer, Conditions, boot
+from dtanalyze.linux.boot import WORST_FIRST, BootAnswer, Conditions, Verdict, boot
 from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
-from dtanalyze.linux.memblock import Claimed, Memblock, bootargs, memblock
-from dtanalyze.linux.memory_hotplug import USUAL_PA_BITS, linear_map_is_randomized
-from dtanalyze.linux.profile import Arch, LinuxProfile
+from dtanalyze.linux.memblock import Claimed, Memblock, memblock
+from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.linux.resource import Resource
-from dtanalyze.verdicts import need_finding, request_finding, verdict_finding
+from dtanalyze.verdicts import memory_assumed, memory_contradicts, need_finding, request_finding, verdict_finding
 
-__all__ = ["check_guest", "kind_of", "memory_of", "with_findings", "worse_of"]
+__all__ = ["check_guest", "kind_of", "memory_findings", "memory_of", "with_findings", "worse_of"]
 
 GUEST_GNTTAB_BASE: Final = 0x38000000
 GUEST_GNTTAB_SIZE: Final = 0x01000000
@@ -45,13 +46,15 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
     board = build_board(tree, profile.address_rules)
     kind = options.tree or kind_of(tree)
     memory, ram_from = memory_of(board, options)
-    kaslr, kaslr_from = _kaslr(board, options)
+    kaslr, kaslr_from = kaslr_of(board, options)
     width = pa_bits(tree) if options.cpus is None else options.cpus or None
     at_most = width or most_pa_bits(tree)
     conditions = Conditions(kaslr, width, options.requests, options.recorded)
     answer = boot(board, memory, profile, conditions)
     more_ram = _recorded_ram(answer, options)
     grant, regions = _regions(board)
+    # Of a tree that Xen has written, the host's side says where RAM comes from.
+    assumed = guest_sentences(board, answer, memory, (kaslr_from,) if written else (ram_from, kaslr_from), options, width)
     result = CheckResult(
         path=path,
         tree=kind,
@@ -59,13 +62,9 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
         linux=profile,
         xen=answer.detection.version,
         iommu=None,
-        assumed=(
-            *_assumed(answer, memory, profile, ram_from, kaslr_from, width, options),
-            *more_ram,
-            *_event_channel(board, answer),
-        ),
+        assumed=(*assumed, *more_ram),
         verdict=answer.verdict,
-        reason=answer.reason,
+        reason=_with_hint(answer, board),
         kaslr=kaslr,
         alternatives=(),
         grant_table=grant,
@@ -78,8 +77,25 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
     )
     found = list(guest_findings(kind, board, memory, answer, at_most, options))
     if not written:
-        found += tree_findings(kind, board, memory, profile)
+        found += [*tree_findings(kind, board, memory, profile), *memory_findings(board, options)]
     return with_findings(result, options.need, found)
+
+
+def _with_hint(answer: BootAnswer, board: Board) -> str:
+    """Return the reason, with the option that supplies what is missing."""
+    if answer.verdict is not Verdict.UNKNOWN:
+        return answer.reason
+    return f"{answer.reason}: pass {memory_hint(board) or NO_HINT}"
+
+
+def memory_findings(board: Board, options: CheckOptions) -> Iterator[Finding]:
+    """Yield what is to be said of RAM that did not come from the tree."""
+    if options.memory_from:
+        yield memory_assumed(options.memory_from)
+        return
+    other = contradicting(board, options.memory) if options.memory else None
+    if other is not None:
+        yield memory_contradicts(*other, options.memory)
 
 
 def kind_of(tree: Tree) -> str:
@@ -99,16 +115,18 @@ def memory_of(board: Board, options: CheckOptions) -> tuple[Memblock, str]:
     """Return RAM and reservations, and where RAM comes from."""
     if options.memory:
         given = tuple(Claimed(item, "--memory", 0) for item in options.memory)
-        return memblock(board, options.linux, given=given), "RAM: as given with --memory"
+        if options.memory_from:
+            return memblock(board, options.linux, given=given), f"RAM: {options.memory_from}"
+        return memblock(board, options.linux, given=given), f"RAM: {_total(options.memory)}, as given with --memory"
     found = memblock(board, options.linux)
     if not found.memory and options.recorded is not None:
         from dtanalyze.linux.proc_iomem import system_ram
 
         recorded = system_ram(options.recorded)
-        return found._replace(memory=recorded), "RAM: the tree lists none; taken from the recorded /proc/iomem"
+        return found._replace(memory=recorded), "RAM: the tree lists none; as in the recorded /proc/iomem given"
     if not found.memory:
         return found, "RAM: none; the tree lists no enabled memory node with a size"
-    return found, f"RAM: {format_size(found.memory.size)} as the tree's memory nodes list it"
+    return found, f"RAM: {format_size(found.memory.size)}, from the tree's memory nodes"
 
 
 def _recorded_ram(answer: BootAnswer, options: CheckOptions) -> tuple[str, ...]:
@@ -130,17 +148,8 @@ def _recorded_ram(answer: BootAnswer, options: CheckOptions) -> tuple[str, ...]:
     return (f"RAM recorded beyond the tree's, hot-plugged by the balloon driver: {shown}",)
 
 
-def _kaslr(board: Board, options: CheckOptions) -> tuple[bool, str]:
-    if options.kaslr is not None:
-        return options.kaslr, f"KASLR: {'on' if options.kaslr else 'off'}, as given"
-    if "nokaslr" in bootargs(board).split():
-        return False, "KASLR: off, nokaslr is on the kernel's command line"
-    seed = board.chosen.prop("kaslr-seed") if board.chosen is not None else None
-    if seed is not None and len(seed.value) != 8:
-        return False, "KASLR: off, the kaslr-seed in /chosen is not one of 8 bytes"
-    if seed is not None:
-        return True, "KASLR: on, /chosen has a kaslr-seed"
-    return False, "KASLR: off, /chosen has no kaslr-seed"
+def _total(ranges: Iterable[AddressRange]) -> str:
+    return format_size(sum(item.size for item in ranges))
 
 
 def _regions(board: Board) -> tuple[RawRange | None, tuple[RawRange, ...]]:
@@ -153,76 +162,6 @@ def _regions(board: Board) -> tuple[RawRange | None, tuple[RawRange, ...]]:
         for entry in decode_regions(node, board)
     ]
     return (raw[0] if raw else None), tuple(raw[EXT_REGION_INDEX:])
-
-
-def _assumed(
-    answer: BootAnswer,
-    memory: Memblock,
-    profile: LinuxProfile,
-    ram_from: str,
-    kaslr_from: str,
-    width: int | None,
-    options: CheckOptions,
-) -> list[str]:
-    out = [_kernel(profile), *profile.remarks, ram_from]
-    if profile.arch is Arch.ARM64:
-        if answer.kaslr and not profile.linear_map_randomized:
-            kaslr_from += "; this kernel does not move the linear map"
-        elif answer.kaslr and answer.limits is not None:
-            kaslr_from += _moved(profile, width, randomized=answer.limits.randomized)
-        out.append(kaslr_from)
-    if answer.limits is not None:
-        out.append(f"usable addresses: {answer.limits.low:#x}-{answer.limits.high:#x}")
-    if options.recorded is not None:
-        out.append("claims in iomem_resource: as recorded in the /proc/iomem given, without its Xen scratch")
-    elif answer.iomem.possible:
-        count = len(answer.iomem.possible)
-        out.append(
-            f"drivers: {count} device range{'s' if count > 1 else ''} taken as not yet claimed when the first "
-            "grant is mapped (--proc-iomem settles it)"
-        )
-    out.extend(memory.notes)
-    out.extend(answer.iomem.notes)
-    return out
-
-
-def _moved(profile: LinuxProfile, width: int | None, *, randomized: bool) -> str:
-    """Say what KASLR does to the linear map, and on what CPU width that hangs where the tree does not tell it."""
-    what = "moves the linear map, so that space below RAM is usable" if randomized else "cannot move the linear map"
-    if width is not None:
-        return f"; it {what}" + ("" if randomized else f": CPUs of {width} bits leave no room in it")
-    other = {bits: linear_map_is_randomized(profile, kaslr=True, pa_bits=bits) for bits in (40, 42, 44, 48)}
-    if len(set(other.values())) == 1:
-        return f"; it {what}, whatever the CPU"
-    unlike = " or ".join(str(bits) for bits, moves in other.items() if moves is not randomized)
-    return (
-        f"; it {what}: the CPUs' width is not known, taken as {USUAL_PA_BITS} bits; with {unlike} bits it would "
-        f"{'not' if randomized else 'do so'}"
-    )
-
-
-def _kernel(profile: LinuxProfile) -> str:
-    """Say which kernel is meant, and where nothing says how it was configured, that this was taken for granted."""
-    words = [f"Linux {profile.name} on {profile.arch.value}, {profile.page_size >> 10}K pages"]
-    if profile.without_xen:
-        return f"{words[0].partition(',')[0]}, without Xen support"
-    if profile.arch is Arch.ARM64:
-        words.append(f"{profile.va_bits}-bit addresses")
-        if profile.kasan_scale is not None:
-            words.append("KASAN's shadow")
-    words.append(f"CONFIG_XEN_UNPOPULATED_ALLOC {'on' if profile.option_on else 'off'}")
-    if profile.option_on and not profile.settled and profile.arch is Arch.ARM64:
-        words[-1] += " (as distributions build it; upstream's arm64 defconfig has it off; --kconfig settles it)"
-    return ", ".join(words)
-
-
-def _event_channel(board: Board, answer: BootAnswer) -> tuple[str, ...]:
-    if not answer.detection.found or board.event_channel is not None:
-        return ()
-    return (
-        "event channels: /hypervisor names no interrupt that resolves, so the kernel sets up no grant tables "
-        "(Xen event channel interrupt not found) and nothing will ask for scratch pages",
-    )
 
 
 def _region_use(regions: tuple[RawRange, ...], answer: BootAnswer, profile: LinuxProfile) -> list[RegionUse]:
@@ -250,8 +189,22 @@ def _region_use(regions: tuple[RawRange, ...], answer: BootAnswer, profile: Linu
                 note = f"no aligned section of {format_size(size)} fits"
             else:
                 note = "refused" if found.overlaps(refusal.range) else "never reached one section at a time"
-        out.append(RegionUse(region, used // size, region.size - used, note))
+        out.append(RegionUse(region, used // size, region.size - used, note, _why_lost(found, used, answer)))
     return out
+
+
+def _why_lost(region: AddressRange | None, used: int, answer: BootAnswer) -> str:
+    """Say what costs most of a region: the bounds of the linear map, the refusal that ends the search; else alignment."""
+    limits, room = answer.limits, answer.capacity
+    if region is None or limits is None or room is None:
+        return "lost"
+    inside = RangeSet([region]).intersection([AddressRange.spanning(limits.low, limits.high + 1)]).size
+    if region.size - inside > inside - used:
+        edge = f"below {limits.low:#x}" if region.start < limits.low else f"above {limits.high:#x}"
+        return f"outside the linear map, {edge}"
+    if room.refusal is not None and room.refusal.range.start < region.stop:
+        return "never reached after the refusal"
+    return "lost"
 
 
 def _reuse(answer: BootAnswer, profile: LinuxProfile) -> list[Reuse]:
@@ -292,7 +245,8 @@ def with_findings(result: CheckResult, need: int | None, found: Iterable[Finding
     every = [verdict_finding(result), need_finding(result, need), request_finding(result), *found]
     listed = tuple(sorted((item for item in every if item is not None), key=lambda item: item.sort_key))
     result = result._replace(findings=listed)
-    return result._replace(cause=cause_of(result))
+    matters = {"KASLR": bool(result.alternatives)} if result.kaslr is None and result.answer else {}
+    return result._replace(cause=cause_of(result), assumptions=assumptions(result.assumed, matters))
 
 
 def worse_of(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:

@@ -7,11 +7,13 @@ predicted once, and a tree that two releases write alike is analysed once for ea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Final
 
 from dtanalyze.address.range import RawRange
-from dtanalyze.address.units import MIB
-from dtanalyze.analysis.guest import check_guest, memory_of, with_findings, worse_of
+from dtanalyze.address.units import MIB, format_size
+from dtanalyze.analysis.guest import check_guest, memory_findings, memory_of, with_findings, worse_of
+from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
 from dtanalyze.analysis.offsets import offset_of, placed_in
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
@@ -60,7 +62,7 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
             for iommu in question.iommu:
                 for place, prediction in enumerate(by_iommu[iommu]):
                     own = found[iommu][place] + (judged.layout(linux) if place == 0 else ())
-                    made = _predicted(tree, prediction, guests, linux, path, question.options, own)
+                    made = _predicted(tree, prediction, guests, linux, path, question.options, own, judged)
                     if _starved(made.host):
                         size = _smaller_dom0(host, xen, options._replace(iommu=iommu), guests, linux, made.host)
                         made = made._replace(host=_told(made.host, host, size))
@@ -130,7 +132,8 @@ class _Judged:
         if linux not in self._layouts:
             board = build_board(self._tree, linux.address_rules)
             memory, _ = memory_of(board, self._question.options._replace(linux=linux, memory=self._options.memory))
-            self._layouts[linux] = tuple(tree_findings("host", board, memory, linux))
+            asked = self._question.options._replace(memory=self._options.memory)
+            self._layouts[linux] = (*tree_findings("host", board, memory, linux), *memory_findings(board, asked))
         return self._layouts[linux]
 
     def boot(self, xen: XenProfile, predictions: tuple[Prediction, ...]) -> list[tuple[Finding, ...]]:
@@ -154,6 +157,32 @@ class _Judged:
             )
             out.append(self._placed(host_findings(view)))
         return out
+
+    @cached_property
+    def hint(self) -> MemoryHint | str:
+        """The option that supplies RAM."""
+        return memory_hint(self._board) or NO_HINT
+
+    @cached_property
+    def command_line(self) -> str:
+        """Xen's command line, in a sentence."""
+        words = xen_bootargs(self._host.tree).strip()
+        return f'Xen\'s command line: "{words}", from /chosen' if words else "Xen's command line: none in /chosen"
+
+    def board_ram(self, prediction: Prediction) -> Iterator[str]:
+        """Yield the host's RAM, in a sentence."""
+        banks = prediction.info.mem
+        if not banks:
+            return
+        start, size = min(bank.start for bank in banks), format_size(sum(bank.size for bank in banks))
+        asked = self._question.options
+        if asked.memory_from:
+            yield f"board's RAM: {asked.memory_from}"
+        elif self._options.memory:
+            source = "as given with --memory" if asked.memory else "from the boot log"
+            yield f"board's RAM: {size} from {start:#x} on, {source}"
+        else:
+            yield f"board's RAM: {size} from {start:#x} on, from the tree's memory nodes"
 
     def _placed(self, found: Iterable[Finding]) -> tuple[Finding, ...]:
         """Return them with offsets into the file: RAM that was given is written into a copy of it."""
@@ -205,6 +234,7 @@ def _predicted(
     path: str,
     options: CheckOptions,
     own: tuple[Finding, ...],
+    judged: _Judged,
 ) -> Predicted:
     """Join one prediction with what Linux makes of the tree written; ``own`` are findings in the host's tree."""
     kind = "dom0" if prediction.domain == "dom0" else "domu"
@@ -213,13 +243,13 @@ def _predicted(
     if prediction.blob is not None and prediction.stopped_by is None:
         guest = guests.answer(prediction.blob, linux, kind)._replace(domain=domain)
     if guest is None:
-        result = _unanswered(prediction, linux, path, options)
+        result = _unanswered(prediction, linux, path, options, judged)
     else:
         result = guest._replace(
             tree="host",
             xen=prediction.xen,
             iommu=prediction.iommu,
-            assumed=(*prediction.assumed, *guest.assumed),
+            assumed=(*_of_the_host(prediction, judged), *guest.assumed),
         )
     # What would change the tree that Xen writes is no change of the host's.
     in_guest = placed_in(
@@ -233,7 +263,14 @@ def _predicted(
     return Predicted(prediction, guest, result._replace(findings=verdict))
 
 
-def _unanswered(prediction: Prediction, linux: LinuxProfile, path: str, options: CheckOptions) -> CheckResult:
+def _of_the_host(prediction: Prediction, judged: _Judged) -> tuple[str, ...]:
+    """Return what is taken for so of the host: what Xen's mirror says, Xen's command line, and where RAM comes from."""
+    return (*prediction.assumed, judged.command_line, *judged.board_ram(prediction))
+
+
+def _unanswered(
+    prediction: Prediction, linux: LinuxProfile, path: str, options: CheckOptions, judged: _Judged
+) -> CheckResult:
     """Return the result when Xen stops first, or when RAM is missing; what does not depend on it is given."""
     grant = prediction.grant_table
     if prediction.stopped_by is not None:
@@ -241,10 +278,7 @@ def _unanswered(prediction: Prediction, linux: LinuxProfile, path: str, options:
         verdict, reason = Verdict.NO_BOOT, f"Xen {prediction.xen} stops ({stop.stage}): {stop.text}"
     else:
         verdict = Verdict.UNKNOWN
-        reason = (
-            "the tree lists no RAM, a boot loader fills it in: give it with --memory, "
-            "e.g. --memory 0x40000000+2G (repeatable)"
-        )
+        reason = f"the tree lists no RAM, a boot loader fills it in: pass {judged.hint}"
     return CheckResult(
         path=path,
         tree="host",
@@ -252,7 +286,7 @@ def _unanswered(prediction: Prediction, linux: LinuxProfile, path: str, options:
         linux=linux,
         xen=prediction.xen,
         iommu=prediction.iommu,
-        assumed=prediction.assumed,
+        assumed=_of_the_host(prediction, judged),
         verdict=verdict,
         reason=reason,
         kaslr=options.kaslr,

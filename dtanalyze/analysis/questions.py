@@ -16,7 +16,8 @@ __all__ = ["CheckOptions", "HostQuestion"]
 class CheckOptions(NamedTuple):
     """One question. ``tree`` is ``host``, ``dom0``, ``domu`` or None (found out); ``kaslr`` None lets the tree decide.
 
-    ``memory`` replaces the tree's RAM; ``requests`` and ``need`` are pages; ``reuse`` asks who else could be given
+    ``memory`` replaces the tree's RAM; ``assume_memory`` takes a guess where neither says any, and ``memory_from`` is then
+    what it was made from. ``requests`` and ``need`` are pages; ``reuse`` asks who else could be given
     the scratch ranges. ``cpus`` are the board's CPUs, their physical address bits or 0 where they are unknown: the tree that
     Xen writes names its first one for all. None: the tree's own.
     """
@@ -29,6 +30,8 @@ class CheckOptions(NamedTuple):
     need: int | None = None
     recorded: "Resource | None" = None
     reuse: bool = False
+    assume_memory: bool = False
+    memory_from: str = ""
     cpus: int | None = None
 
 

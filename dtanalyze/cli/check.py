@@ -99,6 +99,9 @@ def command(
         sweep=len(question.linux) * max(len(question.xen), 1) * len(question.iommu) > 1,
         style=style,
         quiet=report.quiet,
+        verbose=report.verbose,
+        width=outputs.columns(),
+        asked=outputs.asked(ctx),
         explain=report.explain,
         statistics=report.statistics,
     )

@@ -1,16 +1,13 @@
 """``dtanalyze explain``."""
 
-import difflib
 from typing import Annotated, Final
 
 import typer
 
 from dtanalyze.cli import options
 from dtanalyze.cli.run import usage_errors
-from dtanalyze.errors import UsageError
-from dtanalyze.rules.model import NotShown, Rule, Statement
-from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
-from dtanalyze.verdicts import STATEMENTS
+from dtanalyze.controls.selection import explained
+from dtanalyze.report.glossary import TERMS, Term, term_text
 
 __all__ = ["EPILOG", "command"]
 
@@ -19,33 +16,26 @@ EPILOG: Final = """Examples:
 dtanalyze explain X08
 
 dtanalyze explain regions-not-ascending V-conflict
+
+dtanalyze explain section "linear map"
 """
 
 
 def command(
-    codes: Annotated[list[str], typer.Argument(metavar="RULE...", help="Codes or names of rules.", show_default=False)],
+    codes: Annotated[
+        list[str],
+        typer.Argument(metavar="WORD...", help="Rules by code or name, or terms.", show_default=False),
+    ],
     color: options.ColorOption = "auto",
 ) -> None:
-    """Explain rules.
+    """Explain rules and terms.
 
-    What they find, why it matters, what to do, sources, a bad and a good tree.
+    Of a rule: what it finds, why it matters, what to do, sources, a bad and a good tree. Of a term: what it means.
     """
     from dtanalyze.report.rules import explain_text
 
     with usage_errors():
         style = options.style_from(color)
-        found = [_rule(code) for code in codes]
-    typer.echo("\n".join(explain_text(item, style=style) for item in found), nl=False, color=True)
-
-
-def _rule(text: str) -> Rule | Statement | NotShown:
-    named: list[Rule | Statement] = [*ALL_RULES, *STATEMENTS]
-    listed: list[Rule | Statement | NotShown] = [*named, *NOT_SHOWN]
-    known = {item.code.lower(): item for item in listed}
-    known.update((item.name, item) for item in named)
-    found = known.get(text.lower())
-    if found is None:
-        near = difflib.get_close_matches(text.lower(), known, 1)
-        hint = f"; the nearest is {known[near[0]].code}" if near else "; dtanalyze rules lists them"
-        raise UsageError(f"no rule is called '{text}'{hint}")
-    return found
+        found = [TERMS.get(code.lower()) or explained(code) for code in codes]
+    texts = [term_text(item, style=style) if isinstance(item, Term) else explain_text(item, style=style) for item in found]
+    typer.echo("\n".join(texts), nl=False, color=True)

@@ -166,6 +166,14 @@ class TreeOptions(NamedTuple):
         ),
     ] = None
     memory: MemoryOption = None
+    assume_memory: Annotated[
+        str,
+        typer.Option(
+            "--assume-memory",
+            metavar="never|auto",
+            help="auto: where the tree lists no RAM, take 2 GiB at the address it shows; a warning says so.",
+        ),
+    ] = "never"
 
 
 class MappingOptions(NamedTuple):
@@ -250,6 +258,7 @@ def question(
         need=_pages(mappings.need, profile.page_size) if mappings.need is not None else None,
         recorded=recorded,
         reuse=reuse,
+        assume_memory=choice(tree.assume_memory, ("never", "auto"), "--assume-memory") == "auto",
     )
 
 

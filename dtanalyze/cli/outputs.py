@@ -1,5 +1,7 @@
 """``--format`` and ``--output``, each repeatable, paired in the order in which they stand on the command line."""
 
+import shutil
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
@@ -7,15 +9,18 @@ from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 import typer
 
 from dtanalyze.cli.groups import Group, GroupedCommand
-from dtanalyze.cli.options import ColorOption
+from dtanalyze.cli.options import ColorOption, KernelOptions, TreeOptions
+from dtanalyze.cli.xen_options import HostOptions
 from dtanalyze.errors import UsageError
 from dtanalyze.report import FORMATS, check_format
 from dtanalyze.report.style import PLAIN
 from dtanalyze.report.whole import Report
 
-__all__ = ["InOrder", "Output", "ReportGroup", "ReportOptions", "pair", "pair_in_order", "write"]
+__all__ = ["InOrder", "Output", "ReportGroup", "ReportOptions", "asked", "columns", "pair", "pair_in_order", "write"]
 
 _ORDER: Final = "dtanalyze.order"
+_COLUMNS: Final = 80
+_NARROWEST: Final = 40
 
 
 class ReportOptions(NamedTuple):
@@ -46,12 +51,40 @@ class ReportOptions(NamedTuple):
     )
     color: ColorOption = "auto"
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line only.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every finding, range and assumption.")] = False
 
 
 ReportGroup = Annotated[ReportOptions, Group("The report")]
 
 Output: TypeAlias = tuple[str, str | None]
 """One report to write: its format, and the file, or None for standard output."""
+
+
+_ASKING: Final = frozenset((*KernelOptions._fields, *TreeOptions._fields, *HostOptions._fields))
+"""Options that say what is asked of a tree, and that ``fix`` takes too."""
+
+
+def columns() -> int:
+    """Return how wide the report may be: the terminal's width, 80 where there is none."""
+    if not sys.stdout.isatty():
+        return _COLUMNS
+    return max(shutil.get_terminal_size((_COLUMNS, 24)).columns, _NARROWEST)
+
+
+def asked(ctx: typer.Context) -> tuple[str, ...]:
+    """Return the options that were given for the tree, the kernel and Xen, as a command line repeats them."""
+    words: list[str] = []
+    for param in ctx.command.params:
+        value = ctx.params.get(param.name or "")
+        source = getattr(ctx.get_parameter_source(param.name or ""), "name", "DEFAULT")
+        if param.name not in _ASKING or value is None or source not in ("COMMANDLINE", "DEFAULT_MAP"):
+            continue
+        if isinstance(value, bool):
+            words += (param.opts if value else param.secondary_opts)[:1]
+            continue
+        for item in value if isinstance(value, list | tuple) else (value,):
+            words += [param.opts[0], str(item)]
+    return tuple(words)
 
 
 class InOrder(GroupedCommand):

@@ -9,8 +9,9 @@ from typing import NamedTuple
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
+from dtanalyze.rules.model import NotShown, Rule, Statement
 
-__all__ = ["Selection", "apply_selection", "known_rules", "selection"]
+__all__ = ["Selection", "apply_selection", "explained", "known_rules", "selection"]
 
 
 class Selection(NamedTuple):
@@ -33,6 +34,23 @@ def known_rules() -> dict[str, str]:
 
     named = {item.code: item.name for item in STATEMENTS}
     return named | {item.code: item.name for item in ALL_RULES}
+
+
+def explained(word: str) -> Rule | Statement | NotShown:
+    """Return what a code or a name, in any case, names; raise `UsageError` with the nearest when it names nothing."""
+    from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
+    from dtanalyze.verdicts import STATEMENTS
+
+    named: list[Rule | Statement] = [*ALL_RULES, *STATEMENTS]
+    listed: list[Rule | Statement | NotShown] = [*named, *NOT_SHOWN]
+    known = {item.code.lower(): item for item in listed}
+    known.update((item.name, item) for item in named)
+    found = known.get(word.lower())
+    if found is None:
+        near = difflib.get_close_matches(word.lower(), known, 1)
+        hint = f"; the nearest is {known[near[0]].code}" if near else "; dtanalyze rules lists them"
+        raise UsageError(f"no rule is called '{word}'{hint}")
+    return found
 
 
 def selection(select: Iterable[str], ignore: Iterable[str], min_severity: Severity) -> Selection:

@@ -4,7 +4,7 @@ Puts the other mirrors together in the order in which they run at boot; holds no
 whose stages are tried in the order of the enum.
 """
 
-from enum import Enum
+from enum import StrEnum
 from typing import Final, NamedTuple
 
 from dtanalyze.address.rangeset import RangeSet
@@ -36,8 +36,8 @@ from dtanalyze.linux.unpopulated_alloc import Request, UnpopulatedAlloc
 __all__ = ["WORST_FIRST", "BootAnswer", "Conditions", "Verdict", "boot", "copy_resource", "grant_table"]
 
 
-class Verdict(Enum):
-    """What it comes to, by stage; the first that applies."""
+class Verdict(StrEnum):
+    """What it comes to, by stage; the first that applies. Equal to the word of reports: ``verdict == "scratch"``."""
 
     NO_BOOT = "no-boot"
     UNKNOWN = "unknown"
@@ -48,10 +48,6 @@ class Verdict(Enum):
     IOMEM = "iomem"
     EXHAUSTED = "exhausted"
     SCRATCH = "scratch"
-
-    def __str__(self) -> str:
-        """Return the word that reports use."""
-        return self.value
 
 
 WORST_FIRST: Final = (
@@ -147,10 +143,7 @@ def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Cond
         reason = f"{init.reason}; the kernel gives RAM back to Xen instead, page for page"
         return answer(Verdict.BALLOON, reason, init, *(ballooned(pages) for pages in conditions.requests))
     if limits is None:
-        reason = (
-            "the tree lists no RAM, which decides the lowest usable address: "
-            "give it with --memory, e.g. --memory 0x40000000+2G"
-        )
+        reason = "the tree lists no RAM, and where RAM begins decides the lowest usable address"
         return answer(Verdict.UNKNOWN, reason, init)
     target = init.resource if init is not None and init.resource is not None else iomem.root
     alloc = UnpopulatedAlloc(profile, target, iomem.root, limits, unseen)

@@ -6,7 +6,7 @@ option cannot be enabled there, what a distribution or stable release carries ba
 """
 
 import re
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.units import GIB, KIB, MIB
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 
-class Arch(Enum):
+class Arch(StrEnum):
     """The architecture that the kernel was built for."""
 
     ARM64 = "arm64"

@@ -6,7 +6,7 @@ xen_free_unpopulated_pages (in the xen-troops fork fill_pool and alloc_unpopulat
 each page), x86's donated E820 memory, the fork's interface for pages in one piece (what it takes is the same).
 """
 
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
@@ -22,7 +22,7 @@ MAX_REQUEST_PAGES = (1 << 32) - 1
 """``unsigned int nr_pages``."""
 
 
-class Outcome(Enum):
+class Outcome(StrEnum):
     """What one request comes to."""
 
     SCRATCH = "scratch"

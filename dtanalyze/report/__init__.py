@@ -28,6 +28,7 @@ def _of(module: str) -> Format:
 
 FORMATS: Final[dict[str, Format]] = {
     "text": _of("text"),
+    "concise": _of("concise"),
     "json": _of("json"),
     "sarif": _of("sarif"),
     "junit": _of("junit"),

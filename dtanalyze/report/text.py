@@ -1,30 +1,30 @@
-"""The report for people: the verdict in one line, then why, at which addresses, at what cost, and what to change."""
+"""The report for people: the verdict and its cause, what to do, the addresses, and what the answer rests on.
+
+A board engineer reads it once, in a log: what decides stands in the first lines, what only explains is folded to a count
+that ``--verbose`` unfolds.
+"""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.address.units import format_range, format_size
-from dtanalyze.facts import CheckResult, Reuse
-from dtanalyze.findings import Finding, Severity
+from dtanalyze.facts import Assumption, CheckResult
+from dtanalyze.findings import Severity
 from dtanalyze.linux.boot import Verdict
-from dtanalyze.linux.unpopulated_alloc import Outcome, Request
+from dtanalyze.report.advice import advice_lines
 from dtanalyze.report.foreign import document
+from dtanalyze.report.lines import WIDTH, counted, sentence, wrapped
+from dtanalyze.report.places import address_lines, cost_lines, request_lines, reuse_lines
 from dtanalyze.report.style import PLAIN, Style
 
 if TYPE_CHECKING:
     from dtanalyze.controls.baseline import Compared
     from dtanalyze.report.whole import Report
 
-__all__ = ["check_text", "render"]
+__all__ = ["HEADLINES", "check_text", "group_text", "render"]
 
-_WIDTH: Final = 108
-
-_HEADLINE: Final[dict[Verdict, str]] = {
+HEADLINES: Final[dict[Verdict, str]] = {
     Verdict.NO_BOOT: "Xen does not boot with this tree",
     Verdict.UNKNOWN: "cannot tell yet",
     Verdict.NATIVE: "Linux boots as if there were no Xen",
@@ -35,7 +35,7 @@ _HEADLINE: Final[dict[Verdict, str]] = {
     Verdict.EXHAUSTED: "no scratch page can be had, every mapping fails",
     Verdict.SCRATCH: "scratch pages work",
 }
-_SEVERITY_WORD: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "info"}
+_KERNEL_LINES: Final = 4
 
 
 def render(report: Report) -> str:
@@ -45,12 +45,11 @@ def render(report: Report) -> str:
 
         texts = [sweep_text(group, style=report.style) for group in report.groups]
     else:
-        texts = [check_text(item, style=report.style, quiet=report.quiet, explain=report.explain) for item in report.results]
+        texts = [text for group in report.groups for text in group_text(group, report)]
     if report.baseline is not None:
         texts.append(_compared(report.baseline))
     if report.suppressed:
-        count = len(report.suppressed)
-        texts.append(f"Suppressed: {count} finding{'' if count == 1 else 's'}\n")
+        texts.append(f"Suppressed: {counted(len(report.suppressed), 'finding')}\n")
     if report.statistics or (len(report.groups) + len(report.failures) > 1 and not report.quiet):
         from dtanalyze.report.summary import statistics_text, summary_text
 
@@ -66,177 +65,94 @@ def _compared(found: Compared) -> str:
     return document(lines)
 
 
-def check_text(result: CheckResult, *, style: Style = PLAIN, quiet: bool = False, explain: bool = False) -> str:
-    """Return the report for one result; ``quiet`` keeps the verdict line only."""
-    lines = [_headline(result, style)]
-    if not quiet:
-        lines += _wrapped("", result.reason + ".")
-        for alternative in result.alternatives:
-            kaslr = "with" if alternative.kaslr else "without"
-            lines.append(f"  {kaslr} KASLR: {alternative.verdict.value}, {alternative.sections} sections")
-        sections = [
-            ("Assumed", list(_bullets(result.assumed))),
-            ("Addresses", list(_addresses(result))),
-            ("Requests", [_request(item, result) for item in (result.answer.requests if result.answer else ())]),
-            ("Kernel log", [f"  {line}" for line in _kernel_log(result)]),
-            ("Cost", list(_cost(result))),
-            ("Without reserving in iomem_resource", [line for item in result.reuse for line in _reuse(item)]),
-            ("Findings", list(_findings(result, style))),
-        ]
-        if explain:
-            from dtanalyze.report.explain import explain_lines
+def group_text(results: Sequence[CheckResult], report: Report) -> list[str]:
+    """Return one report for each domain of an input, and behind them once what all of them rest on."""
+    if report.quiet or len(results) < 2:
+        return [_text(item, report, item.assumptions) for item in results]
+    shared = [item for item in results[0].assumptions if all(item in other.assumptions for other in results[1:])]
+    texts = [_text(result, report, [item for item in result.assumptions if item not in shared]) for result in results]
+    lines = _assumed(shared, report)
+    title = f"Assumed, for all {len(results)} domains of {results[0].path}"
+    return [*texts, document([report.style.bold(title), *lines])] if lines else texts
 
-            sections.append(("Step by step", explain_lines(result)))
-        for title, body in sections:
-            if body:
-                lines += ["", style.bold(title), *body]
+
+def check_text(
+    result: CheckResult,
+    *,
+    style: Style = PLAIN,
+    quiet: bool = False,
+    explain: bool = False,
+    verbose: bool = False,
+    width: int = WIDTH,
+) -> str:
+    """Return the report for one result; ``quiet`` keeps the verdict line only, ``verbose`` folds nothing."""
+    from dtanalyze.report.whole import Report
+
+    report = Report(((result,),), style=style, quiet=quiet, explain=explain, verbose=verbose, width=width)
+    return _text(result, report, result.assumptions)
+
+
+def _text(result: CheckResult, report: Report, assumed: Iterable[Assumption]) -> str:
+    style, width = report.style, report.width
+    lines = _headline(result, report)
+    if report.quiet:
+        return document(lines)
+    lines += wrapped(sentence(result.reason), width, first="  ")
+    for alternative in result.alternatives:
+        kaslr = "with" if alternative.kaslr else "without"
+        lines.append(f"  {kaslr} KASLR: {alternative.verdict.value}, {counted(alternative.sections, 'section')}")
+    sections = [
+        ("What to do", advice_lines(result, report)),
+        ("Addresses", [*address_lines(result, report), *cost_lines(result, report)]),
+        ("Requests", request_lines(result, width)),
+        ("Kernel log", _kernel_log(result, report)),
+        ("Without reserving in iomem_resource", reuse_lines(result, width)),
+        ("Assumed", _assumed(assumed, report)),
+    ]
+    if report.explain:
+        from dtanalyze.report.explain import explain_lines
+
+        sections.append(("Step by step", explain_lines(result)))
+    for title, body in sections:
+        if body:
+            lines += ["", style.bold(title), *body]
     return document(lines)
 
 
-def _headline(result: CheckResult, style: Style) -> str:
+def _headline(result: CheckResult, report: Report) -> list[str]:
     verdict = result.verdict
-    worst = max((item.severity for item in result.findings), default=None)
-    label = "ok" if verdict is Verdict.SCRATCH else (_SEVERITY_WORD[worst] if worst else "info")
-    where = f"{result.tree} tree"
-    if result.domain and result.domain != result.tree:
-        where = f"{result.domain}"
+    worst = max((item.severity for item in result.findings), default=Severity.INFO)
+    label = "ok" if verdict is Verdict.SCRATCH else worst.label
+    where = result.domain if result.domain and result.domain != result.tree else f"{result.tree} tree"
     kernel = f"Linux {result.linux.name}" + (f", Xen {result.xen}" if result.xen else "")
-    return f"{result.path}: {style.severity(label, verdict.value)}: {_HEADLINE[verdict]} ({where}, {kernel})"
+    said = f"{result.path}: {verdict.value}: {HEADLINES[verdict]} ({where}, {kernel})"
+    first, *rest = [said] if report.quiet else wrapped(said, report.width, rest="  ")
+    coloured = report.style.severity(label, verdict.value)
+    # The word of the verdict behind the path, and not one that the path holds.
+    head, found, tail = first.rpartition(f": {verdict.value}:")
+    return [f"{head}: {coloured}:{tail}" if found else first, *rest]
 
 
-def _wrapped(indent: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text,
-        _WIDTH,
-        initial_indent="  " + indent,
-        subsequent_indent="  " + indent,
-        break_on_hyphens=False,
-        break_long_words=False,
-    )
-
-
-def _bullets(items: tuple[str, ...]) -> Iterator[str]:
-    for item in items:
-        first, *rest = textwrap.wrap(item, _WIDTH - 2, break_on_hyphens=False, break_long_words=False)
-        yield f"  - {first}"
-        yield from (f"    {line}" for line in rest)
-
-
-def _addresses(result: CheckResult) -> Iterator[str]:
-    if result.grant_table is not None:
-        yield f"  grant table        {_shown(result.grant_table)}"
-    for run in result.ram:
-        yield f"  RAM                {_shown(run)}"
-    for index, use in enumerate(result.regions):
-        count = f"{use.sections} section{'' if use.sections == 1 else 's'}"
-        detail = use.note or (f"{count}, {format_size(use.lost)} lost to alignment" if use.lost else count)
-        yield f"  extended region {index:<2} {_shown(use.region)}  {detail}"
-    if not result.regions:
-        for index, region in enumerate(result.extended_regions):
-            yield f"  extended region {index:<2} {_shown(region)}"
-    room = result.answer.capacity if result.answer else None
-    if room is None:
-        return
-    size = result.linux.section_size
-    for taken in room.runs[:8]:
-        span = AddressRange(taken.start, taken.sections * size)
-        yield f"  scratch            {_shown(span)}  {taken.sections} x {format_size(size)}"
-    if len(room.runs) > 8:
-        yield f"  scratch            … and {len(room.runs) - 8} more runs"
-    for landing in room.landings[:8]:
-        other = landing.on
-        found = other.range
-        kind = getattr(other, "kind", "resource")
-        shown = _shown(found) if found else ""
-        yield f"  ! in use           {shown}  {kind} {other.source}"
-    if len(room.landings) > 8:
-        yield f"  ! in use           … and {len(room.landings) - 8} more"
-
-
-def _shown(item: AddressRange | RawRange) -> str:
-    return f"{format_range(item.start, item.stop)} ({format_size(item.size)})"
-
-
-def _request(request: Request, result: CheckResult) -> str:
-    pages = f"  {request.pages} page{'' if request.pages == 1 else 's'}:"
-    if request.error is not None:
-        return f'{pages} {request.outcome.value}, -{request.error}, kernel says "{request.message}"'
-    if request.outcome is Outcome.BALLOON:
-        return f"{pages} balloon, {format_size(request.pages * result.linux.page_size)} of RAM given back to Xen"
-    if request.taken is None:
-        return f"{pages} {request.outcome.value}, from pages already on the list"
-    on = f" over {request.landed_on[0].kind} {request.landed_on[0].source}" if request.landed_on else ""
-    return f"{pages} {request.outcome.value}, takes {_shown(request.taken)}{on}"
-
-
-def _kernel_log(result: CheckResult) -> tuple[str, ...]:
+def _kernel_log(result: CheckResult, report: Report) -> list[str]:
     answer = result.answer
-    if answer is None or not answer.detection.found:
-        return ()
-    return answer.init.messages if answer.init else ()
+    if answer is None or not answer.detection.found or answer.init is None:
+        return []
+    said = answer.init.messages if report.verbose else answer.init.messages[:_KERNEL_LINES]
+    return [line for item in said for line in wrapped(item, report.width, first="  ")]
 
 
-def _cost(result: CheckResult) -> Iterator[str]:
-    answer = result.answer
-    if answer is None:
-        return
-    page = result.linux.page_size
-    if result.verdict is Verdict.BALLOON:
-        yield f"  {format_size(page)} of RAM for each mapped page: {256 * page / (1 << 20):g} MiB for 256 mapped grants"
-        return
-    room = answer.capacity
-    if room is None:
-        return
-    lost = sum(use.lost for use in result.regions)
-    yield f"  largest single mapping: {room.largest_request} pages ({format_size(room.largest_request * page)})"
-    if lost:
-        total = sum(use.region.size for use in result.regions)
-        yield f"  not usable for scratch pages: {format_size(lost)} of {format_size(total)}"
-    if room.sections:
-        metadata = result.linux.pages_per_section * 64
-        yield f"  struct page: {format_size(metadata)} of RAM for each section taken"
+def _assumed(items: Iterable[Assumption], report: Report) -> list[str]:
+    """Say what is guessed, and what another value would change; what is known from the tree or an option is counted."""
+    listed = tuple(items)
+    shown = listed if report.verbose else tuple(item for item in listed if item.origin == "guess" or item.matters)
+    lines = [line for item in shown for line in wrapped(_worded(item), report.width, first="  - ")]
+    rest = len(listed) - len(shown)
+    if rest:
+        lines += wrapped(f"{rest} more, known from the tree, options and defaults (--verbose)", report.width, first="  - ")
+    return lines
 
 
-def _reuse(reuse: Reuse) -> Iterator[str]:
-    yield f"  {_shown(reuse.range)} could also be given"
-    nobody = True
-    if reuse.balloon is not None:
-        nobody = False
-        yield (
-            f"  - to balloon memory hotplug, as System RAM at {reuse.balloon.range.start:#x}, "
-            f"after {reuse.balloon.sections_before} other sections"
-        )
-    for item in reuse.pci:
-        nobody = False
-        yield f"  - to PCI devices, when the host bridge {item} is probed"
-    for item in reuse.drivers:
-        nobody = False
-        yield f"  - to a driver that binds later: {item}"
-    if nobody:
-        yield "  - to nobody that this tree shows"
-
-
-def _findings(result: CheckResult, style: Style) -> Iterator[str]:
-    """Say each finding; what a rule says of many places stands together, with what to do once."""
-    for (severity, rule, name, advice), group in groupby(result.findings, _kind):
-        found = tuple(group)
-        nodes = {item.node for item in found}
-        at = f" at {found[0].node}" if len(nodes) == 1 and found[0].node else ""
-        times = f", {len(found)} times" if len(found) > 1 else ""
-        yield f"  {style.severity(severity.label, severity.label)} {rule} {name}{at}{times}"
-        if len(found) > 1:
-            yield from (f"  {line}" for line in _bullets(tuple(_placed(item, at) for item in found)))
-        elif found[0].message != result.reason:
-            yield from _wrapped("  ", found[0].message + ".")
-        if advice:
-            yield from _wrapped("  ", advice)
-
-
-def _kind(finding: Finding) -> tuple[Severity, str, str, str]:
-    return finding.severity, finding.rule, finding.name, finding.advice
-
-
-def _placed(finding: Finding, at: str) -> str:
-    """Return the message, after the node where neither it nor the heading names that."""
-    named = at or finding.node is None or finding.node in finding.message
-    return finding.message if named else f"{finding.node}: {finding.message}"
+def _worded(item: Assumption) -> str:
+    if item.matters is None:
+        return item.sentence
+    return f"{item.sentence}; another value {'changes' if item.matters else 'does not change'} the verdict"

@@ -18,8 +18,9 @@ class Report(NamedTuple):
     """``groups`` holds one tuple of results for each input that could be read; ``failures`` the inputs that could not.
 
     ``root`` is the folder that relative paths start from, ``sweep`` whether several kernels or releases were asked for.
-    ``style``, ``quiet``, ``explain`` and ``statistics`` concern people only. With a ``baseline`` the results hold new
-    findings only; ``suppressed`` are those that somebody has decided to live with.
+    ``style``, ``quiet``, ``verbose``, ``width`` (columns), ``explain`` and ``statistics`` concern people only. ``asked`` are
+    the options of the call that concern the tree, for commands that a report names. With a ``baseline`` the results hold
+    new findings only; ``suppressed`` are those that somebody has decided to live with.
     """
 
     groups: tuple[tuple[CheckResult, ...], ...]
@@ -29,6 +30,9 @@ class Report(NamedTuple):
     sweep: bool = False
     style: Style = PLAIN
     quiet: bool = False
+    verbose: bool = False
+    width: int = 80
+    asked: tuple[str, ...] = ()
     explain: bool = False
     statistics: bool = False
     baseline: "Compared | None" = None

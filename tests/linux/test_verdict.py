@@ -131,7 +131,7 @@ def test_ram_that_a_boot_loader_fills_in(memory: str) -> None:
     assert answer(guest(GOOD, memory=memory)).verdict is Verdict.UNKNOWN
     given = answer(guest(GOOD, memory=memory), memory=(AddressRange(0x40000000, S),))
     assert given.verdict is Verdict.SCRATCH
-    assert "RAM: as given with --memory" in given.assumed
+    assert "RAM: 128 MiB, as given with --memory" in given.assumed
 
 
 def test_given_memory_replaces_the_trees() -> None:

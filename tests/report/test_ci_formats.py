@@ -23,7 +23,7 @@ def test_github_conflict() -> None:
     head, _, message = line.removeprefix("::").partition("::")
     assert head == "error file=trees/11e-is-ram.dtb,title=V-conflict scratch-range-refused"
     assert message.startswith("the very first section 0x60000000-0x67ffffff is refused because of System RAM")
-    assert "(dom0, Linux 6.12, Xen 4.20).%0ACut the extended region" in message
+    assert "(dom0, Linux 6.12, Xen 4.20).%0AEnd the extended region" in message
 
 
 def test_github_commands_by_severity_and_unreadable_inputs() -> None:

@@ -1,54 +1,105 @@
-"""The report for people: what one rule says of many places stands together."""
+"""The report for people: one entry for one cause, folded to what a person reads, never wider than it may be."""
 
 from __future__ import annotations
 
-from dtanalyze.findings import Finding, Severity
+import pytest
+
+from dtanalyze.facts import Assumption
+from dtanalyze.findings import Change, Finding, Severity
+from dtanalyze.report.lines import sentence, wrapped
 from dtanalyze.report.text import check_text
 from tests.report.made import GOOD, result
 
 
-def findings(*found: Finding) -> list[str]:
-    text = check_text(result(GOOD)._replace(findings=found))
-    return text.partition("\nFindings\n")[2].splitlines()
+def actions(*found: Finding, verbose: bool = False, width: int = 80) -> list[str]:
+    text = check_text(result(GOOD)._replace(findings=found), verbose=verbose, width=width)
+    return text.partition("\nWhat to do\n")[2].partition("\n\n")[0].splitlines()
 
 
-def at(node: str, message: str, advice: str = "Do this.") -> Finding:
-    return Finding("X01", "odd", Severity.ERROR, message, advice, node)
+def at(node: str, message: str, advice: str = "Do this.", severity: Severity = Severity.ERROR, rule: str = "X01") -> Finding:
+    return Finding(rule, "odd", severity, message, advice, node)
+
+
+WHY = "  Why, with sources: dtanalyze explain X01"
 
 
 def test_one_finding() -> None:
-    assert findings(at("/a", "it is wrong")) == ["  error X01 odd at /a", "    it is wrong.", "    Do this."]
+    assert actions(at("/a", "/a is wrong")) == ["  E1 error X01 odd", "     /a is wrong.", "     Do: Do this.", WHY]
 
 
 def test_the_same_at_several_places_is_said_once() -> None:
-    assert findings(at("/a", "/a is wrong"), at("/b", "wrong as well")) == [
-        "  error X01 odd, 2 times",
-        "    - /a is wrong",
-        "    - /b: wrong as well",
-        "    Do this.",
+    assert actions(at("/a", "/a is wrong"), at("/b", "wrong as well")) == [
+        "  E1 error X01 odd, 2 places",
+        "     /a is wrong.",
+        "     /b: wrong as well.",
+        "     Do: Do this.",
+        WHY,
     ]
 
 
-def test_one_node_is_named_once() -> None:
-    assert findings(at("/a", "one"), at("/a", "two")) == [
-        "  error X01 odd at /a, 2 times",
-        "    - one",
-        "    - two",
-        "    Do this.",
+def test_many_places_are_counted_unless_asked_for() -> None:
+    found = [at("/a", f"range {number} is wrong") for number in range(5)]
+    assert actions(*found) == [
+        "  E1 error X01 odd, 5 places",
+        "     Range 0 is wrong.",
+        "     Range 1 is wrong.",
+        "     … and 3 more (--verbose)",
+        "     Do: Do this.",
+        WHY,
     ]
+    assert sum("is wrong" in line for line in actions(*found, verbose=True)) == 5
 
 
 def test_other_advice_keeps_them_apart() -> None:
-    assert findings(at("/a", "one"), at("/a", "two", "Do that.")) == [
-        "  error X01 odd at /a",
-        "    one.",
-        "    Do this.",
-        "  error X01 odd at /a",
-        "    two.",
-        "    Do that.",
-    ]
+    lines = actions(at("/a", "/a one"), at("/a", "/a two", "Do that."))
+    assert [line for line in lines if "odd" in line] == ["  E1 error X01 odd", "  E2 error X01 odd"]
+
+
+def test_notes_are_counted_beside_something_worse() -> None:
+    found = (at("/a", "/a one"), at("/b", "/b two", "", Severity.INFO, "X02"))
+    assert "  1 more: 1 note (X02); --verbose tells them" in actions(*found)
+    assert any("/b two" in line for line in actions(*found, verbose=True))
+    assert any("/b two" in line for line in actions(found[1])), "alone it is told"
 
 
 def test_what_the_reason_said_is_not_said_again() -> None:
-    reason = result(GOOD).reason
-    assert findings(at("/a", reason)) == ["  error X01 odd at /a", "    Do this."]
+    assert actions(at("/a", result(GOOD).reason)) == ["  E1 error X01 odd", "     Do: Do this.", WHY]
+
+
+def test_the_command_that_makes_the_change() -> None:
+    change = Change("/a", "reg", b"", "<0x0>")
+    (line,) = [item for item in actions(at("/a", "/a one")._replace(change=change), width=200) if "overlay" in item]
+    assert line == "  The change as an overlay: dtanalyze fix trees/01-dom0-x420-l612.dtb > fix.dtso"
+
+
+def test_what_is_guessed_is_told_and_the_rest_counted() -> None:
+    known = Assumption("RAM", "1 GiB", "tree", "--memory", "RAM: 1 GiB, from the tree")
+    guess = Assumption("KASLR", "not known", "guess", "--kaslr", "KASLR: not known (--kaslr)", matters=True)
+    text = check_text(result(GOOD)._replace(assumptions=(known, guess)))
+    assert text.endswith(
+        "Assumed\n  - KASLR: not known (--kaslr); another value changes the verdict\n"
+        "  - 1 more, known from the tree, options and defaults (--verbose)\n"
+    )
+    assert "RAM: 1 GiB, from the tree" in check_text(result(GOOD)._replace(assumptions=(known, guess)), verbose=True)
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_line_is_wider_than_it_may_be(width: int) -> None:
+    path = "/soc/" + "/".join(f"bus@{number:08x}" for number in range(30))
+    made = result(GOOD)._replace(path=f"some{path}.dtb", findings=(at(path, f"{path} covers {path}"),))
+    assert max(map(len, check_text(made, width=width, verbose=True).splitlines())) <= width
+
+
+def test_wrapping_loses_nothing() -> None:
+    text = "a /very/long/path/that/does/not/fit/anywhere,in/one/line at all"
+    lines = wrapped(text, 20, first="  - ")
+    assert max(map(len, lines)) <= 20 and lines[0].startswith("  - ")
+    assert "".join(line[4:] for line in lines).replace(" ", "") == text.replace(" ", "")
+    assert wrapped("", 20) == [""]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("region 0 is", "Region 0 is."), ("/a is", "/a is."), ("Is it?", "Is it?"), ("K01 is", "K01 is.")]
+)
+def test_a_sentence(text: str, said: str) -> None:
+    assert sentence(text) == said

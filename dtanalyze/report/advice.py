@@ -1,0 +1,106 @@
+"""What to do about the findings of a result: one entry for one cause, the command that makes the change at the end."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from dtanalyze.causes import cause_keys, grouped
+from dtanalyze.facts import CheckResult
+from dtanalyze.findings import Finding, Severity
+from dtanalyze.report.lines import counted, sentence, wrapped
+
+if TYPE_CHECKING:
+    from dtanalyze.report.whole import Report
+
+__all__ = ["advice_lines"]
+
+_ERRORS: Final = 4
+_WARNINGS: Final = 2
+_PLACES: Final = 2
+"""So many causes, and places of one, are told; more are counted."""
+
+
+def advice_lines(result: CheckResult, report: Report) -> list[str]:
+    """Return what was found and what to do about it, the cause of the verdict first."""
+    groups = grouped(result)
+    keys = cause_keys(result)
+    shown = groups if report.verbose else tuple(_chosen(groups))
+    lines = [line for group in shown for line in _cause(result, group, keys[id(group[0])], report)]
+    hidden = [group for group in groups if group not in shown]
+    if hidden:
+        lines += wrapped(_counted(hidden), report.width, first="  ")
+    if groups:
+        lines += list(_commands(result, shown, report))
+    return lines
+
+
+def _chosen(groups: tuple[tuple[Finding, ...], ...]) -> Iterator[tuple[Finding, ...]]:
+    """Yield the first errors and warnings; notes are counted."""
+    seen: Counter[Severity] = Counter()
+    most = {Severity.ERROR: _ERRORS, Severity.WARNING: _WARNINGS, Severity.INFO: 0}
+    if all(_worst(group) is Severity.INFO for group in groups):
+        most[Severity.INFO] = 1
+    for group in groups:
+        severity = _worst(group)
+        seen[severity] += 1
+        if seen[severity] <= most[severity]:
+            yield group
+
+
+def _worst(group: tuple[Finding, ...]) -> Severity:
+    return max(item.severity for item in group)
+
+
+def _cause(result: CheckResult, group: tuple[Finding, ...], key: str, report: Report) -> Iterator[str]:
+    """Say one cause: which rules, what is so, what to do."""
+    width, indent = report.width, " " * (len(key) + 3)
+    severity = _worst(group)
+    rules = list(dict.fromkeys((item.rule, item.name) for item in group))
+    nodes = {item.node for item in group}
+    # The node stands in the message; a heading that repeats it would double every long path.
+    (code, name), *others = rules
+    more = f" ({', '.join(item for item, _ in others)} too)" if others else ""
+    places = Counter((item.rule, item.message) for item in group if item.rule == code)
+    times = f", {len(places)} places" if len(places) > 1 else ""
+    head = wrapped(f"{severity.label} {code} {name}{more}{times}", width, first=f"  {key} ", rest=indent)
+    yield head[0].replace(severity.label, report.style.severity(severity.label, severity.label), 1)
+    yield from head[1:]
+    told = [item for item in dict.fromkeys(_message(item, nodes) for item in group if item.rule == code) if item]
+    told = [item for item in told if sentence(item) != sentence(result.reason)]
+    most = len(told) if report.verbose else _PLACES
+    for text in told[:most]:
+        yield from wrapped(sentence(text), width, first=indent)
+    if len(told) > most:
+        yield f"{indent}… and {len(told) - most} more (--verbose)"
+    for advice in dict.fromkeys(item.advice for item in group if item.rule == code and item.advice):
+        yield from wrapped(advice, width, first=f"{indent}Do: ", rest=indent + "    ")
+
+
+def _message(item: Finding, nodes: set[str | None]) -> str:
+    named = len(nodes) == 1 or item.node is None or item.node in item.message
+    return item.message if named else f"{item.node}: {item.message}"
+
+
+def _counted(hidden: list[tuple[Finding, ...]]) -> str:
+    kinds = Counter(_worst(group) for group in hidden)
+    parts = []
+    for severity, noun in ((Severity.ERROR, "error"), (Severity.WARNING, "warning"), (Severity.INFO, "note")):
+        codes = sorted({group[0].rule for group in hidden if _worst(group) is severity})
+        if kinds[severity]:
+            parts.append(f"{counted(kinds[severity], noun)} ({', '.join(codes)})")
+    return f"{len(hidden)} more: {', '.join(parts)}; --verbose tells them"
+
+
+def _commands(result: CheckResult, shown: tuple[tuple[Finding, ...], ...], report: Report) -> Iterator[str]:
+    """Yield the commands that go on from here: the change as an overlay, and why."""
+    width = report.width
+    is_a_file = not result.inside and result.path not in ("-", "<bytes>")
+    if is_a_file and any(item.change is not None for item in result.findings):
+        words = shlex.join(["dtanalyze", "fix", result.path, *report.asked])
+        yield from wrapped(f"{words} > fix.dtso", width, first="  The change as an overlay: ", rest="    ")
+    codes = list(dict.fromkeys(group[0].rule for group in shown))[:3]
+    if codes:
+        yield from wrapped(f"dtanalyze explain {' '.join(codes)}", width, first="  Why, with sources: ", rest="    ")

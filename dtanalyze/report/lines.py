@@ -1,0 +1,55 @@
+"""Lines that fit a width: words wrapped, and paths longer than a line broken where a person would."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.units import format_range, format_size
+
+__all__ = ["WIDTH", "counted", "sentence", "spanned", "wrapped"]
+
+WIDTH: Final = 80
+"""Columns where nobody says otherwise: a log, a pipe, a file."""
+
+
+def wrapped(text: str, width: int, *, first: str = "", rest: str | None = None) -> list[str]:
+    """Return ``text`` in lines of at most ``width`` columns.
+
+    ``first`` begins the first line, ``rest`` the others; None stands for as many blanks.
+    A word that is longer than a line is a path or a list of options: it is broken behind a ``/`` or a comma.
+    """
+    rest = " " * len(first) if rest is None else rest
+    lines, line, empty = [], first, True
+    for word in text.split():
+        if not empty and len(line) + 1 + len(word) > width:
+            lines.append(line)
+            line, empty = rest, True
+        line += word if empty else f" {word}"
+        empty = False
+        while len(line) > width:
+            cut = _cut(line, width, len(rest))
+            lines.append(line[:cut])
+            line = rest + line[cut:]
+    return [*lines, line] if line.strip() or not lines else lines
+
+
+def _cut(line: str, width: int, least: int) -> int:
+    places = [place + 1 for place in range(least + 1, width) if line[place] in "/,:+-" and place + 1 <= width]
+    return max(places, default=max(width, least + 1))
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``1 section`` or ``3 sections``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def sentence(text: str) -> str:
+    """Return ``text`` with a capital at its beginning and a full stop at its end; paths and options keep theirs."""
+    text = text if text.endswith((".", "!", "?", ":")) or not text else f"{text}."
+    return text[:1].upper() + text[1:] if text[:1].islower() and "/" not in text.split(" ", 1)[0] else text
+
+
+def spanned(item: AddressRange | RawRange) -> str:
+    """Return a range as the kernel prints it, with its size."""
+    return f"{format_range(item.start, item.stop)} ({format_size(item.size)})"
