@@ -45,8 +45,9 @@ lint: install ## ruff and mypy --strict, of the program, its tests and its bench
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
 
-docs: install ## write docs/rules.md from the rules, docs/formats.md from a run
+docs: install ## write docs/rules.md and docs/glossary.md, docs/formats.md from a run
 	$(BIN)/dtanalyze rules --format markdown > docs/rules.md
+	$(BIN)/python -c "from dtanalyze.report.glossary import glossary_markdown as made; print(made(), end='')" > docs/glossary.md
 	$(BIN)/python docs/make_formats.py
 
 site: install ## the documents as a site, with the page that needs no install (needs npm), in build/site
