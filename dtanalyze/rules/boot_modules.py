@@ -20,6 +20,7 @@ _PROCESS_MODULE: Final = Source("Xen", "xen/common/device-tree/bootfdt.c", "proc
 _ADD_MODULE: Final = Source("Xen", "xen/common/device-tree/bootinfo.c", "add_boot_module", "4.16 to 4.22")
 _MODULE: Final = 'module@{at} {{ compatible = "multiboot,kernel", "multiboot,module"; {reg} }};'
 _REG: Final = "reg = <0x0 0x{at} 0x0 0x1000000>;"
+_RAMDISK: Final = _MODULE.replace("kernel", "ramdisk").format(at="48000000", reg=_REG.format(at="48000000"))
 _KERNEL: Final = _MODULE.format(at="48000000", reg=_REG.format(at="48000000"))
 
 
@@ -66,8 +67,8 @@ def module_without_usable_reg(view: HostView) -> Hits:
     why="Xen 4.18 and newer drop the module (its kernel is missing then) or panic; older ones overwrite one with the other.",
     advice="Load the module somewhere else, or correct its reg.",
     sources=(_ADD_MODULE,),
-    bad=Example(host(chosen=_KERNEL + _MODULE.format(at="48800000", reg=_REG.format(at="48800000")))),
-    good=Example(host(chosen=_KERNEL + _MODULE.format(at="49000000", reg=_REG.format(at="49000000")))),
+    bad=Example(host(chosen=_RAMDISK + _MODULE.format(at="48800000", reg=_REG.format(at="48800000")))),
+    good=Example(host(chosen=_RAMDISK + _MODULE.format(at="49000000", reg=_REG.format(at="49000000")))),
 )
 def modules_overlap(view: HostView) -> Hits:
     if not view.first:
@@ -124,9 +125,10 @@ def _module_at(node: Node) -> Iterator[Module]:
     bad=Example(
         host(
             chosen="".join(
-                _MODULE.format(at=f"{at:x}", reg=f"reg = <0x0 {at:#x} 0x0 0x1000>;")
-                for at in range(0x48000000, 0x48000000 + 33 * 0x1000, 0x1000)
+                _MODULE.replace("kernel", "ramdisk").format(at=f"{at:x}", reg=f"reg = <0x0 {at:#x} 0x0 0x1000>;")
+                for at in range(0x48100000, 0x48100000 + 32 * 0x1000, 0x1000)
             )
+            + _MODULE.format(at="48000000", reg="reg = <0x0 0x48000000 0x0 0x1000>;")
         )
     ),
     good=Example(host(chosen=_KERNEL)),

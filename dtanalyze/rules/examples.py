@@ -9,7 +9,12 @@ __all__ = ["GOOD_REGIONS", "IOMMU_ON", "RAM", "XEN_4_20", "guest", "host", "host
 
 _GIC: Final = (
     'interrupt-controller@3001000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; '
-    "phandle = <1>; reg = <0x0 0x3001000 0x0 0x10000>, <0x0 0x3020000 0x0 0x1000000>; };"
+    "phandle = <1>; reg = <0x0 0x3001000 0x0 0x10000>, <0x0 0x3020000 0x0 0x1000000>; "
+    "interrupt-parent = <1>; interrupts = <1 9 4>; };"
+)
+_TIMER: Final = (
+    'timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; '
+    "interrupts = <1 13 8>, <1 14 8>, <1 11 8>, <1 10 8>; };"
 )
 _XEN: Final = 'compatible = "xen,xen-4.22", "xen,xen"; interrupts = <1 15 8>; interrupt-parent = <1>;'
 RAM: Final = 'memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x40000000>; };'
@@ -58,7 +63,7 @@ def host(
     """Return the body of a host's tree whose console is a PL011."""
     stdout = 'stdout-path = "/serial@9000000";'
     inner = f"chosen {{ #address-cells = <2>; #size-cells = <2>; {stdout} {chosen} }};"
-    return f"{cells} {_CPUS} {memory} {_GIC} {uart} {inner} {more}"
+    return f"{cells} {_CPUS} {memory} {_GIC} {_TIMER} {uart} {inner} {more}"
 
 
 def host_with_whole_holes(more: str = "") -> str:

@@ -16,11 +16,13 @@ from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
 from dtanalyze.xen.command_line import XenArgs
 from dtanalyze.xen.device import Machine
 from dtanalyze.xen.dom0_memory import Dom0Placed, place_dom0
+from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU, domu_domains
 from dtanalyze.xen.dt_uart import console_node
 from dtanalyze.xen.guest_tree import with_memory
-from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine
-from dtanalyze.xen.iommu import tree_has_iommu
+from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine, root_cells_can_be_written
+from dtanalyze.xen.hypervisor_node import dom0_regions
+from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
@@ -86,9 +88,14 @@ class Boot:
             return self.options.iommu, f"IOMMU: {_on(self.options.iommu)}, as given"
         if self.host.args.iommu is False:
             return False, "IOMMU: off, Xen's command line says so"
-        found = tree_has_iommu(self.host.tree, self.profile)
+        found = bool(self.iommus)
         what = "an enabled one that Xen drives is in the tree" if found else "no enabled one that Xen drives is in the tree"
         return found, f"IOMMU: {_on(found)}, {what}"
+
+    @cached_property
+    def iommus(self) -> tuple[Node, ...]:
+        """The IOMMUs of the tree that are enabled and that Xen drives."""
+        return tuple(node for node in self.host.tree.root if is_iommu(node, self.profile) and node.available)
 
     @property
     def iommu(self) -> bool:
@@ -146,7 +153,9 @@ class Boot:
     @cached_property
     def has_dom0(self) -> bool:
         """Whether there is a dom0: with domains in /chosen, only when a kernel is given for it (is_dom0less_mode)."""
-        return not self.domus or any(item.kind == "Kernel" and not item.domu for item in self.info.modules)
+        listed = any(item.node for item in self.info.modules) or bool(self.info.dropped)
+        kernels = [item for item in self.info.modules if item.kind == "Kernel"]
+        return not self.domus or any(not item.domu for item in kernels) or (listed and not kernels)
 
     @cached_property
     def dom0_vcpus(self) -> int:
@@ -191,6 +200,15 @@ class Boot:
         if self.options.efi and self.profile.efi_drops_memory_nodes:
             return parse(with_memory(self.host.tree, ()))
         return self.host.tree
+
+    @cached_property
+    def dom0_blob(self) -> bytes | None:
+        """The tree that Xen writes for dom0; None when there is nothing to write, or no way to."""
+        if not self.ram_known or not root_cells_can_be_written(self.host.tree):
+            return None
+        tree, banks, grant = self.host.tree, self.dom0_memory.banks, self.grant_table[0]
+        ranges = dom0_regions(self)[1].ranges
+        return dom0_blob(tree, self.nodes, self.info, self.profile, banks, grant, ranges, self.dom0_vcpus)
 
     @property
     def notes(self) -> tuple[str, ...]:

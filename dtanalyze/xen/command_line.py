@@ -33,6 +33,7 @@ class XenArgs(NamedTuple):
     dom0_mem: int | None = None
     ext_regions: bool = True
     iommu: bool | None = None
+    iommu_force: bool = False
     dtuart: str | None = None
     console: str = "dtuart"
     max_grant_frames: int = 64
@@ -71,7 +72,8 @@ def parse_bootargs(text: str) -> XenArgs:
         if name == "ext_regions":
             args = args._replace(ext_regions=_boolean(value, args.ext_regions, negated=negated))
         elif name == "iommu":
-            args = args._replace(iommu=_iommu("no" if negated else value, args.iommu))
+            text = "no" if negated else value
+            args = args._replace(iommu=_iommu(text, args.iommu), iommu_force=_forced(text, default=args.iommu_force))
         elif name == "bootscrub":
             args = args._replace(bootscrub=_bootscrub("no" if negated and not value else value, args.bootscrub))
         elif negated or not equals:
@@ -127,6 +129,25 @@ def _bootscrub(value: str, default: str) -> str:
     if not value or value in _TRUE:
         return "on"
     return "idle" if value == "idle" else default
+
+
+def _forced(value: str, *, default: bool) -> bool:
+    """Whether an IOMMU is a must (parse_iommu_param)."""
+    for item in value.split(","):
+        for name in ("force", "required"):
+            default = _flag(name, item, default=default)
+    return default
+
+
+def _flag(name: str, item: str, *, default: bool) -> bool:
+    """Return what ``item`` says of a boolean called ``name`` (parse_boolean): itself, ``no-`` itself or with a value."""
+    negated = item.startswith("no-")
+    key, equals, value = item.removeprefix("no-").partition("=")
+    if key != name:
+        return default
+    if not equals:
+        return not negated
+    return (value in _TRUE) is not negated if value in _TRUE + _FALSE else default
 
 
 def _boolean(value: str, default: bool, *, negated: bool) -> bool:

@@ -3,14 +3,20 @@
 Mirrors make_hypervisor_node (arch/arm/domain_build.c).
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from dtanalyze.address.range import AddressRange
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
-from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.domain_build import GUEST_GNTTAB, find_domU_holes, find_memory_holes, find_unallocated_memory
 from dtanalyze.xen.regions import Regions
+
+if TYPE_CHECKING:
+    from dtanalyze.xen.boot import Boot
 
 __all__ = ["console_registers", "dom0_regions", "domu_regions"]
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.errors import UsageError
+from dtanalyze.xen.build import DEFAULT, Build
 
 if TYPE_CHECKING:  # only a caller with a log needs its reader
     from dtanalyze.xen.boot_log import XenLog
@@ -20,6 +21,7 @@ class XenOptions(NamedTuple):
     4.16 only.
 
     ``gic_lines`` is how many interrupt IDs the GIC's distributor reports.
+    ``build`` is what Xen was built with.
 
     ``dom0_mem`` is bytes, 0 for none assigned. ``guests`` are the sizes of toolstack guests, ``iomem`` their exclusions.
     """
@@ -37,6 +39,7 @@ class XenOptions(NamedTuple):
     guests: tuple[int, ...] = ()
     iomem: tuple[AddressRange, ...] = ()
     gic_lines: int | None = None
+    build: Build = DEFAULT
 
 
 def usable(options: XenOptions) -> XenOptions:

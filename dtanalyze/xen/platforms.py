@@ -1,17 +1,21 @@
 """What is known of single platforms beside their trees.
 
-Which devices Xen keeps from dom0 and how far DMA reaches mirrors arch/arm/platforms/brcm-raspberry-pi.c and sunxi.c; other
-arm64 platforms have neither. What the registers of an interrupt controller say, Xen reads and no tree has: it is given here
-for machines whose documents or boots tell it.
+Which devices Xen keeps from dom0, how far DMA reaches and what a platform's own start-up refuses mirrors
+arch/arm/platforms/brcm-raspberry-pi.c, sunxi.c and xgene-storm.c; other arm64 platforms have nothing of this. What the
+registers of an interrupt controller say, Xen reads and no tree has: it is given here for machines whose documents or boots
+tell it.
 """
 
 from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from dtanalyze.board.bus import XEN
+from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.stage import Outcome, Passed, Stop
 
-__all__ = ["Platform", "platform_of"]
+__all__ = ["Platform", "platform_init", "platform_of"]
 
 
 class Platform(NamedTuple):
@@ -43,6 +47,28 @@ _PLATFORMS: Final = (
     Platform(("linux,dummy-virt",), lines_v2=288, lines_v3=256, v2m_spis=(80, 64)),
     Platform(("xlnx,zynqmp",), lines_v2=192),
 )
+
+
+_OLD_XGENE_GICD: Final = 0x78010000
+"""Where old X-Gene firmware says the distributor is: its secure face, at which ending an interrupt does not work."""
+
+
+def platform_init(tree: Tree) -> Outcome:
+    """Return whether the platform's own start-up refuses (xgene_check_pirq_eoi is the only one that looks at the tree)."""
+    if not tree.root.is_compatible("apm,xgene-storm"):
+        return Passed((tree.root.compatible[0] if tree.root.compatible else "no compatible at the root",))
+    gic = next((node for node in tree.root if node.is_compatible("arm,cortex-a15-gic")), None)
+    if gic is None:
+        line = "xgene_check_pirq_eoi: Can not find interrupt controller node"
+        return Stop("platform", (line,), "no node is compatible with arm,cortex-a15-gic", silent=True)
+    base = next(iter(reg_entries(gic, XEN)), None)
+    if base is None or base.address is None:
+        line = "xgene_check_pirq_eoi: Cannot find a valid address for the distributor"
+        return Stop("platform", (line,), f"reg of {gic.path}", gic.path, silent=True)
+    if base.address == _OLD_XGENE_GICD:
+        lines = ("OLD X-Gene Firmware is not supported by Xen.", "Please upgrade your firmware to the latest version")
+        return Stop("platform", lines, f"the distributor of {gic.path} is at {base.address:#x}", gic.path, silent=True)
+    return Passed((tree.root.compatible[0],))
 
 
 def platform_of(tree: Tree) -> Platform:

@@ -13,18 +13,16 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.boot import Boot, Host
 from dtanalyze.xen.bootfdt import BootInfo
 from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
-from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
 from dtanalyze.xen.domu_tree import domu_blob
 from dtanalyze.xen.guest_tree import with_memory
-from dtanalyze.xen.handle_node import HostNodes, root_cells_can_be_written
+from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.hypervisor_node import console_registers, dom0_regions, domu_regions
 from dtanalyze.xen.libxl import extended_regions, guest_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import XenProfile
-from dtanalyze.xen.regions import Regions
 from dtanalyze.xen.stage import Outcome, Stage, Stop
 from dtanalyze.xen.start_xen import Run, start_xen
 
@@ -63,16 +61,9 @@ def _dom0(boot: Boot, run: Run) -> Prediction:
         memory_known=placed.known,
         grant_table=grant,
         regions=regions,
-        blob=_dom0_blob(boot, regions),
+        blob=boot.dom0_blob,
         assumed=(f"Xen {boot.profile.name}", *boot.notes, placed.note, *grant_note, *boot.scan_notes),
     )
-
-
-def _dom0_blob(boot: Boot, regions: Regions) -> bytes | None:
-    tree, banks, grant = boot.host.tree, boot.dom0_memory.banks, boot.grant_table[0]
-    if not boot.ram_known or not root_cells_can_be_written(tree):
-        return None
-    return dom0_blob(tree, boot.nodes, boot.info, boot.profile, banks, grant, regions.ranges, boot.dom0_vcpus)
 
 
 class _Shared(TypedDict):

@@ -100,6 +100,16 @@ class XenProfile(NamedTuple):
     """What /chosen says of dom0less domains and of the static heap is kept from dom0, from 4.18 (c6bda36af0, 290f82375d)."""
     redistributors_bounded: bool = True
     """dom0's GICv3 has no more redistributors than the host's, from 4.20.4, 4.21.2 and 4.22 on (961cc8cc0f)."""
+    no_interrupt_controller: str = "Unable to find compatible interrupt controller in the device tree"
+    """What Xen says of a tree without one: ``GIC`` up to 4.19 (2e853c1920)."""
+    timer_by_name: bool = True
+    """The timer's interrupts are found by interrupt-names, from 4.18 (391f1e135f)."""
+    timer_frequency_checked: bool = True
+    """A timer of less than 1 kHz panics, from 4.18 (9a5bbb2d34)."""
+    timer_khz_rounded: bool = True
+    """The timer's frequency is rounded to kHz, from 4.22 (986707b461); before, it is cut."""
+    dom0_fdt_extra: int = 128 + 16 + 256 * 16
+    """DOM0_FDT_EXTRA_SIZE, what the buffer of dom0's tree has beyond the host's, in bytes: 144 up to 4.21 (ad6f396a3f)."""
     prints_rc: bool = True
     """A panic over a domain that cannot be built ends in its return code, from 4.18 (91c45cfbab)."""
     dom0_called: str = "d0"
@@ -112,7 +122,13 @@ class XenProfile(NamedTuple):
 
 _MASTER: Final = XenProfile("master")
 _4_22: Final = _MASTER._replace(name="4.22", no_driver=_MASTER.no_driver | NEW_IN_4_23)
-_4_21: Final = _4_22._replace(name="4.21", frametable_by_groups=False, hwdom_lowest_region_first=False)
+_4_21: Final = _4_22._replace(
+    name="4.21",
+    frametable_by_groups=False,
+    hwdom_lowest_region_first=False,
+    timer_khz_rounded=False,
+    dom0_fdt_extra=144,
+)
 _4_20: Final = _4_21._replace(
     name="4.20",
     directmap_limited=False,
@@ -132,6 +148,7 @@ _4_19: Final = _4_20._replace(
     no_driver=_4_20.no_driver | NEW_IN_4_20,
     redistributors_bounded=False,
     llc_coloring=False,
+    no_interrupt_controller="Unable to find compatible GIC in the device tree",
     memory_by_name_anywhere=True,
     overlap_within_memreserve=False,
     hwdom_uses_host_layout=False,
@@ -154,6 +171,8 @@ _4_17: Final = _4_18._replace(
     interrupt_map_failure_ignored=True,
     dom0less_nodes_skipped=False,
     frametable_limited=False,
+    timer_by_name=False,
+    timer_frequency_checked=False,
     rangeset_pages=False,
     last_page_start_is_end=False,
     reserved_overlap_checked=False,

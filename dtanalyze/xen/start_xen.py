@@ -9,11 +9,19 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from dtanalyze.address.units import format_size
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.dom0less import what_stops
+from dtanalyze.xen.fdt_sw import bytes_needed
+from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.hypervisor_node import console_registers, dom0_regions, domu_regions
+from dtanalyze.xen.iommu import iommu_setup
+from dtanalyze.xen.kernel import dom0_modules, kernel_probe
+from dtanalyze.xen.platforms import platform_init
 from dtanalyze.xen.regions import Regions
-from dtanalyze.xen.stage import Outcome, Passed, Stage, Stop
+from dtanalyze.xen.smpboot import make_cpus_node
+from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
 __all__ = ["STAGES", "Run", "start_xen"]
@@ -60,17 +68,9 @@ def _boot_scan(boot: Boot) -> Outcome:
     return Passed((_count(len(info.mem), "bank") + " of RAM", _count(len(info.reserved_mem), "reserved bank")))
 
 
-def _modules(boot: Boot) -> Outcome:
-    kernels = [path for path in boot.info.dropped if _is_kernel(boot, path)]
-    if kernels:
-        because = f"the module {kernels[0]} overlaps reserved memory, Xen, the tree itself or another module, and is dropped"
-        return Stop("modules", ("Missing kernel boot module?",), because, kernels[0])
-    return Passed((_count(len(boot.info.modules), "module"),))
-
-
-def _is_kernel(boot: Boot, path: str) -> bool:
-    node = boot.host.tree.find(path)
-    return node is not None and (node.is_compatible("multiboot,kernel") or node.is_compatible("xen,linux-zimage"))
+def _console(boot: Boot) -> Outcome:
+    """Without a console Xen boots on, unseen."""
+    return Passed((boot.console.path if boot.console is not None else "no UART of the tree",))
 
 
 def _dom0_cpus(boot: Boot) -> Outcome:
@@ -101,6 +101,30 @@ def _search_crash(boot: Boot, regions: Regions, domain: str) -> Stop | None:
     return Stop("dom0-devices", (), because, domain=None if domain == "dom0" else domain)
 
 
+def _dom0_tree(boot: Boot) -> Outcome:
+    """Xen writes dom0's tree into a buffer little larger than the host's."""
+    blob = boot.dom0_blob
+    if blob is None:
+        return Open("how large dom0's tree is: RAM is not known", "--memory")
+    needs, has = len(blob), boot.host.tree.totalsize + boot.profile.dom0_fdt_extra
+    if needs > has:
+        needs = bytes_needed(parse(blob).root)
+    if needs <= has:
+        return Passed((f"{needs} bytes of {has}",))
+    because = f"dom0's tree takes {needs} bytes, and Xen's buffer for it has {has}: the host's tree and a little"
+    if boot.options.memory or not any(item.node for item in boot.info.modules):
+        return Open(f"{because}; a boot loader that adds to the tree makes it larger")
+    lines = (
+        "Device tree generation failed (-3).",
+        boot.profile.gives_up(f"Could not set up {boot.profile.dom0_called} guest OS", -22),
+    )
+    return Stop("dom0-tree", lines, because)
+
+
+def _dom0_modules(boot: Boot) -> Outcome:
+    return dom0_modules(boot.dom0_memory.banks, boot.info, len(boot.dom0_blob or b""))
+
+
 def _domains(boot: Boot) -> Outcome:
     stop = what_stops(boot.domus, boot.info, boot.profile, console_registers(boot), dom0=boot.has_dom0)
     crashes = (_search_crash(boot, domu_regions(boot, domu)[1], domu.node.path) for domu in boot.domus)
@@ -118,10 +142,24 @@ def _count(number: int, what: str) -> str:
 
 STAGES: Final = (
     Stage("boot-scan", "boot_fdt_info", _boot_scan),
-    Stage("modules", "add_boot_module", _modules),
+    Stage("platform", "platform_init", lambda boot: platform_init(boot.host.tree)),
+    Stage("timer", "preinit_xen_time", lambda boot: preinit_xen_time(boot.host.tree, boot.profile)),
+    Stage(
+        "interrupt-controller",
+        "gic_preinit",
+        lambda boot: gic_preinit(boot.host.tree, boot.profile, boot.options.build),
+    ),
+    Stage("console", "uart_init", _console),
+    Stage("timer", "init_xen_time", lambda boot: init_xen_time(boot.host.tree, boot.profile)),
+    Stage("interrupt-controller", "gic_init", lambda boot: gic_init(boot.host.tree, boot.options.build)),
+    Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
     Stage("dom0-cpus", "create_dom0", _of_dom0(_dom0_cpus)),
+    Stage("modules", "kernel_probe", _of_dom0(lambda boot: kernel_probe(boot.info, boot.profile))),
     Stage("dom0-memory", "allocate_memory_11", _of_dom0(_dom0_memory)),
     Stage("dom0-devices", "handle_node, make_hypervisor_node", _of_dom0(_dom0_devices)),
+    Stage("cpus", "make_cpus_node", _of_dom0(lambda boot: make_cpus_node(boot.host.tree, boot.profile))),
+    Stage("dom0-tree", "prepare_dtb_hwdom", _of_dom0(_dom0_tree)),
+    Stage("dom0-modules", "place_modules", _of_dom0(_dom0_modules)),
     Stage("domains", "create_domUs", _domains),
 )
 """The table of contents of a boot."""

@@ -20,7 +20,8 @@ HOST = """#address-cells = <2>; #size-cells = <2>;
 cpus {{ #address-cells = <1>; #size-cells = <0>; cpu@0 {{ device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <0>; }}; }};
 memory@40000000 {{ device_type = "memory"; reg = <0 0x40000000 0 0x80000000>; }};
 gic@3001000 {{ compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
-    reg = <0 0x3001000 0 0x10000>, <0 0x3020000 0 0x1000000>; }};
+    reg = <0 0x3001000 0 0x10000>, <0 0x3020000 0 0x1000000>; interrupt-parent = <1>; interrupts = <1 9 4>; }};
+timer {{ compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 13 8>, <1 14 8>, <1 11 8>, <1 10 8>; }};
 chosen {{ {chosen} }}; {more}"""
 
 

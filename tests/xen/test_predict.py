@@ -31,11 +31,14 @@ from tests.xen.build import HEAD, blob, host
 
 GIC = """
 interrupt-controller@8000000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>; #address-cells = <2>; #size-cells = <2>; ranges;
-    reg = <0 0x8000000 0 0x10000>, <0 0x80a0000 0 0xf60000>;
+    reg = <0 0x8000000 0 0x10000>, <0 0x80a0000 0 0xf60000>; interrupt-parent = <1>; interrupts = <1 9 4>;
     its@8080000 { compatible = "arm,gic-v3-its"; reg = <0 0x8080000 0 0x20000>; };
 };
-timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 13 4>; };
+timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 13 4>, <1 14 4>, <1 11 4>, <1 10 4>; };
 """
+
+
+CPUS = 'cpus { cpu@0 { device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <0>; }; };'
 
 
 def one(body: str, release: str = "4.20", **known: Any) -> Prediction:
@@ -390,6 +393,7 @@ GICV2 = (
     GIC.replace("arm,gic-v3", "arm,gic-400")
     .replace("its@8080000", "v2m@8080000")
     .replace("arm,v2m-its", "arm,gic-v2m-frame")
+    .replace("<0 0x80a0000 0 0xf60000>", "<0 0x8010000 0 0x2000>, <0 0x8020000 0 0x2000>, <0 0x8040000 0 0x2000>")
 )
 
 
@@ -581,14 +585,17 @@ def test_a_search_that_crashes_stops_xen() -> None:
 @pytest.mark.parametrize("release", ["4.16", "4.22"])
 def test_root_cells_that_xen_cannot_write(cells: tuple[int, int], reg: str, release: str) -> None:
     head = f"#address-cells = <{cells[0]}>; #size-cells = <{cells[1]}>;"
-    tree = parse(blob(f'{head} memory@40000000 {{ device_type = "memory"; reg = {reg}; }};'))
+    zeros = {3: "0 0", 2: "0"}[cells[0]], {3: "0 0", 2: "0"}[cells[1]]
+    gic = f"<{zeros[0]} 0x8000000 {zeros[1]} 0x10000>, <{zeros[0]} 0x80a0000 {zeros[1]} 0xf60000>"
+    machine = CPUS + GIC.replace("<0 0x8000000 0 0x10000>, <0 0x80a0000 0 0xf60000>", gic)
+    tree = parse(blob(f'{head} {machine} memory@40000000 {{ device_type = "memory"; reg = {reg}; }};'))
     (found,) = predict(prepare(tree, XenOptions()), preset(release), XenOptions())
     assert found.stopped_by is not None
     assert (found.stopped_by.stage, found.stopped_by.lines[0]) == ("dom0-devices", "Cannot cope with this size")
     assert found.blob is None
     high = "0 " * (cells[0] - 1)
     bus = f"bus {{ #address-cells = <1>; #size-cells = <1>; ranges = <0 {high}0x10000000 0x1000>; dev@2000 {{ reg = <0x2000 0x10>; }}; }};"
-    tree = parse(blob(f'{head} memory@40000000 {{ device_type = "memory"; reg = {reg}; }}; {bus}'))
+    tree = parse(blob(f'{head} {machine} memory@40000000 {{ device_type = "memory"; reg = {reg}; }}; {bus}'))
     (found,) = predict(prepare(tree, XenOptions()), preset(release), XenOptions())
     assert found.stopped_by is not None
     assert found.stopped_by.lines[0] == "Unable to retrieve address 0 for /bus/dev@2000", "the host's nodes come first"
@@ -746,7 +753,9 @@ def test_a_module_over_the_tree_itself(release: str, address: int, stage: str | 
     found = one(MODULE, release, fdt_address=address)
     assert (found.stopped_by.stage if found.stopped_by else None) == stage
     if found.stopped_by is not None:
-        assert found.stopped_by.text.startswith("Missing kernel boot module? (the module /chosen/m@48000000 overlaps")
+        assert found.stopped_by.text.startswith("Missing kernel boot module?; Could not set up ")
+        assert "(rc = -2) (the module /chosen/m@48000000 overlaps" in found.stopped_by.text
+        assert found.stopped_by.lines[0] == ("Missing kernel boot module?")
     unknown = one(MODULE, release)
     assert unknown.stopped_by is None
     assert any("overlaps with them are not seen (--fdt-address" in note for note in unknown.assumed)
@@ -848,7 +857,9 @@ def test_presets() -> None:
 
 
 def test_without_ram_the_answer_asks_for_it_and_gives_the_rest() -> None:
-    tree = parse(blob("#address-cells = <2>; #size-cells = <2>; dev@a000000 { reg = <0 0xa000000 0 0x1000>; };"))
+    tree = parse(
+        blob("#address-cells = <2>; #size-cells = <2>; " + CPUS + GIC + "dev@a000000 { reg = <0 0xa000000 0 0x1000>; };")
+    )
     options = CheckOptions()
     (found,) = predict_host(tree, "board.dtb", HostQuestion(options, (options.linux,), (), (True,)))
     assert found.host.verdict is Verdict.UNKNOWN and "--memory" in found.host.reason
@@ -863,7 +874,10 @@ def test_unknown_kaslr_gives_both_answers_when_they_differ() -> None:
     bank = (AddressRange(0x80000000, GIB),)
     tree = parse(
         blob(
-            '#address-cells = <2>; #size-cells = <2>; memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x80000000>; };'
+            "#address-cells = <2>; #size-cells = <2>; "
+            + CPUS
+            + GIC
+            + 'memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x80000000>; };'
         )
     )
     options = CheckOptions(linux=LINUX["6.12"])
@@ -973,7 +987,7 @@ def test_two_trees_of_one_name_are_not_lost(tmp_path: Path, capsys: pytest.Captu
     for folder, extra in (("a", ""), ("b", "dev@a000000 { reg = <0 0xa000000 0 0x1000>; };")):
         (tmp_path / folder).mkdir()
         path = tmp_path / folder / "board.dtb"
-        path.write_bytes(blob(HEAD + extra))
+        path.write_bytes(blob(HEAD + GIC + extra))
         paths.append(str(path))
     with pytest.raises(SystemExit) as left:
         main(["predict", "-q", *paths, "--emit-dtb", str(tmp_path / "out")])

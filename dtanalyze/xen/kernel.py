@@ -1,0 +1,88 @@
+"""dom0's kernel: which module it is, and whether it fits into dom0's RAM.
+
+Mirrors kernel_probe, kernel_zimage_place and place_modules (arch/arm/kernel.c; from 4.21 common/device-tree/kernel.c). Left
+out: what the image says of itself. It is taken for a raw arm64 Image, which is placed where RAM begins; one that is
+compressed needs more room than its module has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.units import MIB, format_size
+from dtanalyze.xen.bootfdt import BootInfo, Module
+from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
+
+__all__ = ["dom0_kernel", "dom0_modules", "dom0_ramdisk", "kernel_probe", "place_modules"]
+
+_ALIGN: Final = 2 * MIB
+_MODULES_AT: Final = 128 * MIB
+"""Tree and ramdisk are put so far into RAM, when there is room."""
+
+
+def dom0_kernel(info: BootInfo) -> Module | None:
+    """Return the first kernel module that is not a domU's (boot_module_find_by_kind)."""
+    return _first(info, "Kernel")
+
+
+def dom0_ramdisk(info: BootInfo) -> Module | None:
+    """Return the first ramdisk module that is not a domU's."""
+    return _first(info, "Ramdisk")
+
+
+def _first(info: BootInfo, kind: str) -> Module | None:
+    return next((item for item in info.modules if item.kind == kind and not item.domu), None)
+
+
+def kernel_probe(info: BootInfo, profile: XenProfile) -> Outcome:
+    """Look for dom0's kernel; a tree without any module is one that a boot loader has yet to fill in."""
+    kernel = dom0_kernel(info)
+    if kernel is not None and kernel.size:
+        return Passed((f"kernel {kernel.node or 'as the log says'}, {format_size(kernel.size)}",))
+    listed = [item.node for item in info.modules if item.node] + list(info.dropped)
+    if not listed:
+        return Open("no module in /chosen: a boot loader adds them")
+    lines = ("Missing kernel boot module?", profile.gives_up(f"Could not set up {profile.dom0_called} guest OS", -2))
+    return Stop("modules", lines, *_why_missing(info, kernel, listed))
+
+
+def _why_missing(info: BootInfo, kernel: Module | None, listed: list[str]) -> tuple[str, str]:
+    if kernel is not None:
+        return f"the module {kernel.node} has no bytes", kernel.node
+    if info.dropped:
+        path = info.dropped[0]
+        because = f"the module {path} overlaps reserved memory, Xen, the tree itself or another module, and is dropped"
+        return because, path
+    return f"none of the modules of /chosen is a kernel for dom0 ({', '.join(listed[:3])})", listed[0]
+
+
+def place_modules(bank: AddressRange, kernel: int, ramdisk: int, tree: int) -> Stop | None:
+    """Place kernel, tree and ramdisk (sizes in bytes) into dom0's first bank; return what Xen says when they do not fit."""
+    modules = _rounded(ramdisk) + _rounded(tree)
+    room = _rounded(kernel)
+    needs = f"{format_size(room + modules)} for kernel, tree and ramdisk, and dom0's first bank has {format_size(bank.size)}"
+    if modules + room > bank.size:
+        return Stop("dom0-modules", ("Not enough memory in the first bank for the kernel+dtb+initrd",), needs)
+    if bank.size >= _MODULES_AT + modules and kernel < _MODULES_AT:
+        return None
+    if bank.size - modules > room:
+        return None
+    return Stop("dom0-modules", ("Unable to find suitable location for dtb+initrd",), needs)
+
+
+def dom0_modules(banks: Sequence[AddressRange], info: BootInfo, tree: int) -> Outcome:
+    """Place dom0's modules in its first bank; ``tree`` is the size in bytes of the tree that Xen wrote."""
+    kernel, ramdisk = dom0_kernel(info), dom0_ramdisk(info)
+    if kernel is None or not banks:
+        return Open("where dom0's modules go: kernel or RAM is not known")
+    stop = place_modules(banks[0], kernel.size, ramdisk.size if ramdisk else 0, tree)
+    if stop is not None:
+        return stop._replace(node=kernel.node or None)
+    return Passed((f"{format_size(kernel.size)} of kernel in a bank of {format_size(banks[0].size)}",))
+
+
+def _rounded(size: int) -> int:
+    return -(-size // _ALIGN) * _ALIGN

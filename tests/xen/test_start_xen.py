@@ -1,0 +1,273 @@
+"""Each stage of a boot refuses what upstream's own check refuses, in upstream's words, and nothing beside it.
+
+The lines are copied from the sources named; the trees are one mutation away from one that boots.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.xen.fdt_sw import bytes_needed
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.predict import predict, prepare
+from dtanalyze.xen.prediction import Prediction
+from dtanalyze.xen.profile import preset
+from dtanalyze.xen.stage import Passed, Stop
+from dtanalyze.xen.start_xen import STAGES
+from tests.xen.build import blob
+
+HEAD = """#address-cells = <2>; #size-cells = <2>; interrupt-parent = <1>;
+memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x80000000>; };
+"""
+CPUS = 'cpus { cpu@0 { device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <0>; }; };'
+TIMER = 'timer { compatible = "arm,armv8-timer"; interrupts = <1 13 8>, <1 14 8>, <1 11 8>, <1 10 8>; };'
+GICV3 = """gic@8000000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
+    reg = <0 0x8000000 0 0x10000>, <0 0x80a0000 0 0xf60000>; interrupts = <1 9 4>; };"""
+GICV2 = """gic@8000000 { compatible = "arm,gic-400"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
+    reg = <0 0x8000000 0 0x1000>, <0 0x8010000 0 0x2000>, <0 0x8020000 0 0x2000>, <0 0x8040000 0 0x2000>; interrupts = <1 9 4>; };"""
+V2M = """v2m@8080000 { compatible = "arm,gic-v2m-frame"; reg = <0 0x8080000 0 0x1000>; arm,msi-base-spi = <80>; arm,msi-num-spis = <64>; }; };"""
+FRAMED = (
+    GICV2.replace("interrupts =", "#address-cells = <2>; #size-cells = <2>; ranges; interrupts =").removesuffix("};") + V2M
+)
+MODULES = """chosen {{ #address-cells = <2>; #size-cells = <2>; {more}
+    m@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 {kernel:#x}>; }};
+    m@60000000 {{ compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0 0x60000000 0 {ramdisk:#x}>; }};
+    pad@0 {{ compatible = "multiboot,module"; reg = <0 0 0 0>; pad = "{pad}"; }}; }};"""
+PAD = "x" * 512
+"""Room in the host's tree, as boot loaders leave it: what stands in a module's node is not dom0's."""
+
+
+def boot(*parts: str, release: str = "4.20", **known: Any) -> Prediction:
+    options = XenOptions(**known)
+    return predict(prepare(parse(blob(HEAD + "".join(parts))), options), preset(release), options)[0]
+
+
+def stop_of(*parts: str, release: str = "4.20", **known: Any) -> Stop | None:
+    return boot(*parts, release=release, **known).stopped_by
+
+
+def gone(text: str, old: str, new: str = "") -> str:
+    assert old in text
+    return text.replace(old, new)
+
+
+@pytest.mark.parametrize("gic", [GICV3, GICV2, FRAMED])
+def test_a_tree_that_boots_passes_every_stage(gic: str) -> None:
+    found = boot(CPUS, TIMER, gic)
+    assert found.stopped_by is None
+    assert [stage for stage, _ in found.stages] == list(STAGES)
+
+
+def test_what_comes_after_a_stop_does_not_run() -> None:
+    found = boot(CPUS, GICV3)
+    names = [stage.name for stage, _ in found.stages]
+    assert names[-1] == "timer" and names[:1] == ["boot-scan"] and len(names) < len(STAGES)
+    assert all(isinstance(outcome, Passed) for _, outcome in found.stages[:-1])
+
+
+NO_GIC = "Unable to find compatible GIC in the device tree"
+NO_INTC = "Unable to find compatible interrupt controller in the device tree"
+
+
+@pytest.mark.parametrize(
+    ("gic", "because"),
+    [
+        (gone(GICV3, "arm,gic-v3", "qcom,msm-qgic2"), "and the tree has /gic@8000000 (qcom,msm-qgic2)"),
+        (gone(GICV3, "interrupt-controller;"), "the tree has no interrupt controller at all"),
+        (GICV3.replace("phandle", 'status = "disabled"; phandle'), "/gic@8000000 is not enabled"),
+        (GICV3.replace("phandle", "xen,passthrough; phandle"), "/gic@8000000 is to be passed through"),
+    ],
+)
+@pytest.mark.parametrize(("release", "line"), [("4.17", NO_GIC), ("4.19", NO_GIC), ("4.20", NO_INTC), ("4.22", NO_INTC)])
+def test_no_interrupt_controller(gic: str, because: str, release: str, line: str) -> None:
+    """intc_dt_preinit (common/device-tree/intc.c), gic_dt_preinit (arch/arm/gic.c) before 2e853c1920."""
+    stop = stop_of(CPUS, TIMER, gic, release=release)
+    assert stop is not None
+    assert (stop.stage, stop.lines, stop.silent) == ("interrupt-controller", (line,), True)
+    assert because in stop.because
+
+
+@pytest.mark.parametrize(
+    ("gic", "line"),
+    [
+        # gicv2_dt_init (arch/arm/gic-v2.c)
+        (gone(GICV2, "<0 0x8000000 0 0x1000>, <0 0x8010000 0 0x2000>, <0 0x8020000 0 0x2000>, <0 0x8040000 0 0x2000>", "<>"),
+         "GICv2: Cannot find a valid address for the distributor"),
+        (gone(GICV2, ", <0 0x8010000 0 0x2000>, <0 0x8020000 0 0x2000>, <0 0x8040000 0 0x2000>"),
+         "GICv2: Cannot find a valid address for the CPU"),
+        (gone(GICV2, ", <0 0x8020000 0 0x2000>, <0 0x8040000 0 0x2000>"),
+         "GICv2: Cannot find a valid address for the hypervisor"),
+        (gone(GICV2, ", <0 0x8040000 0 0x2000>"), "GICv2: Cannot find a valid address for the virtual CPU"),
+        (gone(GICV2, "interrupts = <1 9 4>;"), "GICv2: Cannot find the maintenance IRQ"),
+        (gone(GICV2, "0x8040000 0 0x2000", "0x8040000 0 0x1000"),
+         "GICv2: Sizes of GICC (0x00000000002000) and GICV (0x00000000001000) don't match"),
+        (gone(GICV2, "0x8010000 0 0x2000", "0x8010000 0 0x20000"),
+         "GICv2: Sizes of GICC (0x00000000020000) and GICV (0x00000000002000) don't match"),
+        (gone(GICV2, "0x8020000", "0x8020800"), "GICv2 interfaces not page aligned"),
+        (gone(FRAMED, "<80>", "<31>"), "GICv2: Invalid v2m base SPI:31"),
+        (gone(FRAMED, "<64>", "<940>"), "GICv2: Number of v2m SPIs (940) exceed maximum (988)"),
+        (gone(FRAMED, "reg = <0 0x8080000 0 0x1000>;"), "GICv2: Cannot find a valid v2m frame address"),
+        # gicv3_dt_init (arch/arm/gic-v3.c)
+        (gone(GICV3, "reg = <0 0x8000000 0 0x10000>, <0 0x80a0000 0 0xf60000>;"), "GICv3: Cannot find a valid distributor address"),
+        (gone(GICV3, "0x8000000 0 0x10000", "0x8000800 0 0x10000"),
+         "GICv3:  Found unaligned distributor address 0000000008000800"),
+        (gone(GICV3, ", <0 0x80a0000 0 0xf60000>"), "GICv3: No rdist base found for region 0"),
+        (gone(GICV3, "phandle", "#redistributor-regions = <2>; phandle"), "GICv3: No rdist base found for region 1"),
+        (gone(GICV3, "interrupts = <1 9 4>;"), "GICv3: Cannot find the maintenance IRQ"),
+    ],
+)  # fmt: skip
+def test_registers_and_interrupt_of_the_controller(gic: str, line: str) -> None:
+    stop = stop_of(CPUS, TIMER, gic)
+    assert stop is not None
+    assert (stop.stage, stop.lines, stop.silent) == ("interrupt-controller", (line,), False)
+    assert stop.because.startswith("/gic@8000000: ")
+
+
+@pytest.mark.parametrize(
+    "gic",
+    [
+        gone(GICV2, "0x8010000 0 0x2000", "0x8010000 0 0x1000"),  # a CPU interface of 4 KiB counts as 8
+        gone(FRAMED, "<80>", "<0>"),  # the hardware says
+        gone(FRAMED, "<64>", "<912>"),
+        gone(GICV3, "phandle", "#redistributor-regions = <0>; phandle"),
+    ],
+)
+def test_controllers_that_xen_takes(gic: str) -> None:
+    assert stop_of(CPUS, TIMER, gic) is None
+
+
+def test_an_x_gene_has_its_pages_64_kib_apart() -> None:
+    """PLATFORM_QUIRK_GIC_64K_STRIDE (arch/arm/platforms/xgene-storm.c): both sizes are set when the first is small."""
+    gic = GICV2.replace("gic-400", "cortex-a15-gic").replace("0x8010000 0 0x2000", "0x8010000 0 0x1000")
+    xgene = 'compatible = "apm,xgene-storm";'
+    assert stop_of(xgene, CPUS, TIMER, gic.replace("0x8040000 0 0x2000", "0x8040000 0 0x1000")) is None
+    old = stop_of(xgene, CPUS, TIMER, gic.replace("0x8000000 0", "0x78010000 0"))
+    assert old is not None and old.stage == "platform"
+    assert old.lines == (
+        "OLD X-Gene Firmware is not supported by Xen.",
+        "Please upgrade your firmware to the latest version",
+    )
+    none = stop_of(xgene, CPUS, TIMER, GICV3)
+    assert none is not None and none.lines == ("xgene_check_pirq_eoi: Can not find interrupt controller node",)
+
+
+NAMED = gone(TIMER, "interrupts =", 'interrupt-names = "virt", "phys", "sec-phys", "hyp-phys"; interrupts =')
+
+
+@pytest.mark.parametrize(
+    ("timer", "release", "line"),
+    [
+        # preinit_dt_xen_time, init_dt_xen_time (arch/arm/time.c)
+        ("", "4.22", "Unable to find a compatible timer in the device tree"),
+        (gone(TIMER, ", <1 10 8>"), "4.17", "Timer: Unable to retrieve IRQ 3 from the device tree"),
+        (gone(TIMER, ", <1 10 8>"), "4.22", "Timer: Unable to retrieve IRQ 3 from the device tree"),
+        (gone(NAMED, "hyp-phys", "hyp-virt"), "4.18", "Timer: Unable to retrieve IRQ 3 from the device tree"),
+        (gone(NAMED, "hyp-phys", "hyp-virt"), "4.17", None),  # names are not read
+        (NAMED, "4.18", None),
+        (gone(TIMER, "interrupts", "clock-frequency = <999>; interrupts"), "4.21", "Timer frequency is less than 1 KHz"),
+        (gone(TIMER, "interrupts", "clock-frequency = <999>; interrupts"), "4.22", None),
+        (gone(TIMER, "interrupts", "clock-frequency = <499>; interrupts"), "4.22", "Timer frequency is less than 1 KHz"),
+        (gone(TIMER, "interrupts", "clock-frequency = <999>; interrupts"), "4.17", None),
+        (gone(TIMER, "interrupts", 'status = "disabled"; interrupts'), "4.22", None),
+    ],
+)
+def test_the_timer(timer: str, release: str, line: str | None) -> None:
+    stop = stop_of(CPUS, timer, GICV3, release=release)
+    assert (stop.lines if stop else None) == ((line,) if line else None)
+    assert stop is None or stop.stage == "timer"
+
+
+SMMU = 'smmu@9000000 { compatible = "arm,mmu-500"; reg = <0 0x9000000 0 0x1000>; #global-interrupts = <1>; interrupts = <0 1 4>, <0 2 4>; };'
+
+
+@pytest.mark.parametrize(
+    ("line", "smmu", "stopped"),
+    [
+        ("iommu=force", "", True),
+        ("iommu=required", "", True),
+        ("iommu=verbose,force", "", True),
+        ("iommu=no-force", "", False),
+        ("iommu=force iommu=force=0", "", False),
+        ("iommu=verbose", "", False),
+        ("iommu=force", SMMU, False),
+        ("iommu=off,force", SMMU, True),
+        ("iommu=force", SMMU.replace("reg", 'status = "disabled"; reg'), True),
+    ],
+)
+def test_an_iommu_that_has_to_be_there(line: str, smmu: str, stopped: bool) -> None:
+    """iommu_setup (drivers/passthrough/iommu.c), parse_iommu_param."""
+    stop = stop_of(CPUS, TIMER, GICV3, smmu, f'chosen {{ xen,xen-bootargs = "{line}"; }};')
+    lines = ("Couldn't enable IOMMU and iommu=required/force",)
+    assert (stop.lines if stop else None) == (lines if stopped else None)
+
+
+@pytest.mark.parametrize(
+    ("cpus", "because"),
+    [
+        ("", "the tree has no /cpus"),
+        (gone(CPUS, 'device_type = "cpu";'), "no node of /cpus has device_type"),
+        (gone(CPUS, 'compatible = "arm,cortex-a53";'), "/cpus/cpu@0 has no compatible"),
+    ],
+)
+def test_cpus_that_dom0_is_told_of(cpus: str, because: str) -> None:
+    """make_cpus_node (arch/arm/domain_build.c): -ENOENT, which prepare_dtb_hwdom turns into -EINVAL."""
+    stop = stop_of(cpus, TIMER, GICV3, release="4.22")
+    assert stop is not None and because in stop.because
+    assert stop.lines == ("Device tree generation failed (-2).", "Could not set up d0 guest OS (rc = -22)")
+
+
+def test_a_dom0_without_a_kernel() -> None:
+    """kernel_probe (arch/arm/kernel.c): -ENOENT, which construct_dom0 hands on."""
+    only = 'chosen { #address-cells = <2>; #size-cells = <2>; m@1 { compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; }; };'
+    for release, last in (("4.17", "Could not set up DOM0 guest OS"), ("4.22", "Could not set up d0 guest OS (rc = -2)")):
+        stop = stop_of(CPUS, TIMER, GICV3, only, release=release)
+        assert stop is not None and stop.stage == "modules"
+        assert stop.lines == ("Missing kernel boot module?", last)
+    empty = stop_of(CPUS, TIMER, GICV3, MODULES.format(pad=PAD, more="", kernel=0, ramdisk=0x1000))
+    assert empty is not None and empty.because == "the module /chosen/m@48000000 has no bytes"
+
+
+MIB = 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("kernel", "ramdisk", "line"),
+    [
+        # dom0's first bank is 128 MiB; the tree counts as 2 MiB (place_modules, arch/arm/kernel.c)
+        (32 * MIB, 94 * MIB, "Unable to find suitable location for dtb+initrd"),  # ramend - modsize is not above the kernel
+        (32 * MIB, 95 * MIB, "Not enough memory in the first bank for the kernel+dtb+initrd"),
+        (32 * MIB, 92 * MIB, None),
+        (1, 0, None),
+    ],
+)
+def test_modules_have_to_fit_into_the_first_bank(kernel: int, ramdisk: int, line: str | None) -> None:
+    modules = MODULES.format(pad=PAD, more='xen,xen-bootargs = "dom0_mem=128M";', kernel=kernel, ramdisk=ramdisk)
+    stop = stop_of(CPUS, TIMER, GICV3, modules)
+    assert (stop.lines if stop else None) == ((line,) if line else None)
+    assert stop is None or stop.stage == "dom0-modules"
+
+
+@pytest.mark.parametrize(("release", "stopped"), [("4.17", True), ("4.21", True), ("4.22", False)])
+def test_a_tree_that_outgrows_its_buffer(release: str, stopped: bool) -> None:
+    """128 CPUs are told of, where the host has one: more than 144 bytes, and fewer than the 4 KiB of 4.22 (ad6f396a3f)."""
+    modules = MODULES.format(pad="", more='xen,xen-bootargs = "dom0_max_vcpus=24";', kernel=MIB, ramdisk=MIB)
+    stop = stop_of(CPUS, TIMER, GICV3, modules, release=release)
+    assert (stop is not None) is stopped
+    if stop is not None:
+        assert stop.stage == "dom0-tree" and stop.lines[0] == "Device tree generation failed (-3)."
+    loader = modules.replace("multiboot,module", "other")
+    assert stop_of(CPUS, TIMER, GICV3, loader, release=release) is None, "a boot loader has yet to add to this tree"
+
+
+def test_the_size_of_a_tree_as_libfdt_writes_it() -> None:
+    """Header 48, one empty reservation 16; per node 8 and its name, per property 12, its value and its name once."""
+    root = Node("", None, 0)
+    assert bytes_needed(root) == 48 + 16 + (4 + 4 + 4) + 4
+    tree = parse(blob('abcd = "x"; reg = <1>; sub { bcd; abcd; reg = <1>; };'))
+    structure = 4 + (8 + 4) + (12 + 4) + (12 + 4) + (8 + 4) + 12 + 12 + (12 + 4)
+    assert bytes_needed(tree.root) == 48 + 16 + structure + len("abcd\0reg\0"), "bcd is the end of abcd"
+    assert bytes_needed(tree.root, 2) == bytes_needed(tree.root) + 32
