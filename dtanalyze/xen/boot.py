@@ -15,7 +15,7 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
 from dtanalyze.xen.command_line import XenArgs
 from dtanalyze.xen.device import Machine
-from dtanalyze.xen.dom0_memory import Dom0Placed, place_dom0
+from dtanalyze.xen.dom0_memory import Dom0Placed, free_memory, loaded_modules, place_dom0
 from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU, domu_domains
 from dtanalyze.xen.dt_uart import console_node
@@ -24,6 +24,7 @@ from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine
 from dtanalyze.xen.hypervisor_node import dom0_regions
 from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.page_alloc import BootAllocator, XenBug
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.vgic import MAX_VIRT_CPUS, gic_node, v2m_frames
@@ -165,8 +166,19 @@ class Boot:
     @cached_property
     def dom0_memory(self) -> Dom0Placed:
         """Where dom0's RAM lies."""
-        grant = self.grant_table[0]
-        return place_dom0(self.host.tree, self.info, self.profile, self.options, self.host.args, grant)
+        return place_dom0(
+            self.host.tree, self.info, self.profile, self.options, self.host.args, self.free_memory, self._loaded
+        )
+
+    @cached_property
+    def _loaded(self) -> tuple[Module, ...]:
+        """Xen's image and the tree, where they are taken to lie."""
+        return loaded_modules(self.info, self.grant_table[0], self.host.tree)
+
+    @cached_property
+    def free_memory(self) -> BootAllocator | XenBug:
+        """What is free when the heap is made, or what Xen dies of before."""
+        return free_memory(self.host.tree, self.info, self.profile, self._loaded)
 
     @cached_property
     def grant_table(self) -> tuple[AddressRange | None, tuple[str, ...]]:

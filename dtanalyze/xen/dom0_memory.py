@@ -14,14 +14,14 @@ from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, XenArgs
 from dtanalyze.xen.options import XenOptions
-from dtanalyze.xen.page_alloc import XenBug
+from dtanalyze.xen.page_alloc import BootAllocator, XenBug
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.scrubbing import Outcomes, under_scrubbing
 from dtanalyze.xen.setup_mm import setup_mm
 from dtanalyze.xen.stage import Stop
 
-__all__ = ["Dom0Placed", "place_dom0"]
+__all__ = ["Dom0Placed", "free_memory", "loaded_modules", "place_dom0"]
 
 _XEN_IMAGE: Final = 0x13A000
 """Bytes of a stock build of Xen in RAM, about, where a log does not say more."""
@@ -50,9 +50,10 @@ def place_dom0(
     profile: XenProfile,
     options: XenOptions,
     args: XenArgs,
-    grant_table: AddressRange | None,
+    boot: BootAllocator | XenBug,
+    loaded: tuple[Module, ...],
 ) -> Dom0Placed:
-    """Return where dom0's RAM lies."""
+    """Return where dom0's RAM lies; ``boot`` is what is free then, ``loaded`` what was taken to lie in RAM."""
     log = options.log
     banks = options.dom0_banks or (log.dom0_banks if log else ())
     if banks:
@@ -64,12 +65,8 @@ def place_dom0(
         wanted = args.dom0_mem or DOM0_MEM_DEFAULT
     if not any(bank.node.count("/") == 1 for bank in info.mem):
         return Dom0Placed((), False, None, "dom0's RAM: not placed, the tree lists none")
-    memreserve = [(entry.start, entry.size) for entry, _ in tree.reservations]
-    loaded = _loaded(info, grant_table, tree)
-    try:
-        boot = setup_mm(info._replace(modules=(*loaded, *info.modules)), memreserve, profile)
-    except XenBug as bug:
-        return Dom0Placed((), False, Stop("dom0-memory", (str(bug),), silent=True), "dom0's RAM: Xen does not come so far")
+    if isinstance(boot, XenBug):
+        return Dom0Placed((), False, None, "dom0's RAM: Xen does not come so far")
     heap = boot.end_boot_allocator(need_scrub=args.bootscrub == "idle")
     dom0 = Dom0Allocation(heap, wanted, min(32, platform_of(tree).dma_bitsize), profile.nr_mem_banks)
     note = f"dom0's RAM: {format_size(wanted)}, placed by a replay of Xen's allocator (--dom0-bank or --xen-log settles it)"
@@ -85,8 +82,19 @@ def place_dom0(
     return _open(outcomes, note)
 
 
-def _loaded(info: BootInfo, grant_table: AddressRange | None, tree: Tree) -> tuple[Module, ...]:
+def free_memory(tree: Tree, info: BootInfo, profile: XenProfile, loaded: tuple[Module, ...]) -> BootAllocator | XenBug:
+    """Return what is free once the memory subsystem is set up, or Xen's line where it dies before."""
+    memreserve = [(entry.start, entry.size) for entry, _ in tree.reservations]
+    try:
+        return setup_mm(info._replace(modules=(*loaded, *info.modules)), memreserve, profile)
+    except XenBug as bug:
+        return bug
+
+
+def loaded_modules(info: BootInfo, grant_table: AddressRange | None, tree: Tree) -> tuple[Module, ...]:
     """Return Xen's image and the tree as modules, as far as the scan does not know them, in start_xen's order."""
+    if not info.mem:
+        return ()
     kinds = {item.kind for item in info.modules}
     found: list[Module] = []
     if _XEN not in kinds and grant_table is not None:

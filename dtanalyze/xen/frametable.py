@@ -18,7 +18,7 @@ from dtanalyze.address.units import GIB, MIB, TIB
 from dtanalyze.xen.page_alloc import MAX_ORDER, PAGE_SHIFT, BootAllocator, XenBug
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["DirectMap", "Pdx", "init_pdx", "setup_frametable_mappings", "vm_init"]
+__all__ = ["DirectMap", "Pdx", "frametable_covers", "init_pdx", "setup_frametable_mappings", "vm_init"]
 
 _PAGE_INFO: Final = 56
 """sizeof(struct page_info) on arm64."""
@@ -95,6 +95,7 @@ class DirectMap:
         self._pdx = pdx
         self._base = banks[0][0] >> PAGE_SHIFT
         self._tables: set[tuple[int, int]] = set()
+        self._mapped: list[tuple[int, int]] = []
         if not profile.directmap_by_level:  # the table of the first slot is part of Xen's image
             self._tables.add((_ZEROETH_ORDER, 0))
         last = max(start + size for start, size in banks)
@@ -105,6 +106,9 @@ class DirectMap:
     def map(self, start: int, size: int) -> None:
         """Map one bank of RAM, by entries as large as its alignment allows (4.16: by whole GiB)."""
         first, count = start >> PAGE_SHIFT, size >> PAGE_SHIFT
+        if self._profile.mapping_twice_refused and any(first < high and low < first + count for low, high in self._mapped):
+            raise XenBug("Unable to setup the directmap mappings.")
+        self._mapped.append((first, first + count))
         virt = self._pdx.from_pfn(first) - self._pdx.from_pfn(self._base) + self._base % (1 << _FIRST_ORDER)
         if not self._profile.directmap_by_level:
             self._need(_ZEROETH_ORDER, virt, virt + count)
@@ -147,6 +151,19 @@ def setup_frametable_mappings(boot: BootAllocator, profile: XenProfile, pdx: Pdx
     pages = -(-size // unit) * unit >> PAGE_SHIFT
     boot.alloc_boot_pages(pages, 32 * MIB >> PAGE_SHIFT)
     _tables(boot, 0, pages)
+
+
+def frametable_covers(profile: XenProfile, pdx: Pdx, banks: Banks, pfn: int) -> bool:
+    """Tell whether the frame table has an entry for a page, be it of RAM or not."""
+    first = pdx.from_pfn(banks[0][0] >> PAGE_SHIFT)
+    last = pdx.from_pfn((max(start + size for start, size in banks) >> PAGE_SHIFT) - 1)
+    index = pdx.from_pfn(pfn)
+    if profile.frametable_by_groups:
+        base = first // _PDX_GROUP * _PDX_GROUP
+        return any(low <= index < high for low, high in _valid_groups(pdx, banks, base, last + 1))
+    size = (last - first + 1) * _PAGE_INFO
+    unit = 2 * MIB if size < 32 * MIB else 32 * MIB
+    return 0 <= index - first < -(-size // unit) * unit // _PAGE_INFO
 
 
 def _init_frametable(boot: BootAllocator, pdx: Pdx, banks: Banks, first: int, last: int) -> None:

@@ -30,10 +30,14 @@ class XenBug(Exception):  # noqa: N818 — upstream's word for it
 
 
 class BootAllocator:
-    """Free regions ``[start, stop)`` of page frames, ascending, apart from each other (bootmem_region_list)."""
+    """Free regions ``[start, stop)`` of page frames, ascending, apart from each other (bootmem_region_list).
 
-    def __init__(self) -> None:
+    ``overlap`` is Xen's line when a region is added that overlaps another one.
+    """
+
+    def __init__(self, overlap: str = "Xen BUG at common/page_alloc.c") -> None:
         self.regions: list[tuple[int, int]] = []
+        self._overlap = overlap
 
     def init_boot_pages(self, start: int, stop: int) -> None:
         """Add the whole pages of the bytes from ``start`` to before ``stop``; what holds none is dropped."""
@@ -45,7 +49,7 @@ class BootAllocator:
             return
         at = next((i for i, region in enumerate(self.regions) if first < region[1]), len(self.regions))
         if at < len(self.regions) and last > self.regions[at][0]:
-            raise XenBug("Xen BUG at common/page_alloc.c")
+            raise XenBug(self._overlap)
         if len(self.regions) == _NR_BOOT_REGIONS:
             raise XenBug("Xen BUG at common/page_alloc.c")
         self.regions.insert(at, (first, last))

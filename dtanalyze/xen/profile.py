@@ -100,6 +100,10 @@ class XenProfile(NamedTuple):
     """What /chosen says of dom0less domains and of the static heap is kept from dom0, from 4.18 (c6bda36af0, 290f82375d)."""
     redistributors_bounded: bool = True
     """dom0's GICv3 has no more redistributors than the host's, from 4.20.4, 4.21.2 and 4.22 on (961cc8cc0f)."""
+    bootmem_bug: str = "Xen BUG at common/page_alloc.c:308"
+    """Where bootmem_region_add finds that RAM is there twice; the line moves from release to release."""
+    mapping_twice_refused: bool = True
+    """RAM that is there twice cannot be entered into the direct map again, from 4.17 (26a470875b)."""
     no_interrupt_controller: str = "Unable to find compatible interrupt controller in the device tree"
     """What Xen says of a tree without one: ``GIC`` up to 4.19 (2e853c1920)."""
     timer_by_name: bool = True
@@ -121,7 +125,9 @@ class XenProfile(NamedTuple):
 
 
 _MASTER: Final = XenProfile("master")
-_4_22: Final = _MASTER._replace(name="4.22", no_driver=_MASTER.no_driver | NEW_IN_4_23)
+_4_22: Final = _MASTER._replace(
+    name="4.22", bootmem_bug="Xen BUG at common/page_alloc.c:309", no_driver=_MASTER.no_driver | NEW_IN_4_23
+)
 _4_21: Final = _4_22._replace(
     name="4.21",
     frametable_by_groups=False,
@@ -131,6 +137,7 @@ _4_21: Final = _4_22._replace(
 )
 _4_20: Final = _4_21._replace(
     name="4.20",
+    bootmem_bug="Xen BUG at common/page_alloc.c:308",
     directmap_limited=False,
     last_page_start_is_end=True,
     xen_reg_excluded=False,
@@ -145,6 +152,7 @@ _4_20: Final = _4_21._replace(
 )
 _4_19: Final = _4_20._replace(
     name="4.19",
+    bootmem_bug="Xen BUG at common/page_alloc.c:293",
     no_driver=_4_20.no_driver | NEW_IN_4_20,
     redistributors_bounded=False,
     llc_coloring=False,
@@ -156,6 +164,7 @@ _4_19: Final = _4_20._replace(
 )
 _4_18: Final = _4_19._replace(
     name="4.18",
+    bootmem_bug="Xen BUG at common/page_alloc.c:292",
     no_driver=_4_19.no_driver - {"fsl,imx8qm-lpuart"} | NEW_IN_4_19,
     removal_extends_lower_range=True,
     shm_excluded=False,
@@ -165,6 +174,7 @@ _4_18: Final = _4_19._replace(
 )
 _4_17: Final = _4_18._replace(
     name="4.17",
+    bootmem_bug="Xen BUG at common/page_alloc.c:285",
     no_driver=_4_18.no_driver | NEW_IN_4_18,
     prints_rc=False,
     domains_called_d=False,
@@ -180,6 +190,8 @@ _4_17: Final = _4_18._replace(
 )
 _4_16: Final = _4_17._replace(
     name="4.16",
+    mapping_twice_refused=False,
+    bootmem_bug="Xen BUG at page_alloc.c:281",
     no_driver=_4_17.no_driver | NEW_IN_4_17,
     boot_allocator_before_directmap=False,
     directmap_by_level=False,

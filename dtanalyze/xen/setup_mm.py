@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dtanalyze.xen.bootfdt import BankType, BootInfo, Module
-from dtanalyze.xen.frametable import DirectMap, init_pdx, setup_frametable_mappings, vm_init
-from dtanalyze.xen.page_alloc import BootAllocator
+from dtanalyze.xen.frametable import DirectMap, Pdx, frametable_covers, init_pdx, setup_frametable_mappings, vm_init
+from dtanalyze.xen.page_alloc import PAGE_SHIFT, BootAllocator, XenBug
 from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["setup_mm"]
@@ -25,7 +25,7 @@ def setup_mm(info: BootInfo, memreserve: Iterable[tuple[int, int]], profile: Xen
     ``memreserve`` are the entries of /memreserve/ as (start, size): up to 4.18 they are kept out here, though the scan
     does not know them.
     """
-    boot = BootAllocator()
+    boot = BootAllocator(profile.bootmem_bug)
     banks = [(bank.start, min(bank.size, _PADDR_END - bank.start)) for bank in info.mem if bank.start < _PADDR_END]
     if not banks:
         return boot
@@ -46,7 +46,18 @@ def setup_mm(info: BootInfo, memreserve: Iterable[tuple[int, int]], profile: Xen
             _populate(boot, start, start + size, info.modules, reserved)
     setup_frametable_mappings(boot, profile, pdx, banks)
     vm_init(boot)
+    _init_staticmem_pages(info, profile, pdx, banks)
     return boot
+
+
+def _init_staticmem_pages(info: BootInfo, profile: XenProfile, pdx: Pdx, banks: list[tuple[int, int]]) -> None:
+    """Every page of static memory has to have its entry in the frame table, which reaches no further than RAM does."""
+    for bank in info.reserved_mem:
+        pages = range(-(-bank.start >> PAGE_SHIFT), bank.stop >> PAGE_SHIFT)
+        if bank.type is not BankType.STATIC_DOMAIN or not pages:
+            continue
+        if not all(frametable_covers(profile, pdx, banks, pfn) for pfn in (pages[0], pages[-1])):
+            raise XenBug("CPU0: Unexpected Trap: Data Abort")
 
 
 def _reserved(info: BootInfo) -> list[tuple[int, int]]:

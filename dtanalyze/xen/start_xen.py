@@ -12,12 +12,14 @@ from dtanalyze.address.units import format_size
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
 from dtanalyze.xen.boot import Boot
+from dtanalyze.xen.bootfdt import Bank
 from dtanalyze.xen.dom0less import what_stops
 from dtanalyze.xen.fdt_sw import bytes_needed
 from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.hypervisor_node import console_registers, dom0_regions, domu_regions
 from dtanalyze.xen.iommu import iommu_setup
 from dtanalyze.xen.kernel import dom0_modules, kernel_probe
+from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.platforms import platform_init
 from dtanalyze.xen.regions import Regions
 from dtanalyze.xen.smpboot import make_cpus_node
@@ -66,6 +68,26 @@ def _boot_scan(boot: Boot) -> Outcome:
         because = f"the RAM of {wrapping} runs past the end of the address space, where Xen cannot map it"
         return Stop("boot-scan", (), because, wrapping)
     return Passed((_count(len(info.mem), "bank") + " of RAM", _count(len(info.reserved_mem), "reserved bank")))
+
+
+def _memory(boot: Boot) -> Outcome:
+    """RAM goes to the boot allocator and into the direct map, once; all of it before the console is up."""
+    found = boot.free_memory
+    if not isinstance(found, XenBug):
+        return Passed((_count(len(found.regions), "free region"),))
+    twice = _ram_twice(boot.info.mem)
+    because = f"{twice[0]} and {twice[1]} name the same RAM" if twice else "memory that the tree reserves is no RAM of it"
+    return Stop("memory", (str(found),), because, twice[1] if twice else None, silent=True)
+
+
+def _ram_twice(banks: tuple[Bank, ...]) -> tuple[str, str] | None:
+    """Return the nodes of two banks that overlap; the banks are sorted."""
+    top: Bank | None = None
+    for bank in banks:
+        if top is not None and bank.start < top.stop:
+            return top.node, bank.node
+        top = bank if top is None or bank.stop > top.stop else top
+    return None
 
 
 def _console(boot: Boot) -> Outcome:
@@ -142,6 +164,7 @@ def _count(number: int, what: str) -> str:
 
 STAGES: Final = (
     Stage("boot-scan", "boot_fdt_info", _boot_scan),
+    Stage("memory", "setup_mm", _memory),
     Stage("platform", "platform_init", lambda boot: platform_init(boot.host.tree)),
     Stage("timer", "preinit_xen_time", lambda boot: preinit_xen_time(boot.host.tree, boot.profile)),
     Stage(

@@ -69,6 +69,57 @@ def test_what_comes_after_a_stop_does_not_run() -> None:
     assert all(isinstance(outcome, Passed) for _, outcome in found.stages[:-1])
 
 
+TWICE = 'mem2@60000000 { device_type = "memory"; reg = <0 0x60000000 0 0x10000000>; };'
+CHILD = """reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;
+    memory@60000000 { reg = <0 0x60000000 0 0x10000000>; }; };"""
+
+
+@pytest.mark.parametrize(
+    ("release", "line"),
+    [
+        # booted: 26z, 26z2, 26l and the ExynosAutov920's own tree, each with its own line number
+        ("4.16", "Xen BUG at page_alloc.c:281"),
+        ("4.17", "Xen BUG at common/page_alloc.c:285"),
+        ("4.18", "Xen BUG at common/page_alloc.c:292"),
+        ("4.19", "Xen BUG at common/page_alloc.c:293"),
+        ("4.20", "Xen BUG at common/page_alloc.c:308"),
+        ("4.21", "Xen BUG at common/page_alloc.c:309"),
+        ("4.22", "Xen BUG at common/page_alloc.c:309"),
+        ("master", "Xen BUG at common/page_alloc.c:308"),
+    ],
+)
+def test_ram_that_is_named_twice(release: str, line: str) -> None:
+    twice = TWICE.replace("mem2", "memory")
+    stop = stop_of(CPUS, TIMER, GICV3, twice, release=release)
+    assert stop is not None and (stop.stage, stop.lines, stop.silent) == ("memory", (line,), True)
+    assert stop.because == "/memory@40000000 and /memory@60000000 name the same RAM"
+    apart = twice.replace("0x60000000 0 0x10000000", "0xc0000000 0 0x10000000")
+    assert stop_of(CPUS, TIMER, GICV3, apart, release=release) is None
+
+
+@pytest.mark.parametrize(
+    ("release", "stopped"), [("4.16", False), ("4.17", True), ("4.18", True), ("4.19", True), ("4.20", False)]
+)
+def test_a_reservation_that_is_called_memory(release: str, stopped: bool) -> None:
+    """Booted as 26R, 16g and on the ZCU102's tree: up to 4.19 it is RAM by its name, and reserved, so that it is mapped twice."""
+    stop = stop_of(CPUS, TIMER, GICV3, CHILD, release=release)
+    assert (stop is not None) is stopped
+    if stop is not None:
+        assert (stop.stage, stop.lines, stop.silent) == ("memory", ("Unable to setup the directmap mappings.",), True)
+        assert stop.node == "/reserved-memory/memory@60000000"
+    assert stop_of(CPUS, TIMER, GICV3, CHILD.replace("memory@6", "buffer@6"), release=release) is None
+
+
+@pytest.mark.parametrize(("start", "stopped"), [("0x2 0x90000000", True), ("0 0x90000000", False), ("0 0x10000000", True)])
+def test_static_memory_beside_ram(start: str, stopped: bool) -> None:
+    """Booted as 22hC: the frame table has no entry for it (init_staticmem_pages)."""
+    domu = f"""chosen {{ #address-cells = <2>; #size-cells = <2>; d {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>;
+        memory = <0 0x40000>; cpus = <1>; xen,static-mem = <{start} 0 0x10000000>; #xen,static-mem-address-cells = <2>;
+        #xen,static-mem-size-cells = <2>; m@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; }}; }}; }};"""
+    stop = stop_of(CPUS, TIMER, GICV3, domu, release="4.21")
+    assert (stop.lines if stop else None) == (("CPU0: Unexpected Trap: Data Abort",) if stopped else None)
+
+
 NO_GIC = "Unable to find compatible GIC in the device tree"
 NO_INTC = "Unable to find compatible interrupt controller in the device tree"
 
