@@ -16,11 +16,15 @@ __all__ = ["Alternative", "Assumption", "CheckResult", "Fix", "Predicted", "Regi
 
 
 class Alternative(NamedTuple):
-    """The answer under one value of what could not be known."""
+    """The answer under one value of what could not be known: KASLR, or where Xen puts dom0's RAM.
 
-    kaslr: bool
+    ``dom0_memory`` is empty where only KASLR was open, ``kaslr`` None where it makes no difference or is not known.
+    """
+
+    kaslr: bool | None
     verdict: Verdict
     sections: int
+    dom0_memory: tuple[AddressRange, ...] = ()
 
 
 class Assumption(NamedTuple):

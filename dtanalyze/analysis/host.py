@@ -17,13 +17,14 @@ from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
 from dtanalyze.analysis.offsets import offset_of, placed_in
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
+from dtanalyze.analysis.starts import worst_start
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.facts import CheckResult, Predicted
+from dtanalyze.facts import Alternative, CheckResult, Predicted
 from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
@@ -61,8 +62,10 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
         for linux in question.linux:
             for iommu in question.iommu:
                 for place, prediction in enumerate(by_iommu[iommu]):
-                    own = found[iommu][place] + (judged.layout(linux) if place == 0 else ())
-                    made = _predicted(tree, prediction, guests, linux, path, question.options, own, judged)
+                    start, alternatives = worst_start(prediction, guests, linux)
+                    told = found[iommu][place] if start is prediction else judged.boot(xen, (start,))[0]
+                    own = told + (judged.layout(linux) if place == 0 else ())
+                    made = _predicted(tree, start, guests, linux, path, question.options, own, judged, alternatives)
                     if _starved(made.host):
                         size = _smaller_dom0(host, xen, options._replace(iommu=iommu), guests, linux, made.host)
                         made = made._replace(host=_told(made.host, host, size))
@@ -235,8 +238,12 @@ def _predicted(
     options: CheckOptions,
     own: tuple[Finding, ...],
     judged: _Judged,
+    starts: tuple[Alternative, ...],
 ) -> Predicted:
-    """Join one prediction with what Linux makes of the tree written; ``own`` are findings in the host's tree."""
+    """Join one prediction with what Linux makes of the tree written; ``own`` are findings in the host's tree.
+
+    ``starts`` are the answers of starts that differ in dom0's RAM, where the answers do.
+    """
     kind = "dom0" if prediction.domain == "dom0" else "domu"
     domain = prediction.domain
     guest = None
@@ -256,6 +263,10 @@ def _predicted(
         tree,
         [item._replace(change=None) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
     )
+    if starts:
+        unlike = len({item.verdict for item in starts}) > 1
+        some = " (in some starts only: where dom0's RAM lies is not settled)" if unlike else ""
+        result = result._replace(alternatives=starts, reason=result.reason + some)
     result = with_findings(result, options.need if result.answer else None, (*own, *in_guest))
     verdict = tuple(
         item._replace(offset=offset_of(tree, item.node)) if item.rule.startswith("V-") else item for item in result.findings

@@ -14,7 +14,7 @@ from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, Translated
 from dtanalyze.causes import cause_keys, folded
 from dtanalyze.errors import InputFailure
-from dtanalyze.facts import CheckResult, Predicted, Reuse
+from dtanalyze.facts import Alternative, CheckResult, Predicted, Reuse
 from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.unpopulated_alloc import Request
 from dtanalyze.linux.view import View
@@ -88,9 +88,7 @@ def check_result(result: CheckResult) -> dict[str, Any]:
         "verdict": result.verdict.value,
         "reason": result.reason,
         "kaslr": result.kaslr,
-        "alternatives": [
-            {"kaslr": item.kaslr, "verdict": item.verdict.value, "sections": item.sections} for item in result.alternatives
-        ],
+        "alternatives": [_alternative(item) for item in result.alternatives],
         "target": answer.target_name if answer else None,
         "grant_table": _range(result.grant_table) if result.grant_table else None,
         "extended_regions": [_range(item) for item in result.extended_regions],
@@ -171,6 +169,11 @@ def _reuse(reuse: Reuse) -> dict[str, Any]:
     }
 
 
+def _alternative(item: Alternative) -> dict[str, Any]:
+    found: dict[str, Any] = {"kaslr": item.kaslr, "verdict": item.verdict.value, "sections": item.sections}
+    return {**found, "dom0_memory": [_range(bank) for bank in item.dom0_memory]} if item.dom0_memory else found
+
+
 def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
     """Return one result of ``predict``."""
     prediction = predicted.prediction
@@ -190,6 +193,13 @@ def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
         "stopped_by": _stop(stop) if stop else None,
         "dom0_memory": [_range(item) for item in prediction.memory],
         "dom0_memory_known": prediction.memory_known,
+        "alternatives": [
+            {
+                "dom0_memory": [_range(bank) for bank in item.memory],
+                "stopped_by": _stop(item.stopped_by) if item.stopped_by else None,
+            }
+            for item in ((prediction, *prediction.others) if prediction.others else ())
+        ],
         "grant_table": _range(prediction.grant_table) if prediction.grant_table else None,
         "extended_regions": [_range(item) for item in prediction.regions.ranges],
         "error": prediction.regions.error,

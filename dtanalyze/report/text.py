@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from dtanalyze.facts import Assumption, CheckResult
+from dtanalyze.address.units import format_range
+from dtanalyze.facts import Alternative, Assumption, CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.report.advice import advice_lines
@@ -99,8 +100,8 @@ def _text(result: CheckResult, report: Report, assumed: Iterable[Assumption]) ->
         return document(lines)
     lines += wrapped(sentence(result.reason), width, first="  ")
     for alternative in result.alternatives:
-        kaslr = "with" if alternative.kaslr else "without"
-        lines.append(f"  {kaslr} KASLR: {alternative.verdict.value}, {counted(alternative.sections, 'section')}")
+        answer = f"{_when(alternative)}: {alternative.verdict.value}, {counted(alternative.sections, 'section')}"
+        lines += wrapped(answer, width, first="  ")
     sections = [
         ("What to do", advice_lines(result, report)),
         ("Addresses", [*address_lines(result, report), *cost_lines(result, report)]),
@@ -117,6 +118,13 @@ def _text(result: CheckResult, report: Report, assumed: Iterable[Assumption]) ->
         if body:
             lines += ["", style.bold(title), *body]
     return document(lines)
+
+
+def _when(alternative: Alternative) -> str:
+    """Name the start that an alternative answers for."""
+    kaslr = {True: "with KASLR", False: "without KASLR", None: ""}[alternative.kaslr]
+    ranges = ", ".join(format_range(bank.start, bank.stop) for bank in alternative.dom0_memory)
+    return ", ".join(item for item in (kaslr, f"dom0's RAM at {ranges}" if ranges else "") if item)
 
 
 def _headline(result: CheckResult, report: Report) -> list[str]:

@@ -70,6 +70,10 @@ class Dom0Allocation:
         other.banks = [list(bank) for bank in self.banks]
         return other
 
+    def of_size(self, wanted: int) -> Dom0Allocation:
+        """Return an allocation of another size from the same heap as it is now."""
+        return Dom0Allocation(self.heap.copy(), wanted, self.lowmem_bits, self.max_banks)
+
     def request(self) -> tuple[int, int] | None:
         """Return the order and the highest zone of the next block that there is, None when Xen needs none or gives up.
 

@@ -180,6 +180,17 @@ class Boot:
         """What is free when the heap is made, or what Xen dies of before."""
         return free_memory(self.host.tree, self.info, self.profile, self._loaded)
 
+    @property
+    def other_starts(self) -> tuple["Boot", ...]:
+        """The same boot with dom0's RAM at each of the other places that it may have."""
+        return tuple(self._with(placed) for placed in self.dom0_memory.others)
+
+    def _with(self, placed: Dom0Placed) -> "Boot":
+        other = Boot(self.host, self.profile, self.options)
+        kept = ("info", "nodes", "domus", "grant_table")
+        vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)}, dom0_memory=placed)
+        return other
+
     @cached_property
     def grant_table(self) -> tuple[AddressRange | None, tuple[str, ...]]:
         """dom0's grant table (Xen's text, wherever the boot loader put Xen) and what was assumed of it."""

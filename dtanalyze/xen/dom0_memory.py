@@ -27,6 +27,7 @@ _XEN_IMAGE: Final = 0x13A000
 """Bytes of a stock build of Xen in RAM, about, where a log does not say more."""
 _TREE_OFFSET: Final = 64 * MIB
 """Where the tree is taken to lie from the start of RAM when nothing says it, as on the machines recorded."""
+_WHOLE: Final = 128 * MIB
 _TREE_ALIGN: Final = 2 * MIB
 _XEN: Final = "Xen"
 
@@ -77,6 +78,8 @@ def place_dom0(
         outcomes = Outcomes((dom0.run(),), complete=True)
     else:
         outcomes = under_scrubbing(dom0)
+        if len(outcomes.found) > 1:
+            note += _why_open(dom0, wanted, outcomes)
     if not options.memory and any(item.unallocated for item in outcomes.found):
         note += "; RAM is what the tree lists, which a boot loader may replace (--memory)"
     return _open(outcomes, note)
@@ -123,13 +126,27 @@ def _placed(got: Dom0Memory, note: str) -> Dom0Placed:
 
 
 def _open(outcomes: Outcomes, note: str) -> Dom0Placed:
-    """Return the likely outcome with the others beside it, and what would make it certain."""
+    """Return the likely outcome with the others beside it."""
     first, *rest = outcomes.found
-    if not rest:
-        return _placed(first, note)
-    many = f"{len(outcomes.found)} placements are possible" if outcomes.complete else "many placements are possible"
-    note += (
-        f". Idle CPUs scrub the heap while Xen builds dom0, so one start may differ from the next: {many}. "
-        "`bootscrub=0` on Xen's command line makes it certain"
-    )
     return _placed(first, note)._replace(others=tuple(_placed(item, note) for item in rest))
+
+
+def _why_open(dom0: Dom0Allocation, wanted: int, outcomes: Outcomes) -> str:
+    """Say why the tree does not settle where the RAM lies, and what does."""
+    shown = f"{len(outcomes.found)} placements are possible"
+    if not outcomes.complete:
+        shown = f"more placements are possible than can be tried, {len(outcomes.found)} of them were"
+    certain = " or ".join(f"`dom0_mem={size // MIB}M`" for size in _certain_sizes(dom0, wanted))
+    return (
+        f". It may differ from start to start: idle CPUs scrub the heap while Xen builds dom0, so {shown}. "
+        f"`bootscrub=0` on Xen's command line makes it certain{f', so does {certain}' if certain else ''}"
+    )
+
+
+def _certain_sizes(dom0: Dom0Allocation, wanted: int) -> list[int]:
+    """Return the sizes next to the wanted one that can be had in one way only: whole 128 MiB, a power of two."""
+    sizes = {wanted // _WHOLE * _WHOLE, 1 << wanted.bit_length() - 1} - {wanted}
+    trials = {size: under_scrubbing(dom0.of_size(size)) for size in sorted(sizes, reverse=True) if size >= _WHOLE}
+    return [
+        size for size, made in trials.items() if made.complete and len(made.found) == 1 and not made.found[0].unallocated
+    ]

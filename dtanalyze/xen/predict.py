@@ -44,7 +44,7 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
     """
     boot = Boot(host, profile, options)
     run = start_xen(boot)
-    found = [_dom0(boot, run)] if boot.has_dom0 else []
+    found = [_dom0(boot, run)._replace(others=_other_starts(boot))] if boot.has_dom0 else []
     found += [_domu(boot, run, domu) for domu in boot.domus]
     found += [_libxl(boot, run, size) for size in options.guests]
     return tuple(found)
@@ -64,6 +64,10 @@ def _dom0(boot: Boot, run: Run) -> Prediction:
         blob=boot.dom0_blob,
         assumed=(f"Xen {boot.profile.name}", *boot.notes, placed.note, *grant_note, *boot.scan_notes),
     )
+
+
+def _other_starts(boot: Boot) -> tuple[Prediction, ...]:
+    return tuple(_dom0(other, start_xen(other)) for other in boot.other_starts)
 
 
 class _Shared(TypedDict):

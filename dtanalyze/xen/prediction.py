@@ -18,6 +18,8 @@ class Prediction(NamedTuple):
 
     ``nodes`` is what becomes of the host's nodes in dom0; ``stages`` is how far Xen came, what each stage saw.
 
+    ``others`` is what becomes of it in starts that place dom0's RAM elsewhere, where the tree does not settle that.
+
     ``domain`` is ``dom0``, a node's path, or ``libxl:SIZE``; ``memory_known`` is False for a predicted placement.
     """
 
@@ -35,3 +37,4 @@ class Prediction(NamedTuple):
     assumed: tuple[str, ...]
     nodes: HostNodes
     stages: tuple[tuple[Stage, Outcome], ...]
+    others: tuple[Prediction, ...] = ()

@@ -22,7 +22,7 @@ __all__ = ["Outcomes", "under_scrubbing"]
 
 _PACE: Final = 3
 """Blocks that the idle CPUs clean while CPU 0 cleans the one that it takes for dom0."""
-_MOST_HEAPS: Final = 400
+_MOST_HEAPS: Final = 250
 """Heaps looked at before only some outcomes are named: a few milliseconds."""
 _MOST_OUTCOMES: Final = 8
 _ALL: Final = 1 << 20

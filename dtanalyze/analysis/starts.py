@@ -1,0 +1,56 @@
+"""One tree, several starts: the answer where Xen may put dom0's RAM at more than one place.
+
+The starts differ in nothing else, so they are answered one by one and joined as the answers with and without KASLR are: the
+worst is the verdict, and the others stand beside it where they differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from dtanalyze.facts import Alternative, CheckResult
+from dtanalyze.linux.boot import WORST_FIRST, Verdict
+from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.xen.prediction import Prediction
+
+__all__ = ["worst_start"]
+
+
+class Guests(Protocol):
+    """Whoever answers for the trees that Xen writes."""
+
+    def answer(self, blob: bytes, linux: LinuxProfile, kind: str) -> CheckResult:
+        """Return what Linux makes of one."""
+
+
+def worst_start(prediction: Prediction, guests: Guests, linux: LinuxProfile) -> tuple[Prediction, tuple[Alternative, ...]]:
+    """Return the start with the worst answer, of equals the likeliest, and all answers when they are not the same."""
+    if not prediction.others:
+        return prediction, ()
+    starts = [(item, tuple(_answers(item, guests, linux))) for item in (prediction, *prediction.others)]
+    worst, _ = min(starts, key=lambda start: min(_rank(answer) for answer in start[1]))
+    every = tuple(answer for _, answers in starts for answer in answers)
+    same = len({(answer.verdict, answer.sections) for answer in every}) == 1
+    if worst is not prediction:
+        worst = worst._replace(others=tuple(item for item, _ in starts if item is not worst))
+    return worst, () if same else every
+
+
+def _rank(answer: Alternative) -> int:
+    return WORST_FIRST.index(answer.verdict)
+
+
+def _answers(start: Prediction, guests: Guests, linux: LinuxProfile) -> Iterable[Alternative]:
+    """Yield the answer for one start, or two where KASLR makes a difference to it."""
+    if start.stopped_by is not None:
+        yield Alternative(None, Verdict.NO_BOOT, 0, start.memory)
+        return
+    if start.blob is None:
+        yield Alternative(None, Verdict.UNKNOWN, 0, start.memory)
+        return
+    result = guests.answer(start.blob, linux, "dom0")
+    if result.alternatives:
+        yield from (item._replace(dom0_memory=start.memory) for item in result.alternatives)
+    else:
+        yield Alternative(result.kaslr, result.verdict, result.sections, start.memory)
