@@ -71,9 +71,9 @@ ONLY_BY = {
     "typer": {"dtanalyze.cli"},
     "struct": {"dtanalyze.devicetree"},
     "sys": {"dtanalyze.cli", "dtanalyze.inputs"},
-    "os": {"dtanalyze.cli", "dtanalyze.library"},
+    "os": {"dtanalyze.cli", "dtanalyze.inputs", "dtanalyze.library"},
     "pathlib": {"dtanalyze.cli", "dtanalyze.inputs", "dtanalyze.library"},
-    "subprocess": {"dtanalyze.inputs.dts"},
+    "subprocess": {"dtanalyze.inputs.confined"},
     "logging": set(),
 }
 

@@ -19,7 +19,8 @@ GIB: Final = 1 << 30
 TIB: Final = 1 << 40
 
 _SUFFIX: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
-_NUMBER: Final = r"(0[xX][0-9a-fA-F]+|[0-9]+)([kKmMgGtT]?)(?:i?[bB])?"
+_NUMBER: Final = r"(0[xX][0-9a-fA-F]{1,40}|[0-9]{1,40})([kKmMgGtT]?)(?:i?[bB])?"
+"""No more digits than can be meant: a number of thousands takes Python long to read, or is refused."""
 
 
 def parse_size(text: str) -> int:
@@ -31,7 +32,10 @@ def parse_size(text: str) -> int:
     if match is None:
         raise UsageError(f"'{text}' is not a size: write for example 512M, 0x20000000 or 4096")
     digits, suffix = match.groups()
-    return int(digits, 0 if digits[:2] in ("0x", "0X") else 10) * _SUFFIX[suffix.upper()]
+    size = int(digits, 0 if digits[:2] in ("0x", "0X") else 10) * _SUFFIX[suffix.upper()]
+    if size > ADDRESS_SPACE:
+        raise UsageError(f"'{text}' ends above 2^64, the end of the 64-bit address space")
+    return size
 
 
 def parse_range(text: str) -> AddressRange:

@@ -9,7 +9,8 @@ from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, reg_entries
 from dtanalyze.cli import options
-from dtanalyze.cli.run import TreeInput, each_input, report_failures, usage_errors
+from dtanalyze.cli.console import say
+from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
@@ -31,6 +32,7 @@ def command(
         str,
         typer.Option("--rules", metavar="linux|xen", help="Whose rules: Linux up to 6.12, or Xen's dt_device_get_paddr."),
     ] = "linux",
+    include: options.IncludeOption = None,
 ) -> None:
     """List every reg entry with its CPU address.
 
@@ -49,16 +51,16 @@ def command(
             entries = list(all_reg_entries(tree, LINUX))
         return path, entries, build_board(tree, XEN if rules == "xen" else LINUX).pci_hosts
 
-    results, failures = each_input(paths, analyse)
+    results, failures = each_input(paths, analyse, Sources(None, tuple(include or ())))
     if format_ == "json":
         from dtanalyze.report.json import addresses_result, document
 
         answers: list[dict[str, Any]] = [addresses_result(*item) for item in results]
-        typer.echo(document(answers, failures, __version__), nl=False)
+        say(document(answers, failures, __version__))
     else:
         from dtanalyze.report.addresses import addresses_text
 
-        typer.echo("\n".join(addresses_text(*item) for item in results), nl=False)
+        say("\n".join(addresses_text(*item) for item in results))
     report_failures(failures)
     if failures:
         raise typer.Exit(2)

@@ -1,20 +1,23 @@
 """``dtanalyze check``."""
 
 import sys
-from collections.abc import Callable
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Final, NamedTuple
 
 import typer
 
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
+from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.groups import Group
-from dtanalyze.cli.run import TreeInput, checked, each_input, each_tree, report_failures, usage_errors
+from dtanalyze.cli.jobs import MOST_JOBS, in_order, shown
+from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, Limits, limits_from
+from dtanalyze.cli.run import Sources, checked, made_of, report_failures, usage_errors
+from dtanalyze.cli.settings import working_folder
 from dtanalyze.errors import InputFailure, UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
-from dtanalyze.inputs.files import Overlays, expanded
+from dtanalyze.inputs.files import expanded
 from dtanalyze.report.whole import Report
 from dtanalyze.version import __version__
 
@@ -43,13 +46,19 @@ dtanalyze check *.dtb --write-baseline known.json; dtanalyze check *.dtb --basel
 class BatchOptions(NamedTuple):
     """How to go through many trees."""
 
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Processes that look at trees.")] = 1
+    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Processes that look at inputs.")] = 1
     timeout: Annotated[
-        float | None,
-        typer.Option(
-            "--timeout", metavar="SECONDS", help="Most time for one tree; it costs only itself.", show_default=False
-        ),
-    ] = None
+        float, typer.Option("--timeout", metavar="SECONDS", help="Most CPU time for one input; it costs only itself.")
+    ] = DEFAULT_SECONDS
+    memory_limit: Annotated[
+        str, typer.Option("--memory-limit", metavar="SIZE", help="Most memory for one input; it costs only itself.")
+    ] = DEFAULT_MEMORY
+
+    def limits(self) -> Limits:
+        """Return what one input may cost; raise `UsageError` for what is no limit, or no number of jobs."""
+        if not 1 <= self.jobs <= MOST_JOBS:
+            raise UsageError(f"--jobs takes 1 to {MOST_JOBS}, not {self.jobs}")
+        return limits_from(self.timeout, self.memory_limit)
 
 
 def command(
@@ -71,6 +80,7 @@ def command(
     control: control_options.ControlGroup,
     files: settings.SettingsGroup,
     overlay: options.OverlayGroup,
+    include: options.IncludeOption = None,
     batch: Annotated[BatchOptions, Group("Many trees")],
 ) -> None:
     """Tell which way scratch-page allocation goes with a tree.
@@ -78,7 +88,7 @@ def command(
     A board's own tree is taken through Xen first.
     """
     if files.show_settings:
-        typer.echo(settings.shown(ctx), nl=False)
+        say(settings.shown(ctx))
         raise typer.Exit
     with usage_errors():
         wanted = outputs.pair(ctx, report.format_ or [], report.output or [], paths)
@@ -88,14 +98,23 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings, reuse=without_reserve)
         question = host.question(asked, profiles)
-        overlays = overlay.read()
-        _usable(batch)
-    groups, failures = _many(paths, lambda item: checked(item, asked, question), overlays, batch, quiet=report.quiet)
+        sources = Sources(overlay.read(), tuple(include or ()), batch.limits())
+    items = expanded(paths)
+    total = 0
+    if not report.quiet and sys.stderr is not None and sys.stderr.isatty():
+        items = iter(listed := list(items))
+        total = len(listed) if len(listed) > 1 else 0
+    groups: list[tuple[CheckResult, ...]] = []
+    failures: list[InputFailure] = []
+    work = partial(made_of, analyse=lambda item: checked(item, asked, question), sources=sources)
+    for found, failed in shown(in_order(items, work, batch.jobs), total):
+        groups += found
+        failures += failed
     answer = Report(
         groups=tuple(groups),
         failures=tuple(failures),
         version=__version__,
-        root=str(Path.cwd()),
+        root=working_folder(),
         sweep=len(question.linux) * max(len(question.xen), 1) * len(question.iommu) > 1,
         style=style,
         quiet=report.quiet,
@@ -104,42 +123,19 @@ def command(
         asked=outputs.asked(ctx),
         explain=report.explain,
         statistics=report.statistics,
+        settings=settings.files_used(ctx),
     )
     with usage_errors():
         answer = control_options.controlled(answer, controls)
         answer = answer._replace(groups=tuple(tuple(map(folded, group)) for group in answer.groups))
     written = outputs.write(wanted, answer)
     report_failures(failures)
+    for used in answer.settings if report.quiet else ():
+        complain(str(used))
     if failures or not written:
         raise typer.Exit(2)
     if threshold is not None and _reaches(answer.results, threshold):
         raise typer.Exit(1)
-
-
-def _usable(batch: BatchOptions) -> None:
-    if batch.jobs < 1:
-        raise UsageError(f"--jobs takes 1 or more, not {batch.jobs}")
-    if batch.timeout is not None and batch.timeout <= 0:
-        raise UsageError(f"--timeout takes a number of seconds above 0, not {batch.timeout:g}")
-
-
-def _many(
-    paths: list[str],
-    analyse: Callable[[TreeInput], tuple[CheckResult, ...]],
-    overlays: Overlays | None,
-    batch: BatchOptions,
-    *,
-    quiet: bool,
-) -> tuple[list[tuple[CheckResult, ...]], list[InputFailure]]:
-    """Go through many trees with what many trees need; one plain file needs nothing of it."""
-    if batch == BatchOptions() and (quiet or not sys.stderr.isatty() or len(paths) == 1):
-        return each_input(paths, analyse, overlays)
-    from dtanalyze.cli.jobs import Workload, in_order
-
-    total = 0
-    if sys.stderr.isatty() and not quiet:
-        total = sum(1 for _ in expanded(paths)) * (sum(1 for _ in overlays.choices()) if overlays else 1)
-    return in_order(each_tree(paths, overlays), analyse, Workload(batch.jobs, batch.timeout, total))
 
 
 def _reaches(results: tuple[CheckResult, ...], threshold: Severity) -> bool:

@@ -1,15 +1,17 @@
 """Options that decide which findings count, and their effect on results."""
 
 import os
+import re
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from dtanalyze.cli.groups import Group
 from dtanalyze.cli.options import choice, read_file, read_text
-from dtanalyze.errors import InputError, UsageError
+from dtanalyze.cli.replacing import write_file
+from dtanalyze.cli.settings import parsed_toml
+from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.report.whole import Report
@@ -131,12 +133,7 @@ def _with_suppressions(controls: Controls, table: tuple[str, Any] | None, file: 
 
 
 def _suppress_of(file: str) -> Any:
-    import tomllib
-
-    try:
-        return tomllib.loads(read_text(file)).get("suppress", [])
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{file}: not TOML: {error}") from error
+    return parsed_toml(read_text(file), file).get("suppress", [])
 
 
 def _today(text: str | None) -> "date":
@@ -145,7 +142,8 @@ def _today(text: str | None) -> "date":
 
     epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
     if text is None:
-        return datetime.fromtimestamp(int(epoch), UTC).date() if epoch.isdecimal() else datetime.now(UTC).date()
+        now = datetime.fromtimestamp(int(epoch), UTC) if re.fullmatch("[0-9]{1,11}", epoch) else datetime.now(UTC)
+        return now.date()
     try:
         return date.fromisoformat(text)
     except ValueError as error:
@@ -183,6 +181,6 @@ def _write_baseline(path: str, groups: Iterable[tuple[CheckResult, ...]], root: 
 
     text = write_baseline((result for group in groups for result in group), root)
     try:
-        Path(path).write_text(text, encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise UsageError(f"--write-baseline: {path}: {error.strerror or error}") from error
+        write_file(path, text.encode("utf-8", "surrogateescape"))
+    except UsageError as error:
+        raise UsageError(f"--write-baseline: {error}") from error

@@ -6,7 +6,8 @@ import typer
 
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, xen_options
-from dtanalyze.cli.run import checked, each_input, fail, report_failures, usage_errors
+from dtanalyze.cli.console import say
+from dtanalyze.cli.run import Sources, checked, each_input, fail, report_failures, usage_errors
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
 
@@ -44,6 +45,7 @@ def command(
     mappings: options.MappingGroup,
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,
+    include: options.IncludeOption = None,
 ) -> None:
     """Compare two versions of a tree.
 
@@ -56,8 +58,8 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings)
         question = host.question(asked, profiles)
-        overlays = overlay.read()
-    groups, failures = each_input([old, new], lambda item: checked(item, asked, question), overlays)
+        sources = Sources(overlay.read(), tuple(include or ()))
+    groups, failures = each_input([old, new], lambda item: checked(item, asked, question), sources)
     report_failures(failures)
     if failures:
         raise typer.Exit(2)
@@ -75,12 +77,12 @@ def command(
 
         head = {"schema_version": SCHEMA_VERSION, "tool": {"name": "dtanalyze", "version": __version__}}
         answer = {**head, "old": old, "new": new, "changes": difference_json(found)}
-        typer.echo(json_text(json.dumps(answer, indent=1)))
+        say(json_text(json.dumps(answer, indent=1)) + "\n")
     elif format_ == "markdown":
         from dtanalyze.report.comment import difference_markdown
 
-        typer.echo(difference_markdown(found, new), nl=False)
+        say(difference_markdown(found, new))
     else:
-        typer.echo(difference_text(found, style=style), nl=False, color=True)
+        say(difference_text(found, style=style))
     if any(change.is_worse(lowest) for change in found):
         raise typer.Exit(1)

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from dtanalyze.cli import options
+from dtanalyze.cli.console import say
 from dtanalyze.cli.run import usage_errors
 from dtanalyze.controls.selection import explained
 from dtanalyze.report.glossary import TERMS, Term, term_text
@@ -38,4 +39,4 @@ def command(
         style = options.style_from(color)
         found = [TERMS.get(code.lower()) or explained(code) for code in codes]
     texts = [term_text(item, style=style) if isinstance(item, Term) else explain_text(item, style=style) for item in found]
-    typer.echo("\n".join(texts), nl=False, color=True)
+    say("\n".join(texts))

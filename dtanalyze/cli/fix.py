@@ -1,13 +1,13 @@
 """``dtanalyze fix``."""
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.run import each_input, fail, report_failures, usage_errors
-from dtanalyze.errors import UsageError
+from dtanalyze.cli.console import note, say
+from dtanalyze.cli.replacing import write_file
+from dtanalyze.cli.run import Sources, each_input, fail, report_failures, usage_errors
 from dtanalyze.findings import Severity
 
 __all__ = ["EPILOG", "command"]
@@ -36,6 +36,7 @@ def command(
     tree: options.TreeGroup,
     kernel: options.KernelGroup,
     host: xen_options.HostGroup,
+    include: options.IncludeOption = None,
 ) -> None:
     """Write the smallest changes that remove findings.
 
@@ -48,7 +49,8 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree)
         question = host.question(asked, profiles)
-    results, failures = each_input([path], lambda item: fix(item.data, item.name, asked, question))
+    sources = Sources(None, tuple(include or ()))
+    results, failures = each_input([path], lambda item: fix(item.data, item.name, asked, question), sources)
     report_failures(failures)
     if failures:
         raise typer.Exit(2)
@@ -58,20 +60,11 @@ def command(
     text = overlay_text(found, path)
     with usage_errors():
         if output is None:
-            typer.echo(text, nl=False)
+            say(text)
         else:
-            _write(output, text.encode("utf-8", "surrogateescape"), path)
+            write_file(output, text.encode("utf-8", "surrogateescape"))
         if emit_dtb is not None:
-            _write(emit_dtb, found.blob, path)
-    typer.echo(summary_text(found, path), nl=False, err=True)
+            write_file(emit_dtb, found.blob)
+    note(summary_text(found, path))
     if any(item.severity is Severity.ERROR for result in found.after for item in result.findings):
         raise typer.Exit(1)
-
-
-def _write(file: str, data: bytes, source: str) -> None:
-    if Path(file).resolve() == Path(source).resolve():
-        raise UsageError(f"{file} is the input, which is never changed")
-    try:
-        Path(file).write_bytes(data)
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror or error}") from error

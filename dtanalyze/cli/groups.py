@@ -9,9 +9,17 @@ from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin, get_
 from typer.core import TyperCommand
 from typer.models import OptionInfo
 
-__all__ = ["Group", "GroupedCommand", "grouped"]
+__all__ = ["Group", "GroupedCommand", "grouped", "wants_debug"]
 
 _REST: Final = "Other options"
+_DEBUG: Final = "--debug"
+_GIVEN: Final[set[str]] = set()
+"""Options that every command has and none is handed: which of them this run was given."""
+
+
+def wants_debug() -> bool:
+    """Whether ``--debug`` was given."""
+    return _DEBUG in _GIVEN
 
 
 class Group(NamedTuple):
@@ -21,7 +29,14 @@ class Group(NamedTuple):
 
 
 class GroupedCommand(TyperCommand):
-    """A command whose ``--help`` shows its options under the headings of their groups."""
+    """A command whose ``--help`` shows its options under the headings of their groups, and that takes ``--debug``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Note ``--debug`` and parse the rest."""
+        stop = args.index("--") if "--" in args else len(args)
+        _GIVEN.clear()
+        _GIVEN.update({_DEBUG} & set(args[:stop]))
+        return list(super().parse_args(ctx, [*(item for item in args[:stop] if item != _DEBUG), *args[stop:]]))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write arguments, then each group in the order of the signature, then the options of no group."""
@@ -32,6 +47,7 @@ class GroupedCommand(TyperCommand):
             heading = "Arguments" if param.param_type_name == "argument" else getattr(param, "rich_help_panel", None)
             if record is not None:
                 (rest if heading is None else sections.setdefault(heading, [])).append(record)
+        rest.append((_DEBUG, "Show where an internal error comes from."))
         sections[_REST if len(sections) > 1 else "Options"] = rest
         for heading, records in sections.items():
             if records:

@@ -1,185 +1,171 @@
-"""Many trees at once: worker processes, a time limit for each tree, and a progress bar on a terminal."""
+"""Many inputs at once: worker processes, and a progress bar on a terminal.
+
+Each worker is a fork of this process, so that it finds the question as it stands, and gets one input at a time over a
+pipe of its own: when it dies, what it died of is known. It does not outlive this process, whatever ends it: the kernel
+ends it (Linux), and everywhere a pipe that ends does. It holds none of our streams, so that whoever reads them sees
+the end when we end.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context
-from typing import Any, Final, NamedTuple, TypeVar
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import Final, Generic, NamedTuple, TypeVar
 
 import typer
 
-from dtanalyze.cli.run import TreeInput
-from dtanalyze.errors import DtanalyzeError, InputError, InputFailure
+from dtanalyze.errors import InputFailure
+from dtanalyze.inputs.confined import die_with
+from dtanalyze.inputs.files import Given
+from dtanalyze.inputs.reading import READ, remember
 
-__all__ = ["Workload", "in_order"]
+__all__ = ["MOST_JOBS", "in_order", "shown"]
 
 T = TypeVar("T")
+Outcome = tuple[list[T], list[InputFailure]]
+
+MOST_JOBS: Final = 256
 _QUEUED: Final = 4
-"""Trees handed out ahead for each worker: enough to keep it busy, few enough to hold in memory."""
+"""Outcomes that may wait for an earlier one, for each worker: enough to keep all busy, few enough to hold in memory."""
 
 
-class Workload(NamedTuple):
-    """How to go through many trees: worker processes, seconds for each tree (None: no limit).
+def in_order(items: Iterator[Given | InputFailure], work: Callable[[Given], Outcome[T]], jobs: int) -> Iterator[Outcome[T]]:
+    """Yield what ``work`` makes of each input, in order; with several jobs it has to be picklable.
 
-    ``total`` is how many a progress bar counts to, 0 for none.
+    A worker that dies costs only its input.
     """
-
-    jobs: int = 1
-    timeout: float | None = None
-    total: int = 0
-
-
-class _TimeUpError(InputError):
-    """A tree took longer than it may."""
-
-
-@contextmanager
-def _limited(seconds: float | None) -> Iterator[None]:
-    """Raise `_TimeUpError` in the body when it takes longer."""
-    if seconds is None:
-        yield
-        return
-
-    def over(_signal: int, _frame: object) -> None:
-        raise _TimeUpError(f"it takes longer than {seconds:g} seconds")
-
-    before = signal.signal(signal.SIGALRM, over)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
-
-def _one(analyse: Callable[[TreeInput], T], item: TreeInput, timeout: float | None) -> T | InputFailure:
-    try:
-        with _limited(timeout):
-            return analyse(item)
-    except DtanalyzeError as error:
-        return InputFailure(item.name, str(error), error.offset, item.file)
-
-
-def in_order(
-    items: Iterator[TreeInput | InputFailure], analyse: Callable[[TreeInput], T], load: Workload
-) -> tuple[list[T], list[InputFailure]]:
-    """Return what ``analyse`` makes of each tree, in order, and the failures, in order.
-
-    With several jobs what ``analyse`` returns has to be picklable; a worker that dies costs only its tree.
-    """
-    results: list[T] = []
-    failures: list[InputFailure] = []
-    outcomes = _here(items, analyse, load.timeout) if load.jobs == 1 else _apart(items, analyse, load)
-    for outcome in _shown(outcomes, load.total):
-        if isinstance(outcome, InputFailure):
-            failures.append(outcome)
-        else:
-            results.append(outcome)
-    return results, failures
-
-
-def _here(
-    items: Iterator[TreeInput | InputFailure], analyse: Callable[[TreeInput], T], timeout: float | None
-) -> Iterator[T | InputFailure]:
-    for item in items:
-        yield item if isinstance(item, InputFailure) else _one(analyse, item, timeout)
-
-
-def _apart(
-    items: Iterator[TreeInput | InputFailure], analyse: Callable[[TreeInput], T], load: Workload
-) -> Iterator[T | InputFailure]:
-    """Keep the workers busy, hand the outcomes on in order."""
-    crew = _Crew(analyse, load)
-    waiting: deque[InputFailure | tuple[TreeInput, Future[Any]]] = deque()
-    try:
+    if jobs == 1:
         for item in items:
-            waiting.append(item if isinstance(item, InputFailure) else (item, crew.give(item)))
-            if len(waiting) >= load.jobs * _QUEUED:
-                yield crew.outcome(waiting)
-        while waiting:
-            yield crew.outcome(waiting)
+            yield ([], [item]) if isinstance(item, InputFailure) else work(item)
+        return
+    crew = _Crew(work, jobs)
+    try:
+        yield from crew.outcomes(items)
     finally:
         crew.dismiss()
 
 
-class _Crew:
-    """Worker processes, replaced when one of them dies.
+class _Turn(Generic[T]):
+    """An input in the line, and what came of it once that is known."""
 
-    They are forked: each finds the question as it stands, and nothing of it has to be sent.
-    """
+    def __init__(self, item: Given | InputFailure) -> None:
+        self.item = item
+        self.outcome: Outcome[T] | None = ([], [item]) if isinstance(item, InputFailure) else None
 
-    def __init__(self, analyse: Callable[[TreeInput], object], load: Workload) -> None:
-        self._analyse, self._load = analyse, load
-        self._pool = self._hired(load.jobs)
 
-    def _hired(self, workers: int) -> ProcessPoolExecutor:
-        arguments = (self._analyse, self._load.timeout)
-        return ProcessPoolExecutor(workers, mp_context=get_context("fork"), initializer=_ready, initargs=arguments)
+class _Worker(NamedTuple):
+    process: int
+    pipe: Connection
 
-    def give(self, item: TreeInput) -> Future[Any]:
+
+class _Crew(Generic[T]):
+    """Worker processes, each made when there is work for it and none is idle, and replaced when it dies."""
+
+    def __init__(self, work: Callable[[Given], Outcome[T]], jobs: int) -> None:
+        self._work, self._jobs = work, jobs
+        self._idle: list[_Worker] = []
+        self._busy: dict[_Worker, _Turn[T]] = {}
+
+    def outcomes(self, items: Iterator[Given | InputFailure]) -> Iterator[Outcome[T]]:
+        line: deque[_Turn[T]] = deque()
+        more = True
+        while more or line:
+            while more and len(line) < self._jobs * _QUEUED and len(self._busy) < self._jobs:
+                item = next(items, None)
+                more = item is not None
+                if item is not None:
+                    line.append(turn := _Turn[T](item))
+                    self._give(turn)
+            while line and (outcome := line[0].outcome) is not None:
+                line.popleft()
+                yield outcome
+            if self._busy:
+                self._listen()
+
+    def _give(self, turn: _Turn[T]) -> None:
+        if isinstance(turn.item, InputFailure):
+            return
+        remember(turn.item.name)
+        worker = self._idle.pop() if self._idle else self._hired()
+        self._busy[worker] = turn
         try:
-            return self._pool.submit(_work, item)
-        except BrokenProcessPool:  # a worker died over an earlier tree, whose turn is still to come
-            self._pool = self._hired(self._load.jobs)
-            return self._pool.submit(_work, item)
+            worker.pipe.send(turn.item)
+        except OSError:
+            self._lost(worker)
 
-    def outcome(self, waiting: deque[InputFailure | tuple[TreeInput, Future[Any]]]) -> Any:
-        """Return the outcome of the first that waits."""
-        first = waiting.popleft()
-        if isinstance(first, InputFailure):
-            return first
-        item, future = first
-        try:
-            return future.result()
-        except BrokenProcessPool:
-            self.dismiss()
-            found = self._alone(item)
-            self._pool = self._hired(self._load.jobs)
-            for _ in range(len(waiting)):
-                left = waiting.popleft()
-                waiting.append(left if isinstance(left, InputFailure) else (left[0], self.give(left[0])))
-            return found
-
-    def _alone(self, item: TreeInput) -> Any:
-        """Try a tree in a worker of its own: the one that died may have looked at another."""
-        with self._hired(1) as pool:
+    def _listen(self) -> None:
+        """Wait until a worker has an outcome, or has died."""
+        by_pipe = {worker.pipe: worker for worker in self._busy}
+        for pipe in wait(list(by_pipe)):
+            worker = by_pipe[pipe]  # type: ignore[index]  # what was given comes back
             try:
-                return pool.submit(_work, item).result()
-            except BrokenProcessPool:
-                return InputFailure(item.name, "the process that looked at it has died", None, item.file)
+                outcome, read = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._lost(worker)
+                continue
+            READ.update(read)
+            self._busy.pop(worker).outcome = outcome
+            self._idle.append(worker)
+
+    def _lost(self, worker: _Worker) -> None:
+        turn = self._busy.pop(worker)
+        name = turn.item[0]
+        turn.outcome = ([], [InputFailure(name, "the process that looked at it has died", None, name)])
+        self._end(worker)
+
+    def _hired(self) -> _Worker:
+        ours, theirs = Pipe()
+        parent = os.getpid()
+        process = os.fork()
+        if process == 0:
+            # Pipes of the others would keep them from seeing that we have ended.
+            for worker in (*self._idle, *self._busy):
+                worker.pipe.close()
+            ours.close()
+            _serve(theirs, self._work, parent)
+        theirs.close()
+        return _Worker(process, ours)
+
+    def _end(self, worker: _Worker) -> None:
+        worker.pipe.close()
+        os.kill(worker.process, signal.SIGKILL)
+        os.waitpid(worker.process, 0)
 
     def dismiss(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for worker in (*self._idle, *self._busy):
+            self._end(worker)
+        self._idle, self._busy = [], {}
 
 
-class _Worker:
-    """What a worker process has to do; set once, when it starts."""
+def _serve(pipe: Connection, work: Callable[[Given], Outcome[T]], parent: int) -> None:
+    """Be a worker: answer each input until the pipe ends, and never return."""
+    status = 1
+    try:
+        die_with(parent)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends everything
+        for name in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(name, signal.SIG_DFL)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1):
+            os.dup2(nothing, stream)
+        while True:
+            READ.clear()
+            outcome = work(pipe.recv())
+            pipe.send((outcome, frozenset(READ)))
+    except (EOFError, OSError):
+        status = 0
+    finally:
+        os._exit(status)
 
-    analyse: Callable[[TreeInput], object] | None = None
-    timeout: float | None = None
 
-
-def _ready(analyse: Callable[[TreeInput], object], timeout: float | None) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends everything
-    _Worker.analyse, _Worker.timeout = analyse, timeout
-
-
-def _work(item: TreeInput) -> object:
-    if _Worker.analyse is None:
-        raise RuntimeError("a worker was not made ready")
-    return _one(_Worker.analyse, item, _Worker.timeout)
-
-
-def _shown(outcomes: Iterator[T], total: int) -> Iterator[T]:
+def shown(outcomes: Iterator[T], total: int) -> Iterator[T]:
     """Hand the outcomes on and say on a terminal how many there were, how fast, and how long it will take."""
-    if not total or not sys.stderr.isatty():
+    if not total or sys.stderr is None or not sys.stderr.isatty():
         yield from outcomes
         return
     began = time.monotonic()

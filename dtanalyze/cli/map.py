@@ -1,14 +1,14 @@
 """``dtanalyze map``."""
 
-import sys
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from dtanalyze.causes import folded
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.run import checked, each_input, report_failures, usage_errors
+from dtanalyze.cli.console import say
+from dtanalyze.cli.replacing import write_file
+from dtanalyze.cli.run import Sources, checked, each_input, report_failures, usage_errors
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.style import Style
@@ -44,6 +44,7 @@ def command(
     mappings: options.MappingGroup,
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,
+    include: options.IncludeOption = None,
 ) -> None:
     """Draw the address space.
 
@@ -54,16 +55,16 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings)
         question = host.question(asked, profiles)
-        overlays = overlay.read()
+        sources = Sources(overlay.read(), tuple(include or ()))
 
-    groups, failures = each_input(paths, lambda item: checked(item, asked, question), overlays)
+    groups, failures = each_input(paths, lambda item: checked(item, asked, question), sources)
     results = tuple(folded(result) for group in groups for result in group)
     report_failures(failures)
     if results:
         with usage_errors():
-            drawn = _files(results, html, svg, paths)
+            drawn = _files(results, html, svg)
         if not drawn:
-            typer.echo(_text(results, style, listed=listed, certain=certain), nl=False, color=True)
+            say(_text(results, style, listed=listed, certain=certain))
     if failures:
         raise typer.Exit(2)
 
@@ -79,7 +80,7 @@ def _text(results: tuple[CheckResult, ...], style: Style, *, listed: bool, certa
     return "\n".join(picture_text(scene(result), style=style) for result in results)
 
 
-def _files(results: tuple[CheckResult, ...], html: str | None, svg: str | None, paths: list[str]) -> bool:
+def _files(results: tuple[CheckResult, ...], html: str | None, svg: str | None) -> bool:
     """Write the files that are asked for; tell whether there were some."""
     if html is None and svg is None:
         return False
@@ -91,21 +92,16 @@ def _files(results: tuple[CheckResult, ...], html: str | None, svg: str | None, 
             raise UsageError(f"--svg draws one result, these are {len(scenes)}: choose one, or take --html")
         from dtanalyze.report.picture.svg import picture_svg
 
-        _write(svg, picture_svg(scenes[0]), paths)
+        _write(svg, picture_svg(scenes[0]))
     if html is not None:
         from dtanalyze.report.picture.html import picture_html
 
-        _write(html, picture_html(scenes), paths)
+        _write(html, picture_html(scenes))
     return True
 
 
-def _write(file: str, text: str, paths: list[str]) -> None:
+def _write(file: str, text: str) -> None:
     if file == "-":
-        sys.stdout.write(text)
+        say(text)
         return
-    if Path(file).resolve() in {Path(item).resolve() for item in paths if item != "-"}:
-        raise UsageError(f"{file} is an input, which is never written")
-    try:
-        Path(file).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"{file}: {error.strerror or error}") from error
+    write_file(file, text.encode("utf-8", "backslashreplace"))

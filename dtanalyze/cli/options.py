@@ -1,9 +1,9 @@
 """Options that several commands share, in groups, and their way into profiles and questions."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Final, NamedTuple, TypeVar
 
 import typer
@@ -12,6 +12,7 @@ from dtanalyze.address.units import KIB, parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.cli.groups import Group
 from dtanalyze.errors import InputError, UsageError
+from dtanalyze.inputs import reading
 from dtanalyze.inputs.files import Overlays, read_overlays
 from dtanalyze.linux.profile import FORKS, NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
@@ -20,6 +21,7 @@ from dtanalyze.report.style import PLAIN, TERMINAL, Style
 __all__ = [
     "ColorOption",
     "FormatOption",
+    "IncludeOption",
     "KernelGroup",
     "KernelOptions",
     "MappingGroup",
@@ -65,6 +67,18 @@ MemoryOption = Annotated[
         "--memory",
         metavar="RANGE",
         help="RAM, replacing the tree's memory nodes (repeatable): 0x40000000+2G.",
+        show_default=False,
+    ),
+]
+
+
+IncludeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--include",
+        "-I",
+        metavar="FOLDER",
+        help="Where a .dts may include from beside its own folder (repeatable).",
         show_default=False,
     ),
 ]
@@ -264,7 +278,7 @@ def question(
 
 def _pages(text: str, page_size: int) -> int:
     """Return the pages that ``--need`` asks for: a bare number is pages, one with K, M, G or T a size."""
-    if text.strip().isdigit():
+    if re.fullmatch("[0-9]{1,20}", text.strip()):
         return int(text)
     return -(-parse_size(text) // page_size)
 
@@ -279,9 +293,9 @@ def choice(value: str, allowed: tuple[str, ...], option: str) -> str:
 def read_text(path: str) -> str:
     """Return a text file's content; raise `InputError` with the path when it cannot be read."""
     try:
-        return Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+        return reading.read_text(path)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def read_file(path: str, reader: Callable[[str], T]) -> T:
@@ -291,10 +305,7 @@ def read_file(path: str, reader: Callable[[str], T]) -> T:
 
 
 def _content(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(error.strerror or str(error)) from error
+    return reading.read_bytes(path, reading.MAX_TEXT)
 
 
 def _named(path: str, make: Callable[[], T]) -> T:
@@ -309,6 +320,6 @@ def style_from(color: str) -> Style:
     """Return the style for standard output."""
     choice(color, ("auto", "always", "never"), "--color")
     if color == "auto":
-        on = bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+        on = bool(os.environ.get("FORCE_COLOR")) or (sys.stdout is not None and sys.stdout.isatty())
         return TERMINAL if on and not os.environ.get("NO_COLOR") else PLAIN
     return TERMINAL if color == "always" else PLAIN

@@ -1,15 +1,17 @@
 """``--format`` and ``--output``, each repeatable, paired in the order in which they stand on the command line."""
 
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import typer
 
+from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.groups import Group, GroupedCommand
 from dtanalyze.cli.options import ColorOption, KernelOptions, TreeOptions
+from dtanalyze.cli.replacing import write_file
 from dtanalyze.cli.xen_options import HostOptions
 from dtanalyze.errors import UsageError
 from dtanalyze.report import FORMATS, check_format
@@ -66,7 +68,7 @@ _ASKING: Final = frozenset((*KernelOptions._fields, *TreeOptions._fields, *HostO
 
 def columns() -> int:
     """Return how wide the report may be: the terminal's width, 80 where there is none."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return _COLUMNS
     return max(shutil.get_terminal_size((_COLUMNS, 24)).columns, _NARROWEST)
 
@@ -116,10 +118,10 @@ def pair(ctx: typer.Context, formats: Sequence[str], files: Sequence[str], input
         )
     if len(to_stdout) == len(wanted):
         return wanted
-    known = {Path(item).resolve() for item in inputs if item != "-"}
+    known = {os.path.realpath(item) for item in inputs if item != "-"}
     for _, file in wanted:
         if file is not None:
-            place = Path(file).resolve()
+            place = os.path.realpath(file)
             if place in known:
                 raise UsageError(f"--output: {file} is an input or has another report in it already")
             known.add(place)
@@ -156,12 +158,12 @@ def write(wanted: Iterable[Output], report: Report) -> bool:
     written = True
     for name, file in sorted(wanted, key=lambda item: item[1] is None):
         if file is None:
-            typer.echo(FORMATS[name](report), nl=False, color=True)
+            say(FORMATS[name](report))
             continue
         text = FORMATS[name](report._replace(style=PLAIN))
         try:
-            Path(file).write_bytes(text.encode("utf-8", "surrogateescape"))
-        except OSError as error:
-            typer.echo(f"dtanalyze: --output: {file}: {error.strerror or error}", err=True)
+            write_file(file, text.encode("utf-8", "surrogateescape"))
+        except UsageError as error:
+            complain(f"--output: {error}")
             written = False
     return written

@@ -7,7 +7,8 @@ import typer
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.cli import options
-from dtanalyze.cli.run import TreeInput, each_input, report_failures, usage_errors
+from dtanalyze.cli.console import say
+from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
 from dtanalyze.rules.overlap import Overlap, device_overlaps
@@ -25,6 +26,7 @@ def command(
     paths: options.PathsArgument,
     format_: options.FormatOption = "text",
     color: options.ColorOption = "auto",
+    include: options.IncludeOption = None,
 ) -> None:
     """List devices that share addresses.
 
@@ -40,13 +42,13 @@ def command(
         data, path = item.data, item.name
         return path, tuple(device_overlaps(build_board(parse(data), LINUX)))
 
-    results, failures = each_input(paths, analyse)
+    results, failures = each_input(paths, analyse, Sources(None, tuple(include or ())))
     if format_ == "json":
         from dtanalyze.report.json import document
 
-        typer.echo(document([overlaps_json(*item) for item in results], failures, __version__), nl=False)
+        say(document([overlaps_json(*item) for item in results], failures, __version__))
     else:
-        typer.echo("\n".join(overlaps_text(*item, style=style) for item in results), nl=False, color=True)
+        say("\n".join(overlaps_text(*item, style=style) for item in results))
     report_failures(failures)
     if failures:
         raise typer.Exit(2)

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Final
 import typer
 
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.run import TreeInput, each_input, fail, report_failures, usage_errors
+from dtanalyze.cli.console import say
+from dtanalyze.cli.replacing import write_file
+from dtanalyze.cli.run import Sources, TreeInput, each_input, fail, report_failures, usage_errors
 from dtanalyze.errors import InputError
 from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
@@ -44,6 +46,7 @@ def command(
     host: xen_options.HostGroup,
     kernel: options.KernelGroup,
     overlay: options.OverlayGroup,
+    include: options.IncludeOption = None,
 ) -> None:
     """Tell what Xen does with a board's own tree.
 
@@ -59,7 +62,7 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, options.TreeOptions(memory=memory))
         question = host.question(asked, profiles)
-        overlays = overlay.read()
+        sources = Sources(overlay.read(), tuple(include or ()))
 
     def analyse(item: TreeInput) -> list[tuple[str, Predicted]]:
         data, path = item.data, item.name
@@ -71,20 +74,21 @@ def command(
             )
         return [(path, item) for item in predict_host(tree, path, question)]
 
-    groups, failures = each_input(paths, analyse, overlays)
+    groups, failures = each_input(paths, analyse, sources)
     results = [item for group in groups for item in group]
     if emit_dtb is not None:
-        _emit(Path(emit_dtb), results)
+        with usage_errors():
+            _emit(Path(emit_dtb), results)
     if format_ == "json":
         from dtanalyze.report.json import document, predict_result
 
         answers: list[dict[str, Any]] = [predict_result(path, item) for path, item in results]
-        typer.echo(document(answers, failures, __version__), nl=False)
+        say(document(answers, failures, __version__))
     else:
         from dtanalyze.report.predict import predict_text
 
         texts = [predict_text(path, item, style=style, quiet=quiet, explain=explain) for path, item in results]
-        typer.echo(("" if quiet else "\n").join(texts), nl=False, color=True)
+        say(("" if quiet else "\n").join(texts))
     report_failures(failures)
     if failures:
         raise typer.Exit(2)
@@ -101,7 +105,7 @@ def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:
         fail("--emit-dtb: there is no tree to write, since the host tree lists no RAM (--memory supplies it)")
     try:
         if len(blobs) == 1 and not out.is_dir():
-            out.write_bytes(_spelled(blobs[0][1].blob or b"", out))
+            write_file(str(out), _spelled(blobs[0][1].blob or b"", out))
             return
         if out.exists() and not out.is_dir():
             fail(f"--emit-dtb: {out} is a file, and {len(blobs)} trees need a folder")
@@ -114,7 +118,7 @@ def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:
             blob = item.blob or b""
             if taken.setdefault(name, blob) != blob:
                 fail(f"--emit-dtb: two different trees would both be called {name}; give each input a run of its own")
-            (out / name).write_bytes(blob)
+            write_file(str(out / name), blob)
     except OSError as error:
         fail(f"--emit-dtb: {out}: {error.strerror or error}")
 

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from dtanalyze.cli import options
+from dtanalyze.cli.console import say
 from dtanalyze.cli.run import usage_errors
 from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
 from dtanalyze.verdicts import STATEMENTS
@@ -38,8 +39,8 @@ def command(
         from dtanalyze.report.json import SCHEMA_VERSION
 
         answer = {"schema_version": SCHEMA_VERSION, "tool": {"name": "dtanalyze", "version": __version__}}
-        typer.echo(json.dumps({**answer, **rules_json(ALL_RULES, STATEMENTS, NOT_SHOWN)}, indent=1))
+        say(json.dumps({**answer, **rules_json(ALL_RULES, STATEMENTS, NOT_SHOWN)}, indent=1) + "\n")
     elif format_ == "markdown":
-        typer.echo(rules_markdown(ALL_RULES, STATEMENTS, NOT_SHOWN), nl=False)
+        say(rules_markdown(ALL_RULES, STATEMENTS, NOT_SHOWN))
     else:
-        typer.echo(rules_text(ALL_RULES, STATEMENTS, style=style), nl=False, color=True)
+        say(rules_text(ALL_RULES, STATEMENTS, style=style))

@@ -1,19 +1,29 @@
-"""One loop for all commands: each input on its own, one bad file costs only itself."""
+"""One loop for all commands: each input on its own, one bad input costs only itself.
+
+The unit of work is an input, from its first byte to its last: reading it, taking trees out of it, compiling it, applying
+overlays, and what the command makes of each tree. It happens under the input's limits, and whatever it raises is one
+failure.
+"""
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, NoReturn, TypeVar
+from pathlib import Path
+from typing import Final, NamedTuple, NoReturn, TypeVar
 
 import typer
 
 from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file
+from dtanalyze.cli.console import complain
+from dtanalyze.cli.groups import wants_debug
+from dtanalyze.cli.limits import Limits, Spent, within
 from dtanalyze.errors import DtanalyzeError, InputFailure
 from dtanalyze.facts import CheckResult
-from dtanalyze.inputs.files import Overlays, expanded, trees_in
+from dtanalyze.inputs.files import Given, Overlays, expanded, trees_in
 
-__all__ = ["TreeInput", "checked", "complain", "each_input", "each_tree", "fail", "report_failures", "usage_errors"]
+__all__ = ["Sources", "TreeInput", "checked", "each_input", "fail", "made_of", "report_failures", "usage_errors"]
 
 T = TypeVar("T")
 
@@ -27,36 +37,78 @@ class TreeInput(NamedTuple):
     file: str
 
 
+class Sources(NamedTuple):
+    """How inputs are read: overlays applied to each, folders that sources may include from, and what each may cost."""
+
+    overlays: Overlays | None = None
+    includes: tuple[str, ...] = ()
+    limits: Limits = Limits()
+
+
+PLAIN_SOURCES: Final = Sources()
+
+
 def each_input(
-    paths: list[str], analyse: Callable[[TreeInput], T], overlays: Overlays | None = None
+    paths: list[str], analyse: Callable[[TreeInput], T], sources: Sources = PLAIN_SOURCES
 ) -> tuple[list[T], list[InputFailure]]:
     """Return what ``analyse`` makes of each tree in each input, in order, and the inputs that could not be read."""
     results: list[T] = []
     failures: list[InputFailure] = []
-    for item in each_tree(paths, overlays):
-        if isinstance(item, InputFailure):
-            failures.append(item)
-            continue
-        try:
-            results.append(analyse(item))
-        except DtanalyzeError as error:
-            failures.append(InputFailure(item.name, str(error), error.offset, item.file))
+    for given in expanded(paths):
+        found, failed = ([], [given]) if isinstance(given, InputFailure) else made_of(given, analyse, sources)
+        results += found
+        failures += failed
     return results, failures
 
 
-def each_tree(paths: list[str], overlays: Overlays | None) -> Iterator[TreeInput | InputFailure]:
-    """Yield every tree in every input, in order, and the inputs that could not be read."""
-    for given in expanded(paths):
-        if isinstance(given, InputFailure):
-            yield given
-            continue
-        try:
-            for item in trees_in(given.name, given.read(), overlays):
-                yield item._replace(file=given.name) if isinstance(item, InputFailure) else TreeInput(*item, given.name)
-        except DtanalyzeError as error:
-            yield InputFailure(given.name, str(error), error.offset)
-        except OSError as error:
-            yield InputFailure(given.name, error.strerror or str(error), None)
+def made_of(given: Given, analyse: Callable[[TreeInput], T], sources: Sources) -> tuple[list[T], list[InputFailure]]:
+    """Return what ``analyse`` makes of each tree in one input, and what could not be read of it."""
+    results: list[T] = []
+    failures: list[InputFailure] = []
+    at = [given.name]
+    try:
+        with within(sources.limits) as spent:
+            for item in _trees(given, sources, spent):
+                if isinstance(item, InputFailure):
+                    failures.append(item)
+                    continue
+                at[:] = [item.name]
+                try:
+                    results.append(analyse(item))
+                except DtanalyzeError as error:
+                    if not spent.left():
+                        raise
+                    failures.append(InputFailure(item.name, str(error), error.offset, item.file))
+                at[:] = [given.name]
+    except Exception as error:  # noqa: BLE001  # whatever it is, it costs this input only
+        failures.append(_failure(at[0], given.name, error, sources.limits))
+    return results, failures
+
+
+def _trees(given: Given, sources: Sources, spent: Spent) -> Iterator[TreeInput | InputFailure]:
+    """Yield every tree in an input, and those that could not be read."""
+    for item in trees_in(given.name, given.read(), sources.overlays, sources.includes, spent.left()):
+        yield item._replace(file=given.name) if isinstance(item, InputFailure) else TreeInput(*item, given.name)
+
+
+def _failure(name: str, file: str, error: Exception, limits: Limits) -> InputFailure:
+    """Return what an exception means for an input: what it says, or that it is a defect of ours."""
+    if wants_debug():
+        complain_of(error)
+    if isinstance(error, DtanalyzeError):
+        return InputFailure(name, str(error), error.offset, file)
+    if isinstance(error, MemoryError):
+        return InputFailure(name, f"it takes more than {limits.memory >> 20} MiB of memory (--memory-limit)", None, file)
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
+    message = f"internal error: {what}: please report it, with this input; --debug shows where it comes from"
+    return InputFailure(name, message, None, file)
+
+
+def complain_of(error: BaseException) -> None:
+    """Show where an exception comes from, each line as one that cannot be taken for another."""
+    for line in "".join(traceback.format_exception(error)).splitlines():
+        complain(line)
 
 
 def checked(item: TreeInput, options: CheckOptions, question: HostQuestion) -> tuple[CheckResult, ...]:
@@ -71,13 +123,6 @@ def report_failures(failures: list[InputFailure]) -> None:
     """Say on stderr which inputs could not be read, a line each."""
     for failure in failures:
         complain(f"{failure.path}: {failure.message}")
-
-
-def complain(message: str) -> None:
-    """Say something on stderr: one line, whatever the names in it are."""
-    from dtanalyze.report.foreign import visible
-
-    typer.echo(f"dtanalyze: {visible(message)}", err=True)
 
 
 def fail(message: str) -> NoReturn:

@@ -5,7 +5,8 @@ from typing import Final
 import typer
 
 from dtanalyze.cli import options
-from dtanalyze.cli.run import each_input, report_failures, usage_errors
+from dtanalyze.cli.console import say
+from dtanalyze.cli.run import Sources, each_input, report_failures, usage_errors
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
 
@@ -27,6 +28,7 @@ def command(
     color: options.ColorOption = "auto",
     memory: options.MemoryOption = None,
     kernel: options.KernelGroup,
+    include: options.IncludeOption = None,
 ) -> None:
     """Seed faults into a tree and tell which rule catches each.
 
@@ -39,13 +41,16 @@ def command(
         check_format(format_)
         style = options.style_from(color)
         asked = options.question(kernel.profiles()[0], kernel.kaslr, options.TreeOptions(memory=memory))
-    results, failures = each_input(paths, lambda item: (item.name, selftest(item.data, item.name, asked, asked.memory)))
+    sources = Sources(None, tuple(include or ()))
+    results, failures = each_input(
+        paths, lambda item: (item.name, selftest(item.data, item.name, asked, asked.memory)), sources
+    )
     if format_ == "json":
         from dtanalyze.report.json import document
 
-        typer.echo(document([selftest_json(*item) for item in results], failures, __version__), nl=False)
+        say(document([selftest_json(*item) for item in results], failures, __version__))
     else:
-        typer.echo("\n".join(selftest_text(*item, style=style) for item in results), nl=False, color=True)
+        say("\n".join(selftest_text(*item, style=style) for item in results))
     report_failures(failures)
     if failures:
         raise typer.Exit(2)

@@ -1,8 +1,12 @@
-"""Settings from a file beside the input and from the environment, as defaults of a command's options."""
+"""Settings from a file and from the environment, as defaults of a command's options.
+
+Which file decides what a gate lets through is the project's or the caller's to say, never the sender's of an input: the file
+named with ``--config``, else the first upward from the working folder, no further than the project's own (``.git``).
+One that lies beside the input may say what the tree itself could have said; what else it says is named, and has no effect.
+"""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
@@ -11,16 +15,30 @@ from dtanalyze.cli.groups import Group
 from dtanalyze.cli.outputs import InOrder
 from dtanalyze.cli.run import fail
 from dtanalyze.errors import DtanalyzeError, InputError, UsageError
+from dtanalyze.inputs.reading import MAX_TEXT, read_bytes
 
 if TYPE_CHECKING:  # most runs find neither a file nor a variable
-    from dtanalyze.controls.settings import Setting
+    from dtanalyze.controls.settings import FileUsed, Setting
 
-__all__ = ["SettingsGroup", "SettingsOptions", "WithSettings", "shown", "suppress_table"]
+__all__ = [
+    "SettingsGroup",
+    "SettingsOptions",
+    "WithSettings",
+    "files_used",
+    "parsed_toml",
+    "shown",
+    "suppress_table",
+    "working_folder",
+]
 
 _SETTINGS: Final = "dtanalyze.settings"
 _TABLE: Final = "dtanalyze.table"
+_FILES: Final = "dtanalyze.files"
+_ROOTS: Final = (".git", ".hg")
+"""What the folder of a whole project holds: above it, settings are somebody else's."""
 _PREFIX: Final = "DTANALYZE_"
 _NAMES: Final = ("dtanalyze.toml", "pyproject.toml")
+_INPUTS: Final = (".dtb", ".itb", ".dts", ".dtbo")
 
 
 class SettingsOptions(NamedTuple):
@@ -31,7 +49,7 @@ class SettingsOptions(NamedTuple):
         typer.Option(
             "--config",
             metavar="FILE",
-            help="Settings file. Default: dtanalyze.toml or pyproject.toml, upward from the first input.",
+            help="Settings file. Default: dtanalyze.toml or pyproject.toml, upward from the working folder.",
             show_default=False,
         ),
     ] = None
@@ -58,17 +76,35 @@ class WithSettings(InOrder):
     def _settle(self, ctx: Any, args: list[str]) -> None:
         if any(item in ("-h", "--help") for item in args):
             return
-        file, table = (None, {}) if "--no-config" in args else _found(_config_of(args), args)
+        trusted, beside = (None, None) if "--no-config" in args else _found(_config_of(args), args)
         named = [name for name in os.environ if name.startswith(_PREFIX)]
-        if file is None and not named:
+        if trusted is None and beside is None and not named:
             return
-        from dtanalyze.controls.settings import from_environment, from_file
+        from dtanalyze.controls.settings import FileUsed, from_beside, from_environment, from_file
 
-        settings: dict[str, Setting] = from_file(table, file) if file is not None else {}
+        settings: dict[str, Setting] = {}
+        files: list[FileUsed] = []
+        if beside is not None:
+            settings, used = from_beside(beside.table, beside.path)
+            files.append(used)
+        if trusted is not None:
+            settings |= from_file(trusted.table, trusted.path)
+            files.append(FileUsed(trusted.path, tuple(trusted.table)))
+            ctx.meta[_TABLE] = trusted
         settings |= from_environment(os.environ)
         ctx.default_map = {param: item.value for param, item in settings.items()}
         ctx.meta[_SETTINGS] = settings
-        ctx.meta[_TABLE] = (file, table)
+        ctx.meta[_FILES] = tuple(files)
+
+
+class _File(NamedTuple):
+    path: str
+    table: Mapping[str, Any]
+
+
+def files_used(ctx: typer.Context) -> "tuple[FileUsed, ...]":
+    """Return the settings files that this run has found."""
+    return tuple(ctx.meta.get(_FILES, ()))
 
 
 def _config_of(args: Sequence[str]) -> str | None:
@@ -80,52 +116,75 @@ def _config_of(args: Sequence[str]) -> str | None:
     return None
 
 
-def _found(config: str | None, args: Sequence[str]) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the settings file and its table: the one named, or the first upward from the first input."""
+def _found(config: str | None, args: Sequence[str]) -> tuple[_File | None, _File | None]:
+    """Return the settings file that decides and the one that lies beside the first input, where that is another.
+
+    The first is the one named, else the first upward from the working folder to the project's own.
+    """
+    here = _project()
     if config is not None:
-        table = _read(Path(config))
+        table = _read(config)
         if table is None:
             raise UsageError(f"{config}: it has no table [tool.dtanalyze]")
-        return config, table
-    for folder in _upward(args):
+        return _File(config, table), None
+    return _first(here), _first(folder for folder in _above_input(args) if folder not in here)
+
+
+def _first(folders: Iterable[str]) -> _File | None:
+    for folder in folders:
         for name in _NAMES:
-            path = folder / name
-            if path.is_file():
-                table = _read(path)
+            path = os.path.join(folder, name)
+            if os.path.lexists(path):
+                table = _read(_relative(path))
                 if table is not None:
-                    return _relative(path), table
-    return None, {}
+                    return _File(_relative(path), table)
+    return None
 
 
-def _upward(args: Sequence[str]) -> Iterator[Path]:
-    """Yield the folder of the first input, or the working folder, and all above it."""
-    first = next((item for item in args if not item.startswith("-") and item.endswith((".dtb", ".itb", ".dts"))), "")
-    start = Path(os.path.abspath(first)).parent if first else Path.cwd()
-    yield from (start, *start.parents)
+def _project() -> list[str]:
+    """Return the working folder and those above it, up to the one that holds the whole project."""
+    folders = [start := os.getcwd()]
+    while not any(os.path.lexists(os.path.join(start, name)) for name in _ROOTS):
+        above = os.path.dirname(start)
+        if above == start:
+            break
+        folders.append(start := above)
+    return folders
 
 
-def _relative(path: Path) -> str:
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+def _above_input(args: Sequence[str]) -> Iterator[str]:
+    """Yield the folder of the first input and all above it."""
+    first = next((item for item in args if not item.startswith("-") and item.endswith(_INPUTS)), None)
+    if first is None:
+        return
+    folder = os.path.dirname(os.path.abspath(first))
+    yield folder
+    while (above := os.path.dirname(folder)) != folder:
+        yield (folder := above)
 
 
-def _read(path: Path) -> Mapping[str, Any] | None:
+def _relative(path: str) -> str:
+    inside = os.path.relpath(path)
+    return path if inside.startswith("..") else inside
+
+
+def working_folder() -> str:
+    """Return the folder that relative paths start from."""
+    return os.getcwd()
+
+
+def _read(path: str) -> Mapping[str, Any] | None:
     """Return the table of a file; None for a pyproject.toml without one."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
+        text = read_bytes(path, MAX_TEXT).decode("utf-8")
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not TOML: {error}") from error
-    if path.name == "pyproject.toml" and "dtanalyze" not in text:
+    if os.path.basename(path) == "pyproject.toml" and "dtanalyze" not in text:
         return None  # most projects' files say nothing of this tool, and TOML takes as long to read as a tree to check
-    import tomllib
-
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: not TOML: {error}") from error
-    if path.name != "pyproject.toml":
+    data = parsed_toml(text, path)
+    if os.path.basename(path) != "pyproject.toml":
         return data
     tool = data.get("tool", {})
     table = tool.get("dtanalyze") if isinstance(tool, dict) else None
@@ -134,10 +193,22 @@ def _read(path: Path) -> Mapping[str, Any] | None:
     return table
 
 
+def parsed_toml(text: str, path: str) -> dict[str, Any]:
+    """Return a TOML document; raise `InputError` with the path when it is none."""
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except RecursionError as error:
+        raise InputError(f"{path}: not TOML that can be read: it is nested too deeply") from error
+    except ValueError as error:  # also for numbers and dates that TOML's grammar lets through
+        raise InputError(f"{path}: not TOML: {error}") from error
+
+
 def suppress_table(ctx: typer.Context) -> tuple[str, Any] | None:
     """Return the settings file and its suppressions, when it has some."""
-    file, table = ctx.meta.get(_TABLE, (None, {}))
-    return (str(file), table["suppress"]) if file is not None and "suppress" in table else None
+    file: _File | None = ctx.meta.get(_TABLE)
+    return (file.path, file.table["suppress"]) if file is not None and "suppress" in file.table else None
 
 
 def shown(ctx: typer.Context) -> str:

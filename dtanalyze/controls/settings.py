@@ -7,12 +7,13 @@ environment has each key as ``DTANALYZE_KEY``. Values become defaults of the com
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from dtanalyze.errors import UsageError
 
-__all__ = ["KEYS", "PREFIX", "SUPPRESS", "Key", "Setting", "from_environment", "from_file"]
+__all__ = ["KEYS", "PREFIX", "SUPPRESS", "FileUsed", "Key", "Setting", "from_beside", "from_environment", "from_file"]
 
 PREFIX: Final = "DTANALYZE_"
 SUPPRESS: Final = "suppress"
@@ -31,6 +32,22 @@ class Setting(NamedTuple):
 
     value: Any
     origin: str
+
+
+class FileUsed(NamedTuple):
+    """A settings file of this run: the keys that it sets, and those that do not count where it lies."""
+
+    path: str
+    keys: tuple[str, ...]
+    without_effect: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return one sentence for a report."""
+        sets = f"sets {', '.join(self.keys)}" if self.keys else "sets nothing"
+        if not self.without_effect:
+            return f"{self.path} {sets}"
+        left = ", ".join(self.without_effect)
+        return f"{self.path} {sets}; beside the input {left} has no effect (--config {self.path} takes all of it)"
 
 
 KEYS: Final[dict[str, Key]] = {
@@ -65,10 +82,20 @@ KEYS: Final[dict[str, Key]] = {
     "min-severity": Key("min_severity", "text"),
     "baseline": Key("baseline", "text"),
     "suppressions": Key("suppressions", "text"),
+    "include": Key("include", "texts"),
     "jobs": Key("jobs", "number"),
     "timeout": Key("timeout", "number"),
+    "memory-limit": Key("memory_limit", "text"),
     "color": Key("color", "text"),
 }
+_BESIDE: Final = frozenset({"memory", "dom0-mem", "iommu", "ext-regions"})
+"""What whoever sent the tree could have written into it: memory nodes, and dom0_mem, iommu and ext_regions of Xen's
+command line.
+
+A file that comes with the input decides nothing more. Any other key could turn a gate green: which kernel is asked
+about, which findings are reported, which of them fail the run.
+"""
+_DIGITS: Final = re.compile(r"[0-9]{1,20}")
 _SWITCH: Final = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 _WORDS: Final = {
     "text": "text",
@@ -95,6 +122,14 @@ def from_file(table: Mapping[str, Any], path: str) -> dict[str, Setting]:
             raise UsageError(f"{path}: {key} takes {_WORDS[known.kind]}, not {value!r}")
         found[known.param] = Setting(checked, f"{path}: {key}")
     return found
+
+
+def from_beside(table: Mapping[str, Any], path: str) -> tuple[dict[str, Setting], FileUsed]:
+    """Return what counts of a file that lies beside the input, and what it holds; raise `UsageError` as `from_file`."""
+    found = from_file(table, path)
+    counted = {KEYS[key].param: found[KEYS[key].param] for key in table if key in _BESIDE}
+    ignored = tuple(key for key in table if key not in _BESIDE)
+    return counted, FileUsed(path, tuple(key for key in table if key in _BESIDE), ignored)
 
 
 def _typed(value: Any, kind: str) -> Any:
@@ -134,6 +169,6 @@ def _read(text: str, kind: str) -> Any:
     if kind == "switch":
         return _SWITCH.get(text.lower())
     if kind == "number":
-        return int(text) if text.isdecimal() else None
+        return int(text) if _DIGITS.fullmatch(text) else None
     items = [_read(item, kind.removesuffix("s")) for item in text.split()]
     return None if None in items else items

@@ -22,7 +22,12 @@ from dtanalyze.errors import BlobError, ContainerError, OverlayError
 __all__ = ["MAGIC", "Inside", "fit_trees", "is_fit", "split_concatenation"]
 
 MAGIC: Final = b"\xd0\x0d\xfe\xed"
-_LIMIT: Final = 64 << 20
+_LIMIT: Final = 16 << 20
+"""Bytes of one tree: the reader takes no larger one."""
+_WHOLE: Final = 256 << 20
+"""Bytes that all trees of a file may unpack to: some kilobytes can name gigabytes, often the same ones again."""
+_LZMA_MEMORY: Final = 128 << 20
+"""Bytes for a dictionary of lzma, whose size the data states; ``xz -9`` takes 65 MiB."""
 _HASHES: Final = ("md5", "sha1", "sha256", "sha384", "sha512")
 
 
@@ -68,13 +73,30 @@ def fit_trees(tree: Tree, data: bytes) -> Iterator[Inside]:
         return
     configurations = tree.root.child("configurations")
     named = [node for node in configurations.children if node.prop("fdt") is not None] if configurations else []
+    unpacking = _Unpacking(tree, data)
     if not named:
         for image in images.children:
             if _text(image, "type") == "flat_dt":
-                yield _guarded(image.name, partial(_content, image, tree, data))
+                yield _guarded(image.name, partial(unpacking.content, image))
         return
     for node in named:
-        yield _guarded(node.name, partial(_configured, node, images, tree, data))
+        yield _guarded(node.name, partial(_configured, node, images, unpacking))
+
+
+class _Unpacking:
+    """The images of one file as they are taken out of it, and how many bytes they have come to."""
+
+    def __init__(self, tree: Tree, data: bytes) -> None:
+        self._tree, self._data = tree, data
+        self._made = 0
+
+    def content(self, image: Node) -> bytes:
+        """Return an image's bytes, verified and unpacked; raise `ContainerError` when that cannot be."""
+        if self._made > _WHOLE:
+            raise ContainerError(f"{image.path}: the file's images unpack to more than {_WHOLE >> 20} MiB")
+        made = _content(image, self._tree, self._data)
+        self._made += len(made)
+        return made
 
 
 def _guarded(name: str, make: Callable[[], bytes]) -> Inside:
@@ -84,7 +106,7 @@ def _guarded(name: str, make: Callable[[], bytes]) -> Inside:
         return Inside(name, b"", str(error))
 
 
-def _configured(node: Node, images: Node, tree: Tree, data: bytes) -> bytes:
+def _configured(node: Node, images: Node, unpacking: _Unpacking) -> bytes:
     prop = node.prop("fdt")
     names = prop.strings if prop is not None else ()
     if not names:
@@ -94,7 +116,7 @@ def _configured(node: Node, images: Node, tree: Tree, data: bytes) -> bytes:
         image = images.child(name)
         if image is None:
             raise ContainerError(f"{node.path} names the image {name}, which is not there")
-        content = _content(image, tree, data)
+        content = unpacking.content(image)
         made = apply_overlay(parse(made), parse(content)) if place else content
     return made
 
@@ -154,7 +176,7 @@ def _decompressed(image: Node, stored: bytes) -> bytes:
         elif kind == "bzip2":
             made = bz2.BZ2Decompressor().decompress(stored, _LIMIT + 1)
         elif kind in ("lzma", "xz"):
-            made = lzma.LZMADecompressor().decompress(stored, _LIMIT + 1)
+            made = lzma.LZMADecompressor(memlimit=_LZMA_MEMORY).decompress(stored, _LIMIT + 1)
         else:
             raise ContainerError(f"{image.path}: {kind} is no compression that can be undone here")
     except (zlib.error, OSError, lzma.LZMAError, EOFError) as error:

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from itertools import combinations
-from pathlib import Path
 from typing import Final, NamedTuple
 
 from dtanalyze.errors import DtanalyzeError, InputError, InputFailure, UsageError
+from dtanalyze.inputs.reading import read_bytes, read_stdin, read_text
 
 __all__ = ["Given", "Overlays", "expanded", "read_overlays", "trees_in"]
 
-_PATTERN: Final = "*?["
-_IN_FOLDERS: Final = ("*.dtb", "*.itb")
 _MOST_COMBINATIONS: Final = 4096
 _MAGIC: Final = b"\xd0\x0d\xfe\xed"
+_STDIN: Final = "<stdin>"
+_SECONDS: Final = 60.0
 
 
 class Given(NamedTuple):
-    """One input: what it is called, and how its bytes are had (an `OSError` or a `DtanalyzeError` when they are not)."""
+    """One input: what it is called, and its bytes where they are at hand already (those of standard input)."""
 
     name: str
-    read: Callable[[], bytes]
+    data: bytes | None = None
+
+    def read(self) -> bytes:
+        """Return its bytes; raise `InputError` when they cannot be had."""
+        return read_bytes(self.name) if self.data is None else self.data
 
 
 class Overlays(NamedTuple):
@@ -53,9 +57,9 @@ def read_overlays(paths: list[str], matrix: bool) -> Overlays | None:
     blobs = []
     for path in paths:
         try:
-            blobs.append((Path(path).name, Path(path).read_bytes()))
-        except OSError as error:
-            raise InputError(f"{path}: {error.strerror or error}") from error
+            blobs.append((os.path.basename(path), read_bytes(path)))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
     return Overlays(tuple(blobs), matrix)
 
 
@@ -66,51 +70,60 @@ def expanded(paths: list[str]) -> Iterator[Given | InputFailure]:
 
 
 def _expanded(path: str, *, in_list: bool) -> Iterator[Given | InputFailure]:
+    from dtanalyze.inputs.folders import in_folder, is_pattern, matching
+
     if path == "-":
-        yield Given("<stdin>", sys.stdin.buffer.read)
+        yield _stdin()
     elif path.startswith("@") and not in_list:
         yield from _listed(path[1:])
-    elif any(mark in path for mark in _PATTERN) and not Path(path).exists():
-        import glob
-
-        yield from _files(
-            path, sorted(item for item in glob.glob(path, recursive=True) if Path(item).is_file()), "no file matches it"
-        )
-    elif Path(path).is_dir():
-        found = sorted(str(item) for kind in _IN_FOLDERS for item in Path(path).rglob(kind) if item.is_file())
-        yield from _files(path, found, "no .dtb or .itb file is in it")
+    elif is_pattern(path) and not os.path.lexists(path):
+        yield from _files(path, matching(path), "no file matches it")
+    elif os.path.isdir(path):
+        yield from _files(path, in_folder(path), "no .dtb or .itb file is in it")
     else:
-        yield Given(path, Path(path).read_bytes)
+        yield Given(path)
 
 
-def _files(path: str, found: list[str], none: str) -> Iterator[Given | InputFailure]:
+def _stdin() -> Given | InputFailure:
+    try:
+        return Given(_STDIN, read_stdin())
+    except InputError as error:
+        return InputFailure(_STDIN, str(error), None)
+
+
+def _files(path: str, found: list[str] | list[str | InputFailure], none: str) -> Iterator[Given | InputFailure]:
     if not found:
         yield InputFailure(path, none, None)
     for item in found:
-        yield Given(item, Path(item).read_bytes)
+        yield Given(item) if isinstance(item, str) else item
 
 
 def _listed(path: str) -> Iterator[Given | InputFailure]:
     """Yield what a list names, a path a line, as seen from the list; ``#`` begins a comment. Lists name no lists."""
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-    except OSError as error:
-        yield InputFailure(path, error.strerror or str(error), None)
+        lines = read_text(path).splitlines()
+    except InputError as error:
+        yield InputFailure(path, str(error), None)
         return
     for number, line in enumerate(lines, 1):
         name = line.partition("#")[0].strip()
         if name.startswith("@"):
             yield InputFailure(path, f"line {number}: a list cannot name another list", None)
+        elif "\0" in name:
+            yield InputFailure(path, f"line {number}: no file can be called so", None)
         elif name and name != "-":
-            yield from _expanded(str(Path(path).parent / name), in_list=True)
+            yield from _expanded(os.path.join(os.path.dirname(path), name), in_list=True)
 
 
-def trees_in(name: str, data: bytes, overlays: Overlays | None) -> Iterator[tuple[str, bytes, bytes] | InputFailure]:
+def trees_in(
+    name: str, data: bytes, overlays: Overlays | None, includes: tuple[str, ...] = (), seconds: float = _SECONDS
+) -> Iterator[tuple[str, bytes, bytes] | InputFailure]:
     """Yield every tree in a file: its name, its bytes, and the bytes as they stand in the file before overlays.
 
-    A plain blob is handed on as it is.
+    A plain blob is handed on as it is. ``includes`` are folders that a source may read from beside its own, ``seconds`` the
+    CPU time that its compilation may take.
     """
-    for inner, blob in _contained(name, data):
+    for inner, blob in _contained(name, data, includes, seconds):
         if isinstance(blob, InputFailure):
             yield blob
         elif overlays is None:
@@ -119,13 +132,15 @@ def trees_in(name: str, data: bytes, overlays: Overlays | None) -> Iterator[tupl
             yield from _overlaid(inner, blob, overlays)
 
 
-def _contained(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailure]]:
+def _contained(
+    name: str, data: bytes, includes: tuple[str, ...], seconds: float
+) -> Iterator[tuple[str, bytes | InputFailure]]:
     size = int.from_bytes(data[4:8], "big")
     several = data[:4] == _MAGIC and len(data) > size and data.find(_MAGIC, max(size, 8)) >= 0
     if name.endswith(".dts"):
         from dtanalyze.inputs.dts import compiled
 
-        yield name, compiled(name)
+        yield name, compiled(name, data, includes, seconds)
     elif b"images\0" in data and (image := _image(name, data)) is not None:
         yield from image
     elif several:
@@ -137,19 +152,24 @@ def _contained(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailu
         yield name, data
 
 
-def _image(name: str, data: bytes) -> list[tuple[str, bytes | InputFailure]] | None:
-    """Return the trees of a FIT image, None when it is none."""
+def _image(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailure]] | None:
+    """Return the trees of a FIT image, one at a time; None when it is none."""
     from dtanalyze.devicetree.blob import parse
     from dtanalyze.devicetree.containers import fit_trees, is_fit
 
     tree = parse(data)
     if not is_fit(tree):
         return None
-    found: list[tuple[str, bytes | InputFailure]] = []
-    for item in fit_trees(tree, data):
-        inner = f"{name}:{item.name}"
-        found.append((inner, item.data if item.problem is None else InputFailure(inner, item.problem, None)))
-    return found or [(name, InputFailure(name, "the image holds no devicetree", None))]
+
+    def found() -> Iterator[tuple[str, bytes | InputFailure]]:
+        empty = True
+        for item in fit_trees(tree, data):
+            inner, empty = f"{name}:{item.name}", False
+            yield inner, item.data if item.problem is None else InputFailure(inner, item.problem, None)
+        if empty:
+            yield name, InputFailure(name, "the image holds no devicetree", None)
+
+    return found()
 
 
 def _overlaid(name: str, blob: bytes, overlays: Overlays) -> Iterator[tuple[str, bytes, bytes] | InputFailure]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from dtanalyze.findings import Severity
+from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import visible
 from dtanalyze.report.naming import cell_in_file, failure_text, placed, relative
 from dtanalyze.report.whole import Report
@@ -29,6 +30,7 @@ def render(report: Report) -> str:
         )
         for result, finding, _ in placed(report)
     ]
+    lines += [_command("notice", item.path, item.kind, item.text) for item in decisions(report)]
     lines += [
         _command("error", relative(failure.location, report.root), "unreadable input", failure_text(failure))
         for failure in report.failures

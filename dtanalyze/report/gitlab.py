@@ -9,6 +9,7 @@ import json
 from typing import Any, Final
 
 from dtanalyze.findings import Severity
+from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import json_text, visible
 from dtanalyze.report.naming import cell_in_file, digest, failure_text, placed, relative
 from dtanalyze.report.whole import Report
@@ -30,6 +31,8 @@ def render(report: Report) -> str:
         )
         for result, finding, key in placed(report)
     ]
+    for made in decisions(report):
+        items.append(_item(made.path, made.kind, f"{made.kind}: {made.text}", "info", (made.kind, *made.key)))
     for failure in report.failures:
         key = ("unreadable-input", *([failure.inside] if failure.inside else []))
         path = relative(failure.location, report.root)

@@ -46,6 +46,11 @@ def render(report: Report) -> str:
             }
             for result, finding, entry in report.suppressed
         ]
+    if report.settings:
+        more["settings"] = [
+            {"path": item.path, "keys": list(item.keys), "without_effect": list(item.without_effect)}
+            for item in report.settings
+        ]
     return document([check_result(result) for result in report.results], report.failures, report.version, more)
 
 

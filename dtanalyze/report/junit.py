@@ -13,6 +13,7 @@ from dtanalyze.address.units import format_range
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
+from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import visible
 from dtanalyze.report.naming import cell, relative
 from dtanalyze.report.whole import Report
@@ -25,6 +26,7 @@ _HEAD: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 def render(report: Report) -> str:
     """Return the document; there are no times in it, so that equal answers are equal files."""
     suites = [_suite(result, report.root) for result in report.results]
+    suites += _decided(report)
     suites += [_unreadable(failure, report.root) for failure in report.failures]
     top = ElementTree.Element("testsuites", {"name": "dtanalyze", **_totals(suites)})
     top.extend(suites)
@@ -73,6 +75,22 @@ def _words(finding: Finding) -> str:
         lines.append(f"node: {finding.node}")
     lines += [f"range: {format_range(item.start, item.stop)}" for item in finding.ranges]
     return "\n".join(map(visible, [*lines, *([finding.advice] if finding.advice else [])]))
+
+
+def _decided(report: Report) -> list[ElementTree.Element]:
+    """Return a suite of what settings files say (a test that passes) and of what is suppressed (tests that are skipped)."""
+    made = tuple(decisions(report))
+    if not made:
+        return []
+    skipped = sum(item.kind == "suppressed" for item in made)
+    suite = _element("testsuite", name="decisions", tests=str(len(made)), failures="0", errors="0", skipped=str(skipped))
+    for item in made:
+        case = _element("testcase", classname=item.path, name=f"{item.kind} {item.text}")
+        said = _element("skipped", message=item.text) if item.kind == "suppressed" else _element("system-out")
+        said.text = visible(item.text)
+        case.append(said)
+        suite.append(case)
+    return [suite]
 
 
 def _unreadable(failure: InputFailure, root: str) -> ElementTree.Element:

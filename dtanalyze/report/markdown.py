@@ -7,6 +7,7 @@ from typing import Final
 
 from dtanalyze.address.units import format_range
 from dtanalyze.findings import Severity
+from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import visible
 from dtanalyze.report.naming import Placed, cell, placed, relative
 from dtanalyze.report.whole import Report
@@ -32,6 +33,7 @@ def render(report: Report) -> str:
     lines = ["### dtanalyze", "", _summary(report, found), ""]
     if report.results or report.failures:
         lines += [_row(*_COLUMNS), _row(*("---" for _ in _COLUMNS)), *_rows(report)]
+    lines += [f"\n*{item.kind}*: {plain(item.text)}." for item in decisions(report)]
     if found:
         count = f"{len(found)} finding" + ("" if len(found) == 1 else "s")
         lines += ["", "<details>", f"<summary>{count}</summary>", ""]
@@ -45,6 +47,8 @@ def _summary(report: Report, found: tuple[Placed, ...]) -> str:
     counts = [(kind.label, sum(item.finding.severity is kind for item in found)) for kind in kinds]
     parts = [f"{len(report.results)} result{'' if len(report.results) == 1 else 's'}"]
     parts += [f"{count} {label}{'' if count == 1 or label == 'info' else 's'}" for label, count in counts if count]
+    if report.suppressed:
+        parts.append(f"{len(report.suppressed)} suppressed")
     if report.failures:
         parts.append(f"{len(report.failures)} unreadable input{'' if len(report.failures) == 1 else 's'}")
     return ", ".join(parts) + "."

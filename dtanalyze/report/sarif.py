@@ -12,6 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from dtanalyze.controls.identity import Identity
+from dtanalyze.controls.settings import FileUsed
 from dtanalyze.errors import InputFailure
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.report.foreign import json_text, visible
@@ -24,6 +25,7 @@ __all__ = ["render"]
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _UNREADABLE: Final = "unreadable-input"
+_SETTINGS: Final = "settings-file"
 _CELL_BYTES: Final = 4  # tokens, cells and reserve entries all start with an aligned word of this size
 
 
@@ -38,13 +40,15 @@ def render(report: Report) -> str:
         "version": report.version,
         "rules": [_rule(rules[name]) for name in sorted(rules)],
     }
-    if report.failures:
-        driver["notifications"] = [
-            {"id": _UNREADABLE, "shortDescription": {"text": "The input could not be read."}},
-        ]
+    told = [(_UNREADABLE, "The input could not be read.")] if report.failures else []
+    told += [(_SETTINGS, "A settings file decided about this run.")] if report.settings else []
+    if told:
+        driver["notifications"] = [{"id": name, "shortDescription": {"text": text}} for name, text in told]
     invocation: dict[str, Any] = {"executionSuccessful": not report.failures}
     if report.failures:
         invocation["toolExecutionNotifications"] = [_notification(item, report) for item in report.failures]
+    if report.settings:
+        invocation["toolConfigurationNotifications"] = [_configured(item) for item in report.settings]
     paths = [item.location for item in report.results] + [item.location for item in report.failures]
     order = {name: index for index, name in enumerate(sorted(rules))}
     run = {
@@ -150,4 +154,13 @@ def _notification(failure: InputFailure, report: Report) -> dict[str, Any]:
         "level": "error",
         "message": {"text": visible(failure_text(failure))},
         "locations": [{"physicalLocation": _physical(failure.location, failure.offset, report.root)}],
+    }
+
+
+def _configured(used: FileUsed) -> dict[str, Any]:
+    return {
+        "descriptor": {"id": _SETTINGS},
+        "level": "note",
+        "message": {"text": visible(f"{used}.")},
+        "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(used.path)}, "region": {"startLine": 1}}}],
     }

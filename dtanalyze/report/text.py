@@ -49,14 +49,27 @@ def render(report: Report) -> str:
         texts = [text for group in report.groups for text in group_text(group, report)]
     if report.baseline is not None:
         texts.append(_compared(report.baseline))
-    if report.suppressed:
-        texts.append(f"Suppressed: {counted(len(report.suppressed), 'finding')}\n")
+    if report.suppressed or (report.settings and not report.quiet):
+        texts.append(_decided(report))
     if report.statistics or (len(report.groups) + len(report.failures) > 1 and not report.quiet):
         from dtanalyze.report.summary import statistics_text, summary_text
 
         texts += [summary_text(report)] if len(report.groups) + len(report.failures) > 1 else []
         texts += [statistics_text(report)] if report.statistics else []
     return ("" if report.quiet else "\n").join(texts)
+
+
+def _decided(report: Report) -> str:
+    """Say which settings files there are, and what is suppressed by whom."""
+    from dtanalyze.report.decisions import decisions
+
+    count = len(report.suppressed)
+    made = tuple(decisions(report))
+    lines = [f"Settings: {item.text}" for item in made if item.kind == "settings"]
+    if count:
+        lines += [f"Suppressed: {count} finding{'' if count == 1 else 's'}"]
+        lines += [f"  {item.text}" for item in made if item.kind == "suppressed" and not report.quiet]
+    return document(lines)
 
 
 def _compared(found: Compared) -> str:

@@ -8,6 +8,7 @@ from dtanalyze.report.style import PLAIN, Style
 
 if TYPE_CHECKING:  # there is one only when asked for
     from dtanalyze.controls.baseline import Compared
+    from dtanalyze.controls.settings import FileUsed
     from dtanalyze.controls.suppressions import Suppression
     from dtanalyze.findings import Finding
 
@@ -20,7 +21,8 @@ class Report(NamedTuple):
     ``root`` is the folder that relative paths start from, ``sweep`` whether several kernels or releases were asked for.
     ``style``, ``quiet``, ``verbose``, ``width`` (columns), ``explain`` and ``statistics`` concern people only. ``asked`` are
     the options of the call that concern the tree, for commands that a report names. With a ``baseline`` the results hold
-    new findings only; ``suppressed`` are those that somebody has decided to live with.
+    new findings only; ``suppressed`` are those that somebody has decided to live with, ``settings``
+    the files that options came from.
     """
 
     groups: tuple[tuple[CheckResult, ...], ...]
@@ -37,6 +39,7 @@ class Report(NamedTuple):
     statistics: bool = False
     baseline: "Compared | None" = None
     suppressed: "tuple[tuple[CheckResult, Finding, Suppression], ...]" = ()
+    settings: "tuple[FileUsed, ...]" = ()
 
     @property
     def results(self) -> tuple[CheckResult, ...]:

@@ -9,17 +9,16 @@ import re
 import shutil
 import subprocess
 import sys
-import time
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
-from dtanalyze.cli import jobs, main
-from dtanalyze.cli.jobs import Workload, in_order
-from dtanalyze.cli.run import TreeInput
+from dtanalyze.cli import main
+from dtanalyze.cli.jobs import in_order, shown
 from dtanalyze.devicetree.write import new_node, strings, to_blob
 from dtanalyze.errors import InputFailure
+from dtanalyze.inputs.files import Given
 from tests.conftest import FIXTURES
 from tests.trees import dtb
 
@@ -160,8 +159,13 @@ def test_several_jobs_say_the_same(desk: Desk) -> None:
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["--jobs", "0"], "--jobs takes 1 or more, not 0"),
-        (["--timeout", "0"], "--timeout takes a number of seconds above 0, not 0"),
+        (["--jobs", "0"], "--jobs takes 1 to 256, not 0"),
+        (["--jobs", "100000"], "--jobs takes 1 to 256, not 100000"),
+        (["--timeout", "0"], "--timeout takes a number of seconds above 0 and up to 1000000, not 0"),
+        (["--timeout", "nan"], "--timeout takes a number of seconds above 0 and up to 1000000, not nan"),
+        (["--timeout", "inf"], "--timeout takes a number of seconds above 0 and up to 1000000, not inf"),
+        (["--memory-limit", "1K"], "--memory-limit takes 64 MiB or more, not '1K'"),
+        (["--memory-limit", "much"], "'much' is not a size"),
     ],
 )
 def test_wrong_numbers(argv: list[str], words: str, desk: Desk) -> None:
@@ -170,54 +174,47 @@ def test_wrong_numbers(argv: list[str], words: str, desk: Desk) -> None:
     assert status == 2 and words in err
 
 
-def _slow(item: TreeInput) -> str:
-    if item.name == "slow":
-        while True:
-            time.sleep(0.01)
+def _work(item: Given) -> tuple[list[str], list[InputFailure]]:
     if item.name == "dies":
         os._exit(3)
-    return item.name
+    return [item.name], []
 
 
-def items(*names: str) -> list[TreeInput | InputFailure]:
-    return [InputFailure(name, "bad", None) if name == "bad" else TreeInput(name, b"", b"", name) for name in names]
+def items(*names: str) -> list[Given | InputFailure]:
+    return [InputFailure(name, "bad", None) if name == "bad" else Given(name) for name in names]
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_tree_that_takes_too_long_costs_only_itself(count: int) -> None:
-    found = in_order(iter(items("a", "bad", "slow", "b")), _slow, Workload(count, 0.2))
-    assert found == (
-        ["a", "b"],
-        [InputFailure("bad", "bad", None), InputFailure("slow", "it takes longer than 0.2 seconds", None, "slow")],
-    )
+def collected(jobs: int, *names: str) -> tuple[list[str], list[InputFailure]]:
+    results: list[str] = []
+    failures: list[InputFailure] = []
+    for found, failed in in_order(iter(items(*names)), _work, jobs):
+        results += found
+        failures += failed
+    return results, failures
 
 
-def test_a_worker_that_dies_costs_only_its_tree() -> None:
+def test_a_worker_that_dies_costs_only_its_input() -> None:
     names = ["a", "dies", *(f"t{number}" for number in range(12)), "bad", "dies", "z"]
-    results, failures = in_order(iter(items(*names)), _slow, Workload(2))
+    results, failures = collected(2, *names)
     assert results == [name for name in names if name not in ("dies", "bad")]
     assert [item.path for item in failures] == ["dies", "bad", "dies"]
     assert failures[0].message == "the process that looked at it has died"
 
 
-def test_a_broken_crew_is_replaced() -> None:
-    crew = jobs._Crew(_slow, Workload(1))
-    dies, after = TreeInput("dies", b"", b"", "dies"), TreeInput("a", b"", b"", "a")
-    assert isinstance(crew.give(dies).exception(), BrokenProcessPool)
-    assert crew.give(after).result() == "a"
-    crew.dismiss()
-
-
-def test_a_worker_has_to_be_made_ready() -> None:
-    with pytest.raises(RuntimeError, match="was not made ready"):
-        jobs._work(TreeInput("a", b"", b"", "a"))
+def test_workers_are_gone_when_their_work_is() -> None:
+    running = in_order(iter(items(*"abcdefgh")), _work, 2)
+    next(running)
+    assert isinstance(running, Generator)
+    running.close()  # as when the reader of the report has left
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_progress_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    in_order(iter(items("a", "b")), _slow, Workload(1, None, 2))
+    assert list(shown(iter("ab"), 2)) == ["a", "b"]
     assert capsys.readouterr().err == ""
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    assert in_order(iter(items("a", "b")), _slow, Workload(1, None, 2))[0] == ["a", "b"]
+    assert list(shown(iter("ab"), 2)) == ["a", "b"]
     assert "trees" in capsys.readouterr().err
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -47,12 +48,11 @@ def test_nothing_set(desk: Desk) -> None:
     ("name", "text"),
     [
         ("dtanalyze.toml", 'fail-on = "warning"'),
-        ("trees/dtanalyze.toml", 'fail-on = "warning"'),
         ("pyproject.toml", '[tool.dtanalyze]\nfail-on = "warning"'),
         ("../dtanalyze.toml", 'fail-on = "warning"'),
     ],
 )
-def test_a_file_is_found_upward_from_the_input(name: str, text: str, desk: Desk) -> None:
+def test_a_file_is_found_upward_from_the_working_folder(name: str, text: str, desk: Desk) -> None:
     desk.write(text, name)
     try:
         assert desk.run("-q")[0] == 1
@@ -62,12 +62,63 @@ def test_a_file_is_found_upward_from_the_input(name: str, text: str, desk: Desk)
         (desk.place / name).unlink()
 
 
-def test_the_nearest_file_counts_and_a_foreign_pyproject_does_not(desk: Desk) -> None:
+def test_the_nearest_file_counts_and_a_foreign_pyproject_does_not(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     desk.write('fail-on = "warning"')
+    monkeypatch.chdir(desk.place / "trees")
     desk.write("[project]\nname = 'x'", "trees/pyproject.toml")
-    assert desk.run("-q")[0] == 1
+    assert f"warning  ({desk.place}/dtanalyze.toml: fail-on)" in desk.run("--show-settings")[1]
     desk.write('fail-on = "error"', "trees/dtanalyze.toml")
-    assert desk.run("-q")[0] == 0
+    assert "error  (dtanalyze.toml: fail-on)" in desk.run("--show-settings")[1]
+
+
+def test_the_search_ends_at_the_project(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.write('fail-on = "warning"')
+    assert desk.run("-q")[0] == 1
+    (desk.place / "project" / ".git").mkdir(parents=True)
+    (desk.place / "project" / "trees").symlink_to(desk.place / "trees")
+    monkeypatch.chdir(desk.place / "project")
+    assert desk.run("-q")[0] == 0, "what lies above the project is somebody else's"
+
+
+GREEN = """
+fail-on = "never"
+exit-zero = true
+select = "X17"
+linux = "v2"
+unpopulated-alloc = false
+suppress = [{rule = "X12", reason = "x", owner = "x"}]
+memory = "0x60000000+512M"
+"""
+
+
+def test_a_file_that_comes_with_the_input_turns_nothing_green(desk: Desk) -> None:
+    desk.write(GREEN, "trees/dtanalyze.toml")
+    plain = json.loads(desk.run("--no-config", "--format", "json", "--memory", "0x60000000+512M")[1])
+    status, out, _ = desk.run("--fail-on", "warning", "--format", "json")
+    answer = json.loads(out)
+    (used,) = answer.pop("settings")
+    assert status == 1 and answer == plain, "the kernel, the findings and the status are what they are without it"
+    assert used == {
+        "path": "trees/dtanalyze.toml",
+        "keys": ["memory"],
+        "without_effect": ["fail-on", "exit-zero", "select", "linux", "unpopulated-alloc", "suppress"],
+    }
+    assert desk.run("--config", "trees/dtanalyze.toml", "-q", "--ignore", "V-balloon")[0] == 0, "named by the user it counts"
+
+
+@pytest.mark.parametrize("form", ["text", "json", "sarif", "junit", "github", "gitlab", "markdown"])
+def test_every_format_names_the_file_its_keys_and_what_is_suppressed(form: str, desk: Desk) -> None:
+    desk.write('fail-on = "never"\nsuppress = [{rule = "X12", reason = "by design", owner = "ann"}]')
+    out = desk.run("--format", form)[1].replace("\\", "")
+    assert "dtanalyze.toml" in out and "fail-on" in out and "suppress" in out
+    assert "X12" in out and "by design" in out and "ann" in out
+
+
+def test_a_quiet_run_says_it_on_the_other_stream(desk: Desk) -> None:
+    desk.write('fail-on = "never"')
+    status, out, err = desk.run("-q")
+    assert status == 0 and out.count("\n") == 1
+    assert err == "dtanalyze: dtanalyze.toml sets fail-on\n"
 
 
 def test_the_environment_stands_above_the_file(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,10 @@ def test_sarif_carries_them(desk: Desk) -> None:
     assert run["tool"]["driver"]["rules"][held[0]["ruleIndex"]]["id"] == "X03"
 
 
-def test_they_may_stand_in_the_settings_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_they_may_stand_in_the_settings_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     board = tmp_path / "board.dtb"
     board.write_bytes(Path(REFUSED).read_bytes())
     (tmp_path / "dtanalyze.toml").write_text(BOTH)

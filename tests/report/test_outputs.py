@@ -190,7 +190,7 @@ def test_no_format_but_the_wanted_is_imported() -> None:
     )
     argv = [sys.executable, "-c", code, "check", "--format", "github", WORKS]
     out = subprocess.run(argv, capture_output=True, check=True, text=True).stdout.split()
-    assert out == [f"dtanalyze.report.{name}" for name in ("foreign", "github", "naming", "style", "whole")]
+    assert out == [f"dtanalyze.report.{name}" for name in ("decisions", "foreign", "github", "naming", "style", "whole")]
 
 
 @pytest.mark.parametrize("name", ["sarif", "github", "gitlab"])

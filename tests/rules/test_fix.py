@@ -123,7 +123,7 @@ def test_the_input_is_never_written(tmp_path: Path, capsys: pytest.CaptureFixtur
     board.write_bytes(data)
     for option in ("-o", "--emit-dtb"):
         ran = run(capsys, "fix", str(board), option, str(board))
-        assert ran.status == 2 and "is the input, which is never changed" in ran.err
+        assert ran.status == 2 and "is an input, which is never written" in ran.err
     assert "No such file" in run(capsys, "fix", str(board), "-o", str(tmp_path / "no" / "where")).err
     assert run(capsys, "fix", str(tmp_path / "none.dtb")).status == 2
     assert board.read_bytes() == data

@@ -1,0 +1,108 @@
+"""Files are looked at before they are read: what they are, how large they are, and that they are the same afterwards.
+
+A named pipe or a device would block or never end, a sparse file of some gigabytes costs its sender nothing: each is refused
+by one sentence. What has been read is remembered by device and inode, so that no output ever replaces an input, whatever
+name, link or hard link leads to it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from typing import Final
+
+from dtanalyze.errors import InputError
+
+__all__ = ["MAX_INPUT", "MAX_TEXT", "READ", "forget", "read_bytes", "read_stdin", "read_text", "remember"]
+
+MAX_INPUT: Final = 256 << 20
+"""Bytes of an input: a FIT image may hold kernels and ramdisks beside its trees."""
+MAX_TEXT: Final = 16 << 20
+"""Bytes of a source, a list, a .config, a log or a settings file."""
+READ: Final[set[tuple[int, int]]] = set()
+"""Device and inode of every file that this run has read."""
+_CHUNK: Final = 1 << 20
+_DESCRIPTORS: Final = ("/dev/fd/", "/proc/self/fd/", "/dev/stdin")
+"""Pipes that somebody holds open for us, as a shell does for ``<(command)``."""
+_KINDS: Final = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def forget() -> None:
+    """Begin a run: nothing has been read."""
+    READ.clear()
+
+
+def remember(path: str) -> None:
+    """Count a file as read that another program reads for us."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return
+    READ.add((found.st_dev, found.st_ino))
+
+
+def read_bytes(path: str, most: int = MAX_INPUT) -> bytes:
+    """Return the content of a regular file of at most ``most`` bytes; raise `InputError`, without the path, otherwise."""
+    try:
+        # Not to wait for a pipe's other end, and not to let a terminal become ours.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except ValueError as error:
+        raise InputError("no file can be called so") from error
+    except OSError as error:
+        raise InputError(_why(path, error)) from error
+    try:
+        return _content(descriptor, path, most)
+    except OSError as error:
+        raise InputError(error.strerror or str(error)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _why(path: str, error: OSError) -> str:
+    if isinstance(error, FileNotFoundError) and os.path.islink(path):
+        return f"the link leads nowhere (to {os.readlink(path)})"
+    return error.strerror or str(error)
+
+
+def _content(descriptor: int, path: str, most: int) -> bytes:
+    found = os.fstat(descriptor)
+    if stat.S_ISFIFO(found.st_mode) and path.startswith(_DESCRIPTORS):
+        os.set_blocking(descriptor, True)
+    elif not stat.S_ISREG(found.st_mode):
+        kind = next((words for test, words in _KINDS if test(found.st_mode)), "something else")
+        raise InputError(f"it is {kind}, not a file")
+    if found.st_size > most:
+        raise InputError(f"it has {found.st_size} bytes, more than the {most >> 20} MiB that are read")
+    READ.add((found.st_dev, found.st_ino))
+    parts, left = [], most + 1
+    while left and (part := os.read(descriptor, min(_CHUNK, left))):
+        parts.append(part)
+        left -= len(part)
+    if not left:
+        raise InputError(f"it has more than the {most >> 20} MiB that are read")
+    return b"".join(parts)
+
+
+def read_text(path: str) -> str:
+    """Return the content of a text file; bytes that are no UTF-8 are kept as surrogates. Raises as `read_bytes`."""
+    return read_bytes(path, MAX_TEXT).decode("utf-8", "surrogateescape")
+
+
+def read_stdin() -> bytes:
+    """Return standard input, of at most `MAX_INPUT` bytes; raise `InputError` otherwise."""
+    if sys.stdin is None:
+        raise InputError("standard input is closed")
+    try:
+        data = sys.stdin.buffer.read(MAX_INPUT + 1)
+    except OSError as error:
+        raise InputError(error.strerror or str(error)) from error
+    if len(data) > MAX_INPUT:
+        raise InputError(f"it has more than the {MAX_INPUT >> 20} MiB that are read")
+    return data
