@@ -32,16 +32,15 @@ class Stop(NamedTuple):
 
     @property
     def message(self) -> str:
-        """Xen's last line, or what is known when it prints none."""
-        return self.lines[-1] if self.lines else self.because
+        """All of Xen's lines, the panic last, or what is known when it prints none."""
+        return "; ".join(self.lines) or self.because
 
     @property
     def text(self) -> str:
         """Everything in one line: Xen's lines, then the cause."""
-        said = "; ".join(self.lines) or self.because
         quiet = "it dies before the console is up, so that nothing is printed" if self.silent else ""
         rest = "; ".join(item for item in (self.because if self.lines else "", quiet) if item)
-        return f"{said} ({rest})" if rest else said
+        return f"{self.message} ({rest})" if rest else self.message
 
 
 class Open(NamedTuple):

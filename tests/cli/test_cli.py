@@ -308,7 +308,7 @@ def test_predict_json(run: Run) -> None:
     (result,) = json.loads(out)["results"]
     assert status == 1
     assert result["stopped_by"]["stage"] == "dom0-devices"
-    assert result["stopped_by"]["message"] == "Could not set up DOM0 guest OS (rc = -22)"
+    assert result["stopped_by"]["message"].endswith("; Could not set up DOM0 guest OS (rc = -22)")
     assert result["stopped_by"]["lines"][0] == "Unable to retrieve address 0 for /remoteproc@ffe00000/r5f@1"
     assert (result["domain"], result["method"], result["iommu"], result["check"]) == ("dom0", "unallocated", False, None)
     assert result["boot"]["panic"] is None and result["boot"]["memory"][0] == ["0x0", "0x80000000"]
