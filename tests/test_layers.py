@@ -64,6 +64,7 @@ ONLY_BY = {
         "dtanalyze.analysis.fix",
         "dtanalyze.xen.guest_tree",
         "dtanalyze.xen.dom0_tree",
+        "dtanalyze.xen.partial_tree",
         "dtanalyze.xen.domu_tree",
     },
     "fdt": {"dtanalyze.devicetree.source"},

@@ -9,7 +9,10 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import KIB, MIB
+from dtanalyze.board.bus import XEN
 from dtanalyze.board.cpus import cpu_nodes, pa_bits
+from dtanalyze.board.model import entry_range
+from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
@@ -18,13 +21,15 @@ from dtanalyze.xen.device import Machine
 from dtanalyze.xen.dom0_memory import Dom0Placed, free_memory, loaded_modules, place_dom0
 from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU, domu_domains
+from dtanalyze.xen.domu_tree import HostUart
 from dtanalyze.xen.dt_uart import console_node
-from dtanalyze.xen.guest_tree import with_memory
+from dtanalyze.xen.guest_tree import cpus_failure, with_memory
 from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine, root_cells_can_be_written
 from dtanalyze.xen.hypervisor_node import dom0_regions
 from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
+from dtanalyze.xen.partial_tree import Copied, PartialTree, copy_partial
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.vgic import MAX_VIRT_CPUS, gic_node, v2m_frames
@@ -136,7 +141,10 @@ class Boot:
 
     @cached_property
     def machine(self) -> Machine:
-        """What devices are given to domains with."""
+        """What devices are given to dom0 with, and then to the domains after it."""
+        return self._new_machine()
+
+    def _new_machine(self) -> Machine:
         return host_machine(
             self.host.tree,
             self.profile,
@@ -148,15 +156,70 @@ class Boot:
 
     @cached_property
     def domus(self) -> tuple[DomU, ...]:
-        """The domains that /chosen describes."""
+        """The domains that /chosen describes, each with what its partial tree has mapped."""
+        return tuple(
+            domu._replace(passed_through=domu.passed_through + tuple(self._mapped(domu))) for domu in self._described
+        )
+
+    @cached_property
+    def _described(self) -> tuple[DomU, ...]:
         return domu_domains(self.host.tree, self.profile)
+
+    def _mapped(self, domu: DomU) -> Iterator[AddressRange]:
+        copied = self.partials.get(domu.node.path)
+        for item in copied[1].assigned if copied is not None else ():
+            if item.range is not None:
+                yield item.range
+
+    @cached_property
+    def partials(self) -> dict[str, tuple[Node, Copied]]:
+        """What is copied of each partial tree that is given, by the path of its domain, below a root of its own."""
+        if self.has_dom0:
+            _ = self.nodes  # dom0 takes its devices first
+        machine = self.machine if self.has_dom0 else self._new_machine()
+        out = {}
+        for domu in self._described:
+            partial = self.partial_of(domu)
+            if partial is not None:
+                root = Node("", None, 0)
+                out[domu.node.path] = root, copy_partial(partial, root, self.host.tree, machine, self.called(domu))
+        return out
+
+    def partial_of(self, domu: DomU) -> PartialTree | None:
+        """Return the partial tree that is given for a domain, by the node's name or path."""
+        given = self.options.partial_trees
+        return next((tree for name, tree in given if name in (domu.node.name, domu.node.path)), None)
+
+    def called(self, domu: DomU) -> str:
+        """Return what Xen calls a domain: ``d1`` for the first in /chosen."""
+        return f"d{next(at for at, item in enumerate(self._described, 1) if item.node is domu.node)}"
 
     @cached_property
     def has_dom0(self) -> bool:
         """Whether there is a dom0: with domains in /chosen, only when a kernel is given for it (is_dom0less_mode)."""
         listed = any(item.node for item in self.info.modules) or bool(self.info.dropped)
         kernels = [item for item in self.info.modules if item.kind == "Kernel"]
-        return not self.domus or any(not item.domu for item in kernels) or (listed and not kernels)
+        return not self._described or any(not item.domu for item in kernels) or (listed and not kernels)
+
+    @cached_property
+    def console_uart(self) -> HostUart | None:
+        """The registers and the interrupt of Xen's console; None where it has no UART, or one without either."""
+        entry = next(iter(reg_entries(self.console, XEN)), None) if self.console is not None else None
+        where = entry_range(entry) if entry is not None else None
+        return HostUart(where, self.console_irq) if where is not None and self.console_irq is not None else None
+
+    @cached_property
+    def console_irq(self) -> int | None:
+        """The interrupt of Xen's console (serial_irq)."""
+        dt = self.machine.irqs.dt
+        first = next(iter(dt.raw_irqs(self.console)), None) if self.console is not None else None
+        found = dt.gic_irq(first)
+        return found.irq if found is not None else None
+
+    @cached_property
+    def cpus_failure(self) -> str | None:
+        """Why no tree of a domain can describe its CPUs."""
+        return cpus_failure(self.host.tree)
 
     @cached_property
     def dom0_vcpus(self) -> int:

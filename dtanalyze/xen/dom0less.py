@@ -1,8 +1,7 @@
-"""The domains that /chosen describes: ``xen,domain`` nodes.
+"""The domains that /chosen describes: ``xen,domain`` nodes, as they are read.
 
-Mirrors create_domUs and construct_domU (arch/arm/dom0less-build.c, from 4.20 common/device-tree/dom0less-build.c) as
-far as address space goes. Left out: what a passthrough module (a partial tree) contains (its xen,reg ranges can be
-given beside the tree), and what is special about a hardware domain made by ``capabilities``.
+Mirrors parse_dom0less_node and what construct_domU reads of a node (arch/arm/domain_build.c in 4.17, then
+arch/arm/dom0less-build.c, from 4.21 common/device-tree/dom0less-bindings.c). What becomes of them is `dom0less_build`.
 """
 
 from __future__ import annotations
@@ -14,47 +13,71 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.xen.bootfdt import BootInfo
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.profile import XenProfile
-from dtanalyze.xen.stage import Stop
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
-__all__ = ["DomU", "domu_domains", "what_stops"]
+__all__ = [
+    "CAPS_HARDWARE",
+    "CAPS_MASK",
+    "CAPS_XENSTORE",
+    "DomU",
+    "SharedMemory",
+    "device_tree_module",
+    "domu_domains",
+    "first_cell",
+    "has_iommu",
+]
 
-_GUEST_PL011_SIZE: Final = 4 * KIB
-_DOMAIN_CAPS_HARDWARE: Final = 1 << 1
-_DOMAIN_CAPS_XENSTORE: Final = 1 << 2
+CAPS_HARDWARE: Final = 1 << 1
+CAPS_XENSTORE: Final = 1 << 2
+CAPS_MASK: Final = 0b111
+
+
+class SharedMemory(NamedTuple):
+    """Static shared memory of one domain: where it sees it, and at which host address, None when Xen chooses it."""
+
+    node: Node
+    name: str
+    host: int | None
+    guest: AddressRange
 
 
 class DomU(NamedTuple):
     """One domain. ``memory`` is where its RAM lies in its own address space; ``shared`` and ``passed_through`` likewise.
 
+    ``size`` is its RAM in bytes as ``memory`` says, None without one; ``wanted_cpus`` likewise, ``cpus`` what it can have.
     ``enhanced`` tells whether it gets a /hypervisor node, ``xenstore`` whether it wants a xenstore beside it.
-    ``capabilities`` are those of 4.21 and newer. ``problem`` is Xen's line when the node alone shows that it cannot be
-    built; `what_stops` tells what the host adds to that.
+    ``capabilities`` are those of 4.21 and newer; ``static`` are host addresses. ``passthrough`` tells whether it is to
+    have an IOMMU.
     """
 
     node: Node
     memory: tuple[AddressRange, ...]
+    size: int | None = None
+    wanted_cpus: int | None = 1
     cpus: int = 1
     direct_map: bool = False
     enhanced: bool = False
     xenstore: bool = False
     capabilities: int = 0
-    static: bool = False
+    static: tuple[AddressRange, ...] = ()
     passthrough: bool = False
     vpl011: bool = False
-    shared: tuple[AddressRange, ...] = ()
+    shm: tuple[SharedMemory, ...] = ()
     passed_through: tuple[AddressRange, ...] = ()
     p2m_mb: int | None = None
     bootargs: str = ""
-    problem: str | None = None
 
     @property
     def is_hardware_domain(self) -> bool:
         """Whether ``capabilities`` make it the hardware domain."""
-        return bool(self.capabilities & _DOMAIN_CAPS_HARDWARE)
+        return bool(self.capabilities & CAPS_HARDWARE)
+
+    @property
+    def shared(self) -> tuple[AddressRange, ...]:
+        """Where the domain sees its static shared memory."""
+        return tuple(item.guest for item in self.shm)
 
 
 def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:
@@ -66,51 +89,29 @@ def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:
     )
 
 
-def what_stops(
-    domus: tuple[DomU, ...], info: BootInfo, profile: XenProfile, uart: AddressRange | None, *, dom0: bool
-) -> Stop | None:
-    """Return what Xen says when one of the domains cannot be built, in the order in which create_domUs meets them.
-
-    ``uart`` is Xen's console, ``dom0`` whether there is one. RAM is judged only where it cannot be enough.
-    """
-    for domu in domus:
-        if domu.problem is None and domu.xenstore and profile.xenstore_needs_dom0 and not dom0:
-            return Stop("domains", ("At the moment, Xenstore support requires dom0 to be present",))
-        problem = domu.problem or _not_built(domu, info, uart)
-        if problem is not None:
-            return Stop("domains", (problem,), "", domu.node.path, domu.node.path)
-    served = dom0 or any(domu.capabilities & _DOMAIN_CAPS_XENSTORE for domu in domus)
-    if any(domu.xenstore for domu in domus) and not served and not profile.xenstore_needs_dom0:
-        return Stop("domains", ("xenstore requested, but xenstore domain not present",))
-    return None
+def has_iommu(domus: tuple[DomU, ...], domu: DomU, profile: XenProfile) -> bool:
+    """Tell whether a domain is to have an IOMMU; up to 4.20 one that asks for it asks for all that follow too."""
+    if domu.passthrough or not profile.passthrough_sticks:
+        return domu.passthrough
+    before = domus[: domus.index(domu)]
+    return any(_asks_for_iommu(item.node, profile) for item in before)
 
 
-def _not_built(domu: DomU, info: BootInfo, uart: AddressRange | None) -> str | None:
-    """Return Xen's line when construct_domU fails for what the host has."""
-    name = domu.node.name
-    failure = f"Could not set up domain {name} (rc = "
-    kernels = {item.node.rpartition("/")[0] for item in info.modules if item.kind == "Kernel" and item.domu and item.size}
-    if info.modules and domu.node.path not in kernels:
-        return f"Missing kernel boot module?; {failure}-2)"
-    ram, size = (sum(bank.size for bank in banks) for banks in (info.mem, domu.memory))
-    if info.mem and not domu.static and size > ram:
-        return (
-            "Failed to allocate requested domain memory. "
-            f"At least {(size - ram) // KIB}KB unallocated. Fix the VMs configurations. ({name})"
-        )
-    if not (domu.vpl011 and domu.direct_map):
-        return None
-    if uart is None:
-        return f"vpl011: Unable to re-use the Xen UART information.; {failure}-22)"
-    if uart.size < _GUEST_PL011_SIZE:
-        return f"vpl011: Can't re-use the Xen UART MMIO region as it is too small.; {failure}-22)"
-    return None
+def device_tree_module(node: Node) -> Node | None:
+    """Return the module that holds the domain's partial tree."""
+    return next((child for child in node.children if child.is_compatible("multiboot,device-tree")), None)
+
+
+def first_cell(node: Node, name: str) -> int | None:
+    """Return the first cell of a property, None when it is absent or shorter (dt_property_read_u32)."""
+    prop = node.prop(name)
+    return prop.cells[0] if prop is not None and prop.cells else None
 
 
 def _domu(node: Node, profile: XenProfile, most_cpus: int) -> DomU:
     memory = node.prop("memory")
     size = read_number(memory.cells[:2]) * KIB if memory and len(memory.value) >= 8 else None
-    cpus = _u32(node, "cpus")
+    cpus = first_cell(node, "cpus")
     static = tuple(_static_mem(node, profile))
     direct_map = profile.domu_direct_map and node.prop("direct-map") is not None
     total = sum(item.size for item in static) if static else size or 0
@@ -118,48 +119,27 @@ def _domu(node: Node, profile: XenProfile, most_cpus: int) -> DomU:
     return DomU(
         node=node,
         memory=static if direct_map else tuple(_guest_banks(total)),
+        size=size,
+        wanted_cpus=cpus,
         cpus=max(1, min(cpus or 1, most_cpus)),
         direct_map=direct_map,
         enhanced=enhanced is not None,
         xenstore=enhanced in ("enabled", "legacy"),
-        capabilities=(_u32(node, "capabilities") or 0) if profile.domain_capabilities else 0,
-        static=bool(static),
-        passthrough=_passthrough(node),
+        capabilities=(first_cell(node, "capabilities") or 0) if profile.domain_capabilities else 0,
+        static=static,
+        passthrough=_asks_for_iommu(node, profile) or device_tree_module(node) is not None,
         vpl011=node.prop("vpl011") is not None,
-        shared=tuple(_shared(node, profile)),
+        shm=tuple(_shared(node, profile)),
         passed_through=tuple(_xen_reg(node)),
-        p2m_mb=_u32(node, "xen,domain-p2m-mem-mb"),
+        p2m_mb=first_cell(node, "xen,domain-p2m-mem-mb"),
         bootargs=_bootargs(node),
-        problem=_problem(node, size, cpus, most_cpus, direct_map, static),
     )
 
 
-def _problem(
-    node: Node, size: int | None, cpus: int | None, most_cpus: int, direct_map: bool, static: tuple[AddressRange, ...]
-) -> str | None:
-    if direct_map and not static:
-        return f"direct-map is not valid for domain {node.name} without static allocation."
-    if cpus is None:
-        return f"Missing property 'cpus' for domain {node.name}"
-    if not 1 <= cpus <= most_cpus:
-        return f"Error creating domain {node.name} (rc = -22) (it has {cpus} CPUs, and may have 1 to {most_cpus})"
-    if size is None:
-        return f'Error building DomU: cannot read "memory" property ({node.path})'
-    if static and sum(item.size for item in static) != size:
-        return f"Failed to allocate/assign requested static memory for domain {node.name}: it is not what memory says"
-    return None
-
-
-def _passthrough(node: Node) -> bool:
-    """Tell whether the domain gets an IOMMU: a partial tree says what is passed through, or ``passthrough`` asks for it."""
-    prop = node.prop("passthrough")
-    asked = prop is not None and prop.string == "enabled"
-    return asked or any(child.is_compatible("multiboot,device-tree") for child in node.children)
-
-
-def _u32(node: Node, name: str) -> int | None:
-    prop = node.prop(name)
-    return prop.u32 if prop else None
+def _asks_for_iommu(node: Node, profile: XenProfile) -> bool:
+    prop = node.prop("passthrough") if profile.passthrough_property else None
+    hardware = profile.domain_capabilities and bool((first_cell(node, "capabilities") or 0) & CAPS_HARDWARE)
+    return hardware or (prop is not None and prop.string == "enabled")
 
 
 def _guest_banks(size: int) -> Iterator[AddressRange]:
@@ -202,25 +182,25 @@ def _static_mem(node: Node, profile: XenProfile) -> Iterator[AddressRange]:
             yield found
 
 
-def _shared(node: Node, profile: XenProfile) -> Iterator[AddressRange]:
-    """Yield the guest addresses of static shared memory: xen,shared-mem = <host guest size>, from 4.20 also <guest size>."""
+def _shared(node: Node, profile: XenProfile) -> Iterator[SharedMemory]:
+    """Yield static shared memory: xen,shared-mem = <host guest size>, later also <guest size>."""
     for child in node.children:
         prop = child.prop("xen,shared-mem")
         if prop is None or not profile.static_shm or not child.is_compatible("xen,domain-shared-memory-v1"):
             continue
         counts = inherited_cells(node, CellCounts(2, 1))
-        words = prop.cells
-        if not profile.shm_without_host_address or len(words) != counts.address + counts.size:
-            words = words[counts.address :]
-        if len(words) >= counts.address + counts.size:
-            start, size = words[: counts.address], words[counts.address : counts.address + counts.size]
-            found = RawRange(read_number(start), read_number(size)).checked()
+        words, short = prop.cells, counts.address + counts.size
+        host = None if profile.shm_without_host_address and len(words) == short else read_number(words[: counts.address])
+        words = words if host is None else words[counts.address :]
+        if len(words) >= short:
+            found = RawRange(read_number(words[: counts.address]), read_number(words[counts.address : short])).checked()
+            name = child.prop("xen,shm-id")
             if found is not None:
-                yield found
+                yield SharedMemory(child, (name.string or "") if name else "", host, found)
 
 
 def _xen_reg(node: Node) -> Iterator[AddressRange]:
-    """Yield guest ranges of xen,reg = <host size guest> (two cells each) of passthrough nodes below the domain."""
+    """Yield guest ranges of xen,reg = <host size guest> of nodes below the domain: a partial tree kept in the host's."""
     for child in node:
         prop = child.prop("xen,reg")
         if prop is None:

@@ -1,13 +1,14 @@
 """The tree of a dom0less domain, or of a toolstack guest, in the guest layout.
 
-Mirrors prepare_dtb_domU, make_gicv2_domU_node, make_gicv3_domU_node and make_vpl011_uart_node
-(arch/arm/dom0less-build.c). Left out: what a passthrough module's partial tree would add beside its ranges.
+Mirrors prepare_dtb_domU, make_gicv2_domU_node, make_gicv3_domU_node, make_vpl011_uart_node and make_resv_memory_node
+(arch/arm/dom0less-build.c, from 4.21 common/device-tree too). Left out: where the ramdisk lies, which Xen fills in once the
+kernel is placed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.board.bus import XEN
@@ -16,7 +17,7 @@ from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.cells import CellCounts
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
-from dtanalyze.xen.dom0less import DomU
+from dtanalyze.xen.dom0less import DomU, SharedMemory
 from dtanalyze.xen.guest_tree import (
     GIC_PHANDLE,
     LEVEL_HIGH,
@@ -28,9 +29,11 @@ from dtanalyze.xen.guest_tree import (
     release_of,
     timer_node,
 )
-from dtanalyze.xen.vgic import gic_node
+from dtanalyze.xen.partial_tree import Copied
+from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.vgic import gic_node, is_gic_v3, used_redistributors
 
-__all__ = ["domu_blob"]
+__all__ = ["GUEST_PL011", "HostUart", "domu_blob", "domu_tree", "guest_gic"]
 
 _GUEST_EVTCHN_PPI: Final = 15
 _GUEST: Final = CellCounts(2, 2)
@@ -39,85 +42,150 @@ _GICV2: Final[tuple[AddressRange, ...]] = (AddressRange(0x3001000, 0x1000), Addr
 _GICV3: Final[tuple[AddressRange, ...]] = (AddressRange(0x3001000, 0x10000), AddressRange(0x3020000, 0x1000000))
 
 
-def domu_blob(
+class HostUart(NamedTuple):
+    """The registers and the interrupt of Xen's console, which a direct-mapped domain's emulated UART takes over."""
+
+    range: AddressRange
+    irq: int
+
+
+def domu_tree(
     tree: Tree,
     domu: DomU,
-    release: str,
+    profile: XenProfile,
     grant_table: AddressRange,
     regions: Sequence[AddressRange],
-    uart: AddressRange | None = None,
-) -> bytes:
-    """Return the tree of a dom0less domain; a direct-mapped one has its UART where Xen's console, ``uart``, is."""
-    version = release_of(release)
+    uart: HostUart | None = None,
+    partial: tuple[Node, Copied] | None = None,
+) -> Node:
+    """Return the root of the tree of a dom0less domain.
+
+    ``partial`` is what was copied of a partial tree, below a root of its own. A release that leaves a node open there writes
+    what follows into that node.
+    """
     root = Node("", None, 0)
     set_property(root, "#address-cells", cells((2,)))
     set_property(root, "#size-cells", cells((2,)))
-    chosen = new_node("chosen", root)
+    at, phandle = root, partial[1].gic_phandle if partial else GIC_PHANDLE
+    if profile.partial_tree_first and partial is not None:
+        at = _with_partial(root, *partial)
+    chosen = new_node("chosen", at)
     if domu.bootargs:
         set_property(chosen, "bootargs", strings(domu.bootargs))
-    new_node("psci", root, PSCI)
-    cpus_node(root, tree, domu.cpus)
-    if domu.memory:
-        memory_node(f"memory@{domu.memory[0].start:x}", domu.memory, _GUEST, root)
-    _guest_gic(root, tree, domu)
-    timer_node(root, GIC_PHANDLE)
-    if domu.vpl011:
-        _uart(root, uart if domu.direct_map and uart is not None else GUEST_PL011)
-    _shared_memory(root, domu)
-    _passthrough(root, domu)
-    if domu.enhanced:
-        hypervisor_node(root, version, (grant_table, *regions), _GUEST, GIC_PHANDLE, _GUEST_EVTCHN_PPI)
+    if profile.psci_before_cpus:
+        new_node("psci", at, PSCI)
+    cpus_node(at, tree, domu.cpus)
+    _memory(at, domu, profile)
+    _shared_memory(at, domu.shm)
+    if not profile.partial_tree_first and partial is not None:
+        at = _with_partial(root, *partial)
+    if partial is None:
+        _passthrough(at, domu)
+    _guest_gic(at, tree, domu, profile, phandle)
+    timer_node(at, phandle)
+    _last_nodes(at, domu, profile, grant_table, regions, uart, phandle)
+    return root
+
+
+def domu_blob(root: Node) -> bytes:
+    """Return the tree as bytes."""
     return to_blob(root)
 
 
-def _uart(root: Node, place: AddressRange) -> None:
-    """Write the emulated UART (make_vpl011_uart_node)."""
-    node = new_node(f"sbsa-uart@{place.start:x}", root, {"compatible": strings("arm,sbsa-uart")})
-    set_property(node, "reg", reg_of((AddressRange(place.start, GUEST_PL011.size),), _GUEST))
-    set_property(node, "interrupts", cells((0, 0, 0xF << 8 | LEVEL_HIGH)))
-    set_property(node, "interrupt-parent", cells((GIC_PHANDLE,)))
-    set_property(node, "current-speed", cells((115200,)))
+def _last_nodes(
+    at: Node,
+    domu: DomU,
+    profile: XenProfile,
+    grant_table: AddressRange,
+    regions: Sequence[AddressRange],
+    uart: HostUart | None,
+    phandle: int,
+) -> None:
+    own = HostUart(GUEST_PL011, 32) if not domu.direct_map or uart is None else uart
+    if profile.psci_before_cpus and domu.vpl011:
+        _uart(at, own, phandle)
+    if domu.enhanced:
+        version = release_of(profile.name)
+        hypervisor_node(at, version, (grant_table, *regions), _GUEST, phandle, _GUEST_EVTCHN_PPI)
+    if not profile.psci_before_cpus:
+        new_node("psci", at, PSCI)
+        if domu.vpl011:
+            _uart(at, own, phandle)
 
 
-def _shared_memory(root: Node, domu: DomU) -> None:
-    """Write /reserved-memory with the static shared memory (make_shm_memory_node)."""
-    if not domu.shared:
-        return
-    parent = new_node("reserved-memory", root, {"ranges": b""})
-    set_property(parent, "#address-cells", cells((2,)))
-    set_property(parent, "#size-cells", cells((2,)))
-    for item in domu.shared:
-        node = new_node(f"xen-shmem@{item.start:x}", parent, {"compatible": strings("xen,shared-memory-v1")})
-        set_property(node, "reg", reg_of((item,), _GUEST))
+def _with_partial(root: Node, copied_root: Node, copied: Copied) -> Node:
+    """Move what was copied below ``root``; return the node in which Xen goes on."""
+    for child in copied_root.children:
+        child.parent = root
+        root.children.append(child)
+    return root if copied.at is copied_root else copied.at
 
 
-def _passthrough(root: Node, domu: DomU) -> None:
-    """Write a node for each range passed through: the partial tree that describes it is not in the host's."""
+def _passthrough(at: Node, domu: DomU) -> None:
+    """Write a node for each range that is passed through where its partial tree is not known."""
     if not domu.passed_through:
         return
-    bus = new_node("passthrough", root, {"compatible": strings("simple-bus"), "ranges": b""})
+    bus = new_node("passthrough", at, {"compatible": strings("simple-bus"), "ranges": b""})
     set_property(bus, "#address-cells", cells((2,)))
     set_property(bus, "#size-cells", cells((2,)))
     for item in domu.passed_through:
         new_node(f"mmio@{item.start:x}", bus, {"reg": reg_of((item,), _GUEST)})
 
 
-def _guest_gic(root: Node, tree: Tree, domu: DomU) -> None:
-    """Write the virtual GIC, of the host's version: in the guest layout, or where the host's is."""
+def _memory(at: Node, domu: DomU, profile: XenProfile) -> None:
+    """Write the memory node, static shared memory included (shm_mem_node_fill_reg_range)."""
+    shared = domu.shared if profile.shm_in_memory_node else ()
+    if domu.memory:
+        memory_node(f"memory@{domu.memory[0].start:x}", (*domu.memory, *shared), _GUEST, at)
+
+
+def _uart(at: Node, uart: HostUart, phandle: int) -> None:
+    """Write the emulated UART (make_vpl011_uart_node)."""
+    node = new_node(f"sbsa-uart@{uart.range.start:x}", at, {"compatible": strings("arm,sbsa-uart")})
+    set_property(node, "reg", reg_of((AddressRange(uart.range.start, GUEST_PL011.size),), _GUEST))
+    set_property(node, "interrupts", cells((0, uart.irq - 32, 0xF << 8 | LEVEL_HIGH)))
+    set_property(node, "interrupt-parent", cells((phandle,)))
+    set_property(node, "current-speed", cells((115200,)))
+
+
+def _shared_memory(at: Node, shm: Sequence[SharedMemory]) -> None:
+    """Write /reserved-memory with the static shared memory (make_shm_memory_node)."""
+    if not shm:
+        return
+    parent = new_node("reserved-memory", at, {"ranges": b""})
+    set_property(parent, "#address-cells", cells((2,)))
+    set_property(parent, "#size-cells", cells((2,)))
+    for item in shm:
+        node = new_node(f"xen-shmem@{item.guest.start:x}", parent, {"compatible": strings("xen,shared-memory-v1")})
+        set_property(node, "reg", reg_of((item.guest,), _GUEST))
+        set_property(node, "xen,id", strings(item.name))
+        set_property(node, "xen,offset", cells((0, 0)))
+
+
+def guest_gic(tree: Tree, domu: DomU) -> tuple[AddressRange, ...]:
+    """Return where a domain's virtual GIC lies, the distributor first: in the guest layout, or where the host's is."""
     host = gic_node(tree.root)
-    v3 = host is not None and host.is_compatible("arm,gic-v3")
-    ranges = _GICV3 if v3 else _GICV2
-    if domu.direct_map and host is not None:
-        found = [entry_range(entry) for entry in reg_entries(host, XEN)]
-        there = [item for item in found if item is not None]
-        ranges = tuple(there if v3 else there[:2]) or ranges
-    node = new_node(f"interrupt-controller@{ranges[0].start:x}", root)
-    set_property(node, "compatible", strings("arm,gic-v3" if v3 else "arm,gic-400"))
+    layout = _GICV3 if is_gic_v3(host) else _GICV2
+    if not domu.direct_map or host is None:
+        return layout
+    found = [entry_range(entry) for entry in reg_entries(host, XEN)]
+    starts = [item.start for item in found[:2] if item is not None]
+    if is_gic_v3(host) and starts:
+        return AddressRange(starts[0], layout[0].size), *used_redistributors(host, domu.cpus)
+    return tuple(AddressRange(start, item.size) for start, item in zip(starts, layout, strict=False)) or layout
+
+
+def _guest_gic(at: Node, tree: Tree, domu: DomU, profile: XenProfile, phandle: int) -> None:
+    """Write the virtual GIC, of the host's version."""
+    v3 = is_gic_v3(gic_node(tree.root))
+    ranges = guest_gic(tree, domu)
+    node = new_node(f"interrupt-controller@{ranges[0].start:x}", at)
     set_property(node, "#address-cells", cells((0,)))
     set_property(node, "#interrupt-cells", cells((3,)))
     set_property(node, "interrupt-controller")
-    if v3:
-        set_property(node, "#redistributor-regions", cells((len(ranges) - 1 if domu.direct_map else 1,)))
+    set_property(node, "compatible", strings("arm,gic-v3" if v3 else "arm,gic-400"))
+    if v3 and profile.domu_redistributors_said:
+        set_property(node, "#redistributor-regions", cells((len(ranges) - 1,)))
     set_property(node, "reg", reg_of(ranges, _GUEST))
-    set_property(node, "linux,phandle", cells((GIC_PHANDLE,)))
-    set_property(node, "phandle", cells((GIC_PHANDLE,)))
+    set_property(node, "linux,phandle", cells((phandle,)))
+    set_property(node, "phandle", cells((phandle,)))

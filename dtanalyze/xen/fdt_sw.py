@@ -10,12 +10,14 @@ from typing import Final
 
 from dtanalyze.devicetree.tree import Node
 
-__all__ = ["bytes_needed"]
+__all__ = ["INITRD_SIZE", "bytes_needed"]
 
 _HEADER: Final = 48
 _RESERVE_ENTRY: Final = 16
 _TAG: Final = 4
 _PROPERTY: Final = 12
+INITRD_SIZE: Final = 2 * (_PROPERTY + 8) + len(b"linux,initrd-start\0linux,initrd-end\0")
+"""What linux,initrd-start and linux,initrd-end take, whose values are filled in once the ramdisk is placed."""
 
 
 def bytes_needed(root: Node, reservations: int = 0) -> int:

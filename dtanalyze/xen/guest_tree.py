@@ -22,6 +22,7 @@ __all__ = [
     "LEVEL_HIGH",
     "LEVEL_LOW",
     "PSCI",
+    "cpus_failure",
     "cpus_node",
     "hypervisor_node",
     "memory_node",
@@ -115,16 +116,30 @@ def timer_node(parent: Node, gic_phandle: int) -> None:
 
 
 def cpus_node(root: Node, tree: Tree, count: int) -> None:
-    """Write /cpus with ``count`` CPUs, each as the host\'s first one."""
+    """Write /cpus with ``count`` CPUs, each as the host's first one, 16 of them to a cluster (vcpuid_to_vaffinity)."""
     host = next(iter(cpu_nodes(tree)), None)
     compatible = host.prop("compatible") if host else None
+    clock = host.prop("clock-frequency") if host else None
     cpus = new_node("cpus", root)
     set_property(cpus, "#address-cells", cells((1,)))
     set_property(cpus, "#size-cells", cells((0,)))
     for cpu in range(count):
-        node = new_node(f"cpu@{cpu:x}", cpus)
+        affinity = (cpu >> 4) << 8 | cpu & 0xF
+        node = new_node(f"cpu@{affinity:x}", cpus)
         if compatible is not None:
             set_property(node, "compatible", compatible.value)
         set_property(node, "device_type", strings("cpu"))
-        set_property(node, "reg", cells((cpu,)))
+        set_property(node, "reg", cells((affinity,)))
+        if clock is not None and clock.cells:
+            set_property(node, "clock-frequency", cells(clock.cells[:1]))
         set_property(node, "enable-method", strings("psci"))
+
+
+def cpus_failure(tree: Tree) -> str | None:
+    """Return why make_cpus_node finds no CPU to describe (-ENOENT), None when it does."""
+    if tree.root.child("cpus") is None:
+        return "the host's tree has no /cpus"
+    host = next((node for node in cpu_nodes(tree) if node.device_type == "cpu"), None)
+    if host is None or host.prop("compatible") is None:
+        return 'no CPU of the host has device_type = "cpu" and a compatible'
+    return None

@@ -1,4 +1,4 @@
-"""Which search the extended regions of a domain come from.
+"""Which search the extended regions of a domain come from, and the tree that says them to a guest.
 
 Mirrors make_hypervisor_node (arch/arm/domain_build.c).
 """
@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dtanalyze.address.range import AddressRange
-from dtanalyze.board.bus import XEN
-from dtanalyze.board.model import entry_range
-from dtanalyze.board.translate import reg_entries
-from dtanalyze.xen.dom0less import DomU
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.xen.dom0less import DomU, has_iommu
 from dtanalyze.xen.domain_build import GUEST_GNTTAB, find_domU_holes, find_memory_holes, find_unallocated_memory
+from dtanalyze.xen.domu_tree import domu_tree
 from dtanalyze.xen.regions import Regions
 
 if TYPE_CHECKING:
     from dtanalyze.xen.boot import Boot
 
-__all__ = ["console_registers", "dom0_regions", "domu_regions"]
+__all__ = ["dom0_regions", "domu_regions", "written_domu_tree"]
 
 
 def dom0_regions(boot: Boot) -> tuple[str, Regions]:
@@ -48,7 +46,7 @@ def _found(boot: Boot, domu: DomU) -> tuple[str, Regions]:
     profile = boot.profile
     shared = domu.shared if profile.shm_excluded else ()
     passed = domu.passed_through if profile.xen_reg_excluded else ()
-    if domu.direct_map and domu.passthrough and boot.iommu:
+    if domu.direct_map and has_iommu(boot.domus, domu, profile) and boot.iommu:
         return "holes", find_memory_holes(boot.host.tree, profile, boot.ipa_bits, excluded=shared + passed)
     if domu.direct_map:
         # Shared memory of the host is left out of the host's RAM already.
@@ -57,10 +55,12 @@ def _found(boot: Boot, domu: DomU) -> tuple[str, Regions]:
     return "guest-layout", find_domU_holes(profile, boot.ipa_bits, domu.memory, excluded=shared + passed)
 
 
-def console_registers(boot: Boot) -> AddressRange | None:
-    """Return where Xen's console is, for a direct-mapped domain's emulated UART."""
-    entry = next(iter(reg_entries(boot.console, XEN)), None) if boot.console is not None else None
-    return entry_range(entry) if entry is not None else None
+def written_domu_tree(boot: Boot, domu: DomU) -> Node:
+    """Return the root of the tree that Xen writes for a domain, or would write if nothing stopped it."""
+    regions = domu_regions(boot, domu)[1].ranges
+    partial = boot.partials.get(domu.node.path)
+    tree = boot.host.tree
+    return domu_tree(tree, domu, boot.profile, GUEST_GNTTAB, regions, boot.console_uart, partial)
 
 
 def _named(regions: Regions, domain: str) -> Regions:

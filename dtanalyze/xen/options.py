@@ -10,6 +10,7 @@ from dtanalyze.xen.build import DEFAULT, Build
 
 if TYPE_CHECKING:  # only a caller with a log needs its reader
     from dtanalyze.xen.boot_log import XenLog
+    from dtanalyze.xen.partial_tree import PartialTree
 
 __all__ = ["XenOptions", "usable"]
 
@@ -20,7 +21,8 @@ class XenOptions(NamedTuple):
     ``fdt_address`` is where the boot loader puts the tree; ``efi`` says that Xen is booted through EFI, which matters to
     4.16 only.
 
-    ``gic_lines`` is how many interrupt IDs the GIC's distributor reports.
+    ``partial_trees`` are those of domains, each under its node's name or path; ``gic_lines`` is how many interrupt IDs the
+    GIC's distributor reports.
     ``build`` is what Xen was built with.
 
     ``dom0_mem`` is bytes, 0 for none assigned. ``guests`` are the sizes of toolstack guests, ``iomem`` their exclusions.
@@ -40,6 +42,7 @@ class XenOptions(NamedTuple):
     iomem: tuple[AddressRange, ...] = ()
     gic_lines: int | None = None
     build: Build = DEFAULT
+    partial_trees: "tuple[tuple[str, PartialTree], ...]" = ()
 
 
 def usable(options: XenOptions) -> XenOptions:

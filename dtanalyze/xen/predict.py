@@ -5,6 +5,7 @@ The stages of the boot say whether it comes so far (`start_xen`); the regions ar
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypedDict
 
 from dtanalyze.address.units import KIB, MIB, format_size
@@ -13,12 +14,12 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.boot import Boot, Host
 from dtanalyze.xen.bootfdt import BootInfo
 from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
-from dtanalyze.xen.dom0less import DomU
+from dtanalyze.xen.dom0less import DomU, device_tree_module
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
-from dtanalyze.xen.domu_tree import domu_blob
+from dtanalyze.xen.domu_tree import domu_blob, domu_tree
 from dtanalyze.xen.guest_tree import with_memory
 from dtanalyze.xen.handle_node import HostNodes
-from dtanalyze.xen.hypervisor_node import console_registers, dom0_regions, domu_regions
+from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions, written_domu_tree
 from dtanalyze.xen.libxl import extended_regions, guest_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.prediction import Prediction
@@ -102,8 +103,15 @@ def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
         memory_known=True,
         grant_table=GUEST_GNTTAB,
         regions=regions,
-        blob=domu_blob(boot.host.tree, domu, boot.profile.name, GUEST_GNTTAB, regions.ranges, console_registers(boot)),
-        assumed=(f"Xen {boot.profile.name}", *boot.notes, _p2m_note(domu), *_unsaid(domu), *boot.scan_notes),
+        blob=domu_blob(written_domu_tree(boot, domu)),
+        assumed=(
+            f"Xen {boot.profile.name}",
+            *boot.notes,
+            _p2m_note(domu),
+            *_unsaid(domu),
+            *_partial_notes(boot, domu),
+            *boot.scan_notes,
+        ),
     )
 
 
@@ -120,7 +128,7 @@ def _libxl(boot: Boot, run: Run, size: int) -> Prediction:
         memory_known=True,
         grant_table=GUEST_GNTTAB,
         regions=regions,
-        blob=domu_blob(boot.host.tree, domu, boot.profile.name, GUEST_GNTTAB, regions.ranges),
+        blob=domu_blob(domu_tree(boot.host.tree, domu, boot.profile, GUEST_GNTTAB, regions.ranges)),
         assumed=(f"Xen {boot.profile.name}, a guest of the toolstack", *boot.notes),
     )
 
@@ -133,6 +141,22 @@ def _unsaid(domu: DomU) -> list[str]:
     if domu.is_hardware_domain:
         notes.append("hardware domain: answered like any other domain; that it gets the host's devices is not modelled")
     return notes
+
+
+def _partial_notes(boot: Boot, domu: DomU) -> Iterator[str]:
+    """Say what is known of the domain's partial tree."""
+    module, given = device_tree_module(domu.node), boot.partial_of(domu)
+    if given is not None:
+        copied = boot.partials[domu.node.path][1]
+        yield f"partial tree of {domu.node.name}: {given.name}, which maps {len(copied.assigned)} ranges"
+        if copied.ignored:
+            said = "; ".join(copied.ignored)
+            yield f'partial tree of {domu.node.name}: Xen prints "{said}" and writes what follows into the node it left'
+    elif module is not None:
+        yield (
+            f"partial tree of {domu.node.name}: {module.path} is not at hand, so that what it passes through is not known "
+            f"(--partial-dtb {domu.node.name}=FILE)"
+        )
 
 
 def _p2m_note(domu: DomU) -> str:

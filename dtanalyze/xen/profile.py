@@ -32,7 +32,7 @@ class XenProfile(NamedTuple):
     static_shm: bool = True
     """Static shared memory exists, from 4.17 (in Xen built with CONFIG_STATIC_SHM, which is off by default)."""
     shm_without_host_address: bool = True
-    """xen,shared-mem may leave out the host address, from 4.20."""
+    """xen,shared-mem may leave out the host address, from 4.19 (1544d355b5)."""
     xenstore_needs_dom0: bool = False
     """A domain that wants xenstore panics Xen at once when there is no dom0, up to 4.20; then once all are built."""
     shm_excluded: bool = True
@@ -114,6 +114,38 @@ class XenProfile(NamedTuple):
     """The timer's frequency is rounded to kHz, from 4.22 (986707b461); before, it is cut."""
     dom0_fdt_extra: int = 128 + 16 + 256 * 16
     """DOM0_FDT_EXTRA_SIZE, what the buffer of dom0's tree has beyond the host's, in bytes: 144 up to 4.21 (ad6f396a3f)."""
+    uart_irq_checked: bool = True
+    """A direct-mapped domain without a console UART is refused, from 4.18 (4c2f82d95e); before, nobody looks."""
+    domu_grant_limits: bool = True
+    """``max_grant_frames``, ``max_maptrack_frames`` and ``sve`` of a domain are read, from 4.18 (9c57a29737, 870394de44)."""
+    passthrough_property: bool = True
+    """``passthrough`` of a domain is read, from 4.19 (1d2b4f3049)."""
+    passthrough_sticks: bool = False
+    """A domain that asks for an IOMMU asks for all that follow too: 4.19 and 4.20."""
+    static_memory_counted_whole: bool = True
+    """A static range that goes on in the next guest bank counts whole, from 4.22 (d6a6ea77e1)."""
+    shm_direct_map_checked: bool = True
+    """Shared memory of a direct-mapped domain has to be mapped 1:1, from 4.19 (c56f1ef577)."""
+    shm_in_memory_node: bool = True
+    """A domain's memory node lists its static shared memory, from 4.19."""
+    domu_redistributors_said: bool = True
+    """A domain's GICv3 has #redistributor-regions, from 4.20 (3679ed232e)."""
+    psci_before_cpus: bool = False
+    """A domain's /psci stands before /cpus, its UART before /hypervisor, up to 4.20; then both stand last (43afe6f030)."""
+    partial_tree_first: bool = True
+    """A partial tree is copied before anything else is written, from 4.22 (a010efd323)."""
+    partial_phandles_bounded: bool = True
+    """A partial tree with a phandle from 64999 on is refused, from 4.22 (a010efd323)."""
+    partial_gic_needs_phandle: bool = True
+    """/gic of a partial tree counts only with a phandle, from 4.20 (081683ea57)."""
+    partial_errors_ignored_below: bool = False
+    """What fails below /passthrough is printed and forgotten, up to 4.17 (f51c92383b)."""
+    partial_size_added: bool = True
+    """A domain's tree may be larger by the size of its partial tree, from 4.18 (d27d274ffa)."""
+    xen_reg_cells_checked: bool = True
+    """xen,reg in other cells than one or two is refused, from 4.20.4, 4.21.2 and 4.22 on (b83e1d9a1a)."""
+    domu_tree_size: int = 2048 + 128 * 128
+    """Bytes for a domain's tree: 4096 up to 4.21 (e80f4da85b)."""
     prints_rc: bool = True
     """A panic over a domain that cannot be built ends in its return code, from 4.18 (91c45cfbab)."""
     dom0_called: str = "d0"
@@ -134,6 +166,10 @@ _4_21: Final = _4_22._replace(
     hwdom_lowest_region_first=False,
     timer_khz_rounded=False,
     dom0_fdt_extra=144,
+    static_memory_counted_whole=False,
+    partial_tree_first=False,
+    partial_phandles_bounded=False,
+    domu_tree_size=4096,
 )
 _4_20: Final = _4_21._replace(
     name="4.20",
@@ -149,6 +185,8 @@ _4_20: Final = _4_21._replace(
     dom0_called="DOM0",
     virq_is_invalid=False,
     disabled_iommu_ends_it=False,
+    passthrough_sticks=True,
+    psci_before_cpus=True,
 )
 _4_19: Final = _4_20._replace(
     name="4.19",
@@ -157,10 +195,12 @@ _4_19: Final = _4_20._replace(
     redistributors_bounded=False,
     llc_coloring=False,
     no_interrupt_controller="Unable to find compatible GIC in the device tree",
+    domu_redistributors_said=False,
+    partial_gic_needs_phandle=False,
+    xen_reg_cells_checked=False,
     memory_by_name_anywhere=True,
     overlap_within_memreserve=False,
     hwdom_uses_host_layout=False,
-    shm_without_host_address=False,
 )
 _4_18: Final = _4_19._replace(
     name="4.18",
@@ -168,6 +208,11 @@ _4_18: Final = _4_19._replace(
     no_driver=_4_19.no_driver - {"fsl,imx8qm-lpuart"} | NEW_IN_4_19,
     removal_extends_lower_range=True,
     shm_excluded=False,
+    shm_without_host_address=False,
+    shm_direct_map_checked=False,
+    shm_in_memory_node=False,
+    passthrough_property=False,
+    passthrough_sticks=False,
     scan_error_panics=False,
     memreserve_is_reserved=False,
     status_honoured=False,
@@ -179,6 +224,10 @@ _4_17: Final = _4_18._replace(
     prints_rc=False,
     domains_called_d=False,
     interrupt_map_failure_ignored=True,
+    uart_irq_checked=False,
+    domu_grant_limits=False,
+    partial_errors_ignored_below=True,
+    partial_size_added=False,
     dom0less_nodes_skipped=False,
     frametable_limited=False,
     timer_by_name=False,
@@ -207,8 +256,11 @@ _4_16: Final = _4_17._replace(
 
 _BEFORE_POINT: Final[dict[str, tuple[tuple[int, dict[str, object]], ...]]] = {
     "4.19": ((3, {"removal_extends_lower_range": True}),),
-    "4.20": ((1, {"removal_extends_lower_range": True}), (4, {"redistributors_bounded": False})),
-    "4.21": ((2, {"redistributors_bounded": False}),),
+    "4.20": (
+        (1, {"removal_extends_lower_range": True}),
+        (4, {"redistributors_bounded": False, "xen_reg_cells_checked": False}),
+    ),
+    "4.21": ((2, {"redistributors_bounded": False, "xen_reg_cells_checked": False}),),
 }
 """What was fixed in a point release, and how it was before: a bare minor means its latest."""
 

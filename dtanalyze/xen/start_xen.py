@@ -13,10 +13,10 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.bootfdt import Bank
-from dtanalyze.xen.dom0less import what_stops
+from dtanalyze.xen.dom0less_build import create_domUs
 from dtanalyze.xen.fdt_sw import bytes_needed
 from dtanalyze.xen.gic import gic_init, gic_preinit
-from dtanalyze.xen.hypervisor_node import console_registers, dom0_regions, domu_regions
+from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions
 from dtanalyze.xen.iommu import iommu_setup
 from dtanalyze.xen.kernel import dom0_modules, kernel_probe
 from dtanalyze.xen.page_alloc import XenBug
@@ -148,7 +148,7 @@ def _dom0_modules(boot: Boot) -> Outcome:
 
 
 def _domains(boot: Boot) -> Outcome:
-    stop = what_stops(boot.domus, boot.info, boot.profile, console_registers(boot), dom0=boot.has_dom0)
+    stop = create_domUs(boot)
     crashes = (_search_crash(boot, domu_regions(boot, domu)[1], domu.node.path) for domu in boot.domus)
     return stop or next((crash for crash in crashes if crash), None) or Passed((_count(len(boot.domus), "domain"),))
 

@@ -244,7 +244,7 @@ GOOD = 'xen,shm-id = "a"; xen,shared-mem = <0x50000000 0x70000000 0x200000>;'
         ('xen,shm-id = "b"; xen,shared-mem = <0x70000000 0x1000>;', "4.20", None),  # Xen finds the memory itself
         ('xen,shm-id = "a"; xen,shared-mem = <0x70000000 0x200000>;', "4.20", None),
         ('xen,shm-id = "a"; xen,shared-mem = <0x70000000 0x400000>;', "4.20", -22),
-        ('xen,shm-id = "b"; xen,shared-mem = <0x70000000 0x1000>;', "4.19", -22),
+        ('xen,shm-id = "b"; xen,shared-mem = <0x70000000 0x1000>;', "4.19", None),
         ("xen,shared-mem = <0x60000000 0x70000000 0x1000>;", "4.22", -2),
         ('xen,shm-id = "b";', "4.22", -2),
     ],
@@ -253,6 +253,12 @@ def test_what_a_shared_memory_node_may_say(two: str, release: str, code: int | N
     info = scan(SHARED.format(cells=CELLS, one=GOOD, two=two), release)
     assert info.panic == (None if code is None else f"Early FDT parsing failed ({code})")
     assert (info.stopped_at is None) is (code is None)
+
+
+def test_shared_memory_without_a_host_address_is_new_in_4_19() -> None:
+    without = 'xen,shm-id = "b"; xen,shared-mem = <0x70000000 0x1000>;'
+    info = scan(SHARED.format(cells=CELLS, one=GOOD, two=without), "4.18")
+    assert info.panic is None and info.stopped_at is not None, "the scan ends there without a word"
 
 
 def test_shared_memory_without_cells() -> None:

@@ -372,15 +372,15 @@ def test_domu_memory_and_tree() -> None:
 @pytest.mark.parametrize(
     ("properties", "words"),
     [
-        ("cpus = <1>; xen,enhanced;", 'cannot read "memory" property'),
+        ("cpus = <1>; xen,enhanced;", "Could not set up domain guest (rc = -22)"),
         ("memory = <0 0x40000>; xen,enhanced;", "Missing property 'cpus' for domain guest"),
         ("memory = <0 0x40000>; cpus = <1>; direct-map; xen,enhanced;", "direct-map is not valid for domain guest"),
         ("memory = <0 0x40000>; direct-map; xen,enhanced;", "direct-map is not valid for domain guest"),
         (
             "memory = <0 0x40000>; cpus = <0>;",
-            "Error creating domain guest (rc = -22) (it has 0 CPUs, and may have 1 to 128)",
+            "Error creating domain guest (rc = -22)",
         ),
-        ("memory = <0 0x40000>; cpus = <129>;", "Error creating domain guest (rc = -22) (it has 129 CPUs, and may have"),
+        ("memory = <0 0x40000>; cpus = <129>;", "Error creating domain guest (rc = -22)"),
         ("cpus = <0xffffffff>;", "Error creating domain guest (rc = -22)"),
     ],
 )
@@ -421,7 +421,7 @@ def test_what_a_domain_says_of_its_memory() -> None:
 
 def test_a_domain_has_at_most_eight_cpus_with_a_gicv2() -> None:
     body = 'chosen { guest { compatible = "xen,domain"; memory = <0 0x40000>; cpus = <%d>; }; };'
-    for count, words in ((8, None), (9, "Error creating domain guest (rc = -22) (it has 9 CPUs, and may have 1 to 8)")):
+    for count, words in ((8, None), (9, "Error creating domain guest (rc = -22)")):
         options = XenOptions()
         found = predict(prepare(host(GICV2 + body % count), options), preset("4.20"), options)
         assert {item.stopped_by.message if item.stopped_by else None for item in found} == {words}
@@ -693,13 +693,13 @@ def test_a_domain_without_a_kernel() -> None:
 def test_more_ram_than_the_host_has() -> None:
     """The host has 1 GiB; memory is in KiB."""
     options = XenOptions()
-    for memory, stopped in (("0x100000", False), ("0x100400", True)):
+    for memory, stopped in (("0xfffc0", False), ("0x100400", True)):
         body = DOMAINS.format(name="guest", properties=f"memory = <0 {memory}>; cpus = <1>;", children="")
         (found,) = predict(prepare(host(GIC + body), options), preset("4.22"), options)
         assert (found.stopped_by is not None) is stopped
         if found.stopped_by is not None:
             assert found.stopped_by.message.startswith(
-                "Failed to allocate requested domain memory. At least 1024KB unallocated. Fix the VMs configurations."
+                "Failed to allocate requested domain memory. 1049600KB unallocated. Fix the VMs configurations."
             )
 
 
@@ -707,16 +707,16 @@ def test_more_ram_than_the_host_has() -> None:
     ("size", "console", "message"),
     [
         ("0x1000", True, None),
-        ("0x1000", False, "vpl011: Unable to re-use the Xen UART information.; Could not set up domain guest (rc = -22)"),
+        ("0x1000", False, "Error getting IRQ number for this serial port 0"),
         (
             "0x400",
             True,
-            "vpl011: Can't re-use the Xen UART MMIO region as it is too small.; Could not set up domain guest (rc = -22)",
+            "Could not set up domain guest (rc = -22)",
         ),
     ],
 )
 def test_the_uart_of_a_direct_mapped_domain(size: str, console: bool, message: str | None) -> None:
-    uart = f'uart@9000000 {{ compatible = "arm,pl011"; reg = <0 0x9000000 0 {size}>; }};'
+    uart = f'uart@9000000 {{ compatible = "arm,pl011"; reg = <0 0x9000000 0 {size}>; interrupt-parent = <1>; interrupts = <0 5 4>; }};'
     path = 'xen,xen-bootargs = "dtuart=/uart@9000000";' if console else ""
     guest = f"""chosen {{ #address-cells = <2>; #size-cells = <2>; {path}
         guest {{ compatible = "xen,domain"; {SMALL} direct-map; vpl011; xen,static-mem = <0 0x60000000 0 0x10000000>;
@@ -1008,7 +1008,7 @@ def test_a_direct_mapped_domain_has_its_devices_where_the_host_has_them() -> Non
     soc { compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>; ranges = <0 0 0x10000000 0x10000000>;
         gic@100000 { compatible = "arm,gic-400"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
             reg = <0x100000 0x1000>, <0x102000 0x2000>, <0x104000 0x2000>, <0x106000 0x2000>; };
-        uart@9000000 { compatible = "arm,pl011"; reg = <0x9000000 0x1000>; };
+        uart@9000000 { compatible = "arm,pl011"; reg = <0x9000000 0x1000>; interrupt-parent = <1>; interrupts = <0 5 4>; };
     };
     chosen { #address-cells = <2>; #size-cells = <2>; stdout-path = "serial0";
         guest { compatible = "xen,domain"; memory = <0 0x40000>; cpus = <1>; direct-map; vpl011; xen,enhanced;
@@ -1021,3 +1021,4 @@ def test_a_direct_mapped_domain_has_its_devices_where_the_host_has_them() -> Non
     assert gic is not None and gic.properties["reg"].cells == (0, 0x10100000, 0, 0x1000, 0, 0x10102000, 0, 0x2000)
     uart = tree.root.child("sbsa-uart@19000000")
     assert uart is not None and uart.properties["reg"].cells == (0, 0x19000000, 0, 0x1000)
+    assert uart.properties["interrupts"].cells == (0, 5, 0xF04), "the host's SPI"

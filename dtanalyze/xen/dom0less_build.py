@@ -1,0 +1,265 @@
+"""What stops Xen while it builds the domains of /chosen, one after another, dom0 being built already.
+
+Mirrors create_domUs and construct_domU (arch/arm/domain_build.c in 4.17, arch/arm/dom0less-build.c up to 4.20, then
+common/device-tree/dom0less-build.c), allocate_memory and domain_vpl011_init. RAM is judged only where it cannot be enough,
+since where Xen's allocator puts it is not followed for guests. Left out: what a kernel image contains, CPU pools, SVE
+lengths, the hardware domain that ``capabilities`` make.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.address.units import KIB, format_size
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.xen.boot import Boot
+from dtanalyze.xen.dom0less import CAPS_HARDWARE, CAPS_MASK, CAPS_XENSTORE, DomU, device_tree_module, first_cell
+from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
+from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
+from dtanalyze.xen.hypervisor_node import written_domu_tree
+from dtanalyze.xen.irq import FIRST_SPI
+from dtanalyze.xen.stage import Stop
+from dtanalyze.xen.static_memory import static_memory_failure
+from dtanalyze.xen.vgic import vgic_max_vcpus
+
+__all__ = ["create_domUs"]
+
+_GUEST_PL011_SIZE: Final = 4 * KIB
+_INT32_MAX: Final = (1 << 31) - 1
+_MAX_SPIS: Final = 1020 - FIRST_SPI
+_TREE_MOST: Final = 2 << 20
+_EINVAL, _ENOENT, _NOSPACE = -22, -2, -3
+
+
+class _Refused(NamedTuple):
+    """Xen's lines, the panic last, and the cause in our words."""
+
+    lines: tuple[str, ...]
+    because: str = ""
+
+
+def create_domUs(boot: Boot) -> Stop | None:  # noqa: N802  # upstream's name
+    """Return what stops Xen over a domain of /chosen, in the order in which they are built."""
+    for domu in boot.domus:
+        refused = next(_refusals(boot, domu), None)
+        if refused is not None:
+            return Stop("domains", refused.lines, refused.because, domu.node.path, domu.node.path)
+    served = boot.has_dom0 or any(domu.capabilities & CAPS_XENSTORE for domu in boot.domus)
+    wanting = next((domu for domu in boot.domus if domu.xenstore), None)
+    if wanting is not None and not served and not boot.profile.xenstore_needs_dom0:
+        because = f"{wanting.node.path} wants a xenstore, and no domain serves one"
+        return Stop("domains", ("xenstore requested, but xenstore domain not present",), because, wanting.node.path)
+    return None
+
+
+def _refusals(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+    yield from _unreadable(boot, domu)
+    yield from _not_created(boot, domu)
+    yield from _not_constructed(boot, domu)
+
+
+def _unreadable(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+    """parse_dom0less_node: what a node may not say, each a panic of its own."""
+    node, name = domu.node, domu.node.name
+    yield from _capabilities(boot, domu)
+    if domu.direct_map and not domu.static and node.prop("xen,static-mem") is None:
+        yield _Refused(
+            (f"direct-map is not valid for domain {name} without static allocation.",), "it has no xen,static-mem"
+        )
+    if domu.wanted_cpus is None:
+        yield _Refused((f"Missing property 'cpus' for domain {name}",))
+    yield from _no_host_uart(boot, domu)
+    for limit in ("max_grant_frames", "max_maptrack_frames") if boot.profile.domu_grant_limits else ():
+        value = first_cell(node, limit)
+        if value is not None and value > _INT32_MAX:
+            yield _Refused((f"{limit} ({value}) overflow",))
+    if boot.profile.domu_grant_limits and node.prop("sve") is not None:
+        yield _Refused(("'sve' property found, but CONFIG_ARM64_SVE not selected",), "which is off by default")
+    if boot.profile.llc_coloring and node.prop("llc-colors") is not None:
+        yield _Refused(("'llc-colors' found, but LLC coloring is disabled",))
+
+
+def _capabilities(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+    caps = domu.capabilities
+    if caps & ~CAPS_MASK:
+        yield _Refused((f"Invalid capabilities ({caps:x})",), f"only the bits of {CAPS_MASK:#x} mean something")
+    if not caps & CAPS_HARDWARE:
+        return
+    if boot.has_dom0:
+        yield _Refused(("Only 1 hardware domain can be specified! (d0)",), "dom0 is one already")
+    first = next(item for item in boot.domus if item.capabilities & CAPS_HARDWARE)
+    if first is not domu:
+        yield _Refused((f"Only 1 hardware domain can be specified! ({boot.called(first)})",))
+    prop = domu.node.prop("passthrough")
+    if prop is not None and prop.string is not None:
+        yield _Refused(("Don't specify passthrough for hardware domain",))
+    if not domu.direct_map and not boot.iommu:
+        because = "it has the host's devices and other addresses than the host's"
+        yield _Refused(("non-direct mapped hardware domain requires iommu",), because)
+    if device_tree_module(domu.node) is not None:
+        yield _Refused(('"multiboot,device-tree" incompatible with hardware domain',))
+    if domu.node.prop("nr_spis") is not None:
+        yield _Refused(("nr_spis cannot be specified for hardware domain",))
+
+
+def _no_host_uart(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+    """A direct-mapped domain's emulated UART has the interrupt of Xen's console, asked for with or without vpl011."""
+    if not domu.direct_map or domu.node.prop("nr_spis") is not None or not boot.profile.uart_irq_checked:
+        return
+    if boot.console_irq is None:
+        yield _Refused(("Error getting IRQ number for this serial port 0",), _no_console(boot))
+
+
+def _no_console(boot: Boot) -> str:
+    named = f"dtuart={boot.host.args.dtuart}" if boot.host.args.dtuart else "stdout-path of /chosen"
+    if boot.console is None:
+        return f"{named} names no UART that Xen drives, and a direct-mapped domain takes its interrupt"
+    return f"{boot.console.path} has no interrupt, and a direct-mapped domain takes it"
+
+
+def _not_created(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+    """domain_create: what arch_sanitise_domain_config, vgic_init and the grant table refuse."""
+    line = (boot.profile.gives_up(f"Error creating domain {domu.node.name}", _EINVAL),)
+    most = vgic_max_vcpus(boot.host.tree.root)
+    if domu.wanted_cpus is None or not 1 <= domu.wanted_cpus <= most:
+        yield _Refused(line, f"it has {domu.wanted_cpus} CPUs, and may have 1 to {most}")
+    spis = first_cell(domu.node, "nr_spis")
+    if spis is not None and spis > _MAX_SPIS:
+        yield _Refused(line, f"nr_spis is {spis}, and a domain may have {_MAX_SPIS}")
+    frames = first_cell(domu.node, "max_grant_frames") if boot.profile.domu_grant_limits else None
+    host = boot.host.args.max_grant_frames
+    if frames is not None and not 1 <= frames <= host:
+        yield _Refused(line, f"max_grant_frames is {frames}, and gnttab_max_frames allows 1 to {host}")
+
+
+def _not_constructed(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+    """construct_domU."""
+    given_up = f"Could not set up domain {domu.node.name}"
+    profile = boot.profile
+    if domu.size is None:
+        lines = ('Error building DomU: cannot read "memory" property', profile.gives_up(given_up, _EINVAL))
+        yield _Refused(lines, f"{domu.node.path} states no 64 bits of memory, in KiB")
+    if domu.xenstore and profile.xenstore_needs_dom0 and not boot.has_dom0:
+        line = "At the moment, Xenstore support requires dom0 to be present"
+        yield _Refused((line,), f"{domu.node.path} is enhanced, and there is no dom0")
+    if boot.info.modules and not _has_kernel(boot, domu.node):
+        lines = ("Missing kernel boot module?", profile.gives_up(given_up, _ENOENT))
+        yield _Refused(lines, f"no module below {domu.node.path} is a kernel that Xen knows")
+    if domu.static or domu.node.prop("xen,static-mem") is not None:
+        failure = static_memory_failure(domu, profile, boot.called(domu))
+        if failure is not None:
+            yield _Refused(*failure)
+    else:
+        yield from _no_memory(boot, domu)
+    yield from (_Refused((*item.lines, profile.gives_up(given_up, _EINVAL)), item.because) for item in _shm(boot, domu))
+    yield from _no_vpl011(boot, domu, given_up)
+    yield from _no_tree(boot, domu, given_up)
+
+
+def _has_kernel(boot: Boot, node: Node) -> bool:
+    """kernel_probe: the module of that kind at that address, whoever's node it was registered from."""
+    kernels = {item.start for item in boot.info.modules if item.kind == "Kernel" and item.size}
+    child = next((item for item in reversed(node.children) if item.is_compatible("multiboot,kernel")), None)
+    prop = child.prop("reg") if child is not None else None
+    counts = inherited_cells(node, CellCounts(2, 1))
+    return prop is not None and read_number(prop.cells[: counts.address]) in kernels
+
+
+def _no_memory(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+    """allocate_memory: a bank that cannot be had whole counts as unallocated whole."""
+    left = domu.size or 0
+    free = _free_bytes(boot, domu)
+    for bank in GUEST_RAM_BANKS if boot.ram_known else ():
+        wanted = min(left, bank.size)
+        if wanted > free:
+            break
+        left, free = left - wanted, free - wanted
+    if boot.ram_known and left:
+        line = f"Failed to allocate requested domain memory. {left // KIB}KB unallocated. Fix the VMs configurations."
+        yield _Refused((line,), f"{domu.node.path} has {format_size(domu.size or 0)}, and the host less than that left")
+
+
+def _free_bytes(boot: Boot, domu: DomU) -> int:
+    """Return what is left at most: RAM less reservations, modules, dom0's RAM and that of the domains before."""
+    info = boot.info
+    ram = RangeSet(AddressRange(bank.start, bank.size) for bank in info.mem if bank.size and not bank.wraps)
+    known = [RawRange(item.start, item.size) for item in (*info.reserved_mem, *info.shmem)]
+    known += [RawRange(item.start, item.size) for item in info.modules]
+    taken = [found for item in known if (found := item.checked()) is not None]
+    taken += boot.dom0_memory.banks if boot.has_dom0 else ()
+    before = boot.domus[: boot.domus.index(domu)]
+    used = sum(item.size or 0 for item in before if not item.static)
+    return sum(item.size for item in ram.difference(taken)) - used
+
+
+def _shm(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+    """process_shm, for direct-mapped domains."""
+    called = boot.called(domu)
+    for item in domu.shm if domu.direct_map and boot.profile.shm_direct_map_checked else ():
+        if item.host is None:
+            line = f"{called}: host and guest physical address must be supplied for direct-mapped domains"
+            yield _Refused((line,), f"xen,shared-mem of {item.node.path} gives one address")
+        elif item.host != item.guest.start:
+            where = f"physical address 0x{item.host:016x} and guest address 0x{item.guest.start:016x}"
+            yield _Refused((f"{called}: {where} are not direct-mapped.",), item.node.path)
+
+
+def _no_vpl011(boot: Boot, domu: DomU, given_up: str) -> Iterator[_Refused]:
+    """domain_vpl011_init; 4.17 does not look at what it returns."""
+    if not (domu.vpl011 and domu.direct_map):
+        return
+    profile, uart = boot.profile, boot.console_uart
+    last = profile.gives_up(given_up, _EINVAL)
+    if uart is None:
+        line = "vpl011: Unable to re-use the Xen UART information."
+        yield _Refused((line, last if profile.uart_irq_checked else "Xen BUG at arch/arm/domain_build.c"), _no_console(boot))
+    elif uart.range.size < _GUEST_PL011_SIZE and profile.uart_irq_checked:
+        line = "vpl011: Can't re-use the Xen UART MMIO region as it is too small."
+        yield _Refused((line, last), f"{boot.console.path if boot.console else ''} has {uart.range.size:#x} bytes")
+
+
+def _no_tree(boot: Boot, domu: DomU, given_up: str) -> Iterator[_Refused]:
+    """prepare_dtb_domU."""
+    copied = boot.partials.get(domu.node.path)
+    partial = copied[1] if copied is not None else None
+    if not domu.memory:
+        yield _tree_failed(boot, given_up, _ENOENT, (), "it has no RAM")
+    if boot.cpus_failure is not None:
+        yield _tree_failed(boot, given_up, _ENOENT, (), boot.cpus_failure)
+    if partial is not None and partial.rc:
+        yield _tree_failed(boot, given_up, partial.rc, partial.lines, partial.because, of_partial=True)
+    if not boot.profile.domu_hypervisor:
+        return
+    room = _room(boot, domu)
+    needed = bytes_needed(written_domu_tree(boot, domu)) + _initrd(domu.node)
+    if needed > room:
+        because = f"its tree takes {needed} bytes with {domu.cpus} CPUs, and Xen has room for {room}"
+        yield _tree_failed(boot, given_up, _NOSPACE, (), because)
+
+
+def _initrd(node: Node) -> int:
+    """Return what the place of a ramdisk takes in /chosen."""
+    return INITRD_SIZE if any(child.is_compatible("multiboot,ramdisk") for child in node.children) else 0
+
+
+def _tree_failed(
+    boot: Boot, given_up: str, rc: int, lines: tuple[str, ...], because: str, *, of_partial: bool = False
+) -> _Refused:
+    if of_partial and boot.profile.partial_errors_ignored_below:
+        return _Refused((*lines, boot.profile.gives_up(given_up, rc)), because)  # 4.17 says no more about it
+    said = (*lines, f"Device tree generation failed ({rc}).")
+    return _Refused((*said, boot.profile.gives_up(given_up, _EINVAL)), because)
+
+
+def _room(boot: Boot, domu: DomU) -> int:
+    module = device_tree_module(domu.node)
+    reg = module.prop("reg") if module is not None else None
+    size = 0
+    if module is not None and reg is not None and boot.profile.partial_size_added:
+        counts = inherited_cells(domu.node, CellCounts(2, 1))
+        size = read_number(reg.cells[counts.address : counts.address + counts.size])
+    return min(boot.profile.domu_tree_size + size, _TREE_MOST)
