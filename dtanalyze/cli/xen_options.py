@@ -1,6 +1,7 @@
 """Options about Xen, and their way into the question for a host tree."""
 
-from typing import Annotated, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -8,8 +9,11 @@ from dtanalyze.address.units import parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.groups import Group
 from dtanalyze.cli.options import choice, read_file
-from dtanalyze.errors import UsageError
+from dtanalyze.errors import BlobError, InputError, UsageError
 from dtanalyze.linux.profile import LinuxProfile
+
+if TYPE_CHECKING:  # only a user with such a tree needs its reader
+    from dtanalyze.xen.partial_tree import PartialTree
 
 __all__ = ["HostGroup", "HostOptions"]
 
@@ -84,6 +88,15 @@ class HostOptions(NamedTuple):
             show_default=False,
         ),
     ] = None
+    partial_dtb: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--partial-dtb",
+            metavar="DOMAIN=FILE",
+            help="What a domain's multiboot,device-tree module holds; DOMAIN is the node's name or path (repeatable).",
+            show_default=False,
+        ),
+    ] = None
     efi: Annotated[bool, typer.Option("--efi", help="Xen is booted through EFI (4.16 then loses track of RAM).")] = False
     domu: Annotated[
         list[str] | None,
@@ -118,6 +131,7 @@ class HostOptions(NamedTuple):
             log=log,
             fdt_address=_address(self.fdt_address) if self.fdt_address is not None else None,
             gic_lines=self.gic_lines,
+            partial_trees=tuple(_partial_tree(item) for item in self.partial_dtb or ()),
             efi=self.efi,
             guests=tuple(parse_size(item) for item in self.domu or ()),
             iomem=tuple(parse_range(item) for item in self.iomem or ()),
@@ -127,6 +141,23 @@ class HostOptions(NamedTuple):
 
 
 HostGroup = Annotated[HostOptions, Group("Xen, for a host's own tree")]
+
+
+def _partial_tree(text: str) -> "tuple[str, PartialTree]":
+    """Return the partial tree that ``DOMAIN=FILE`` names."""
+    from dtanalyze.devicetree.blob import parse
+    from dtanalyze.xen.partial_tree import PartialTree
+
+    domain, equals, path = text.partition("=")
+    if not (domain and equals and path):
+        raise UsageError(f"--partial-dtb takes DOMAIN=FILE, such as domU1=passthrough.dtb, not '{text}'")
+    try:
+        data = Path(path).read_bytes()
+        return domain, PartialTree(parse(data), len(data), path)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from error
+    except BlobError as error:
+        raise InputError(f"{path}: {error}") from error
 
 
 def _iommus(text: str | None) -> tuple[bool | None, ...]:

@@ -11,6 +11,7 @@ from typing import TypedDict
 from dtanalyze.address.units import KIB, MIB, format_size
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
+from dtanalyze.errors import UsageError
 from dtanalyze.xen.boot import Boot, Host
 from dtanalyze.xen.bootfdt import BootInfo
 from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
@@ -32,10 +33,22 @@ __all__ = ["predict", "prepare"]
 
 def prepare(tree: Tree, options: XenOptions) -> Host:
     """Return the host as Xen finds it; ``options.memory``, or the log's RAM, replaces the tree's memory nodes."""
+    _same_domains(tree, options)
     args = parse_bootargs(xen_bootargs(tree))
     if options.memory:
         tree = parse(with_memory(tree, options.memory))
     return Host(tree, args)
+
+
+def _same_domains(tree: Tree, options: XenOptions) -> None:
+    """Raise `UsageError` when a partial tree is given for a domain that the tree does not describe."""
+    chosen = tree.root.child("chosen")
+    nodes = [node for node in (chosen.children if chosen else ()) if node.is_compatible("xen,domain")]
+    known = {name for node in nodes for name in (node.name, node.path)}
+    for name, _ in options.partial_trees:
+        if name not in known:
+            there = ", ".join(node.name for node in nodes) or "none"
+            raise UsageError(f"a partial tree is given for '{name}', and the domains of /chosen are {there}")
 
 
 def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Prediction, ...]:
