@@ -54,5 +54,6 @@ def host_findings(view: HostView) -> Iterator[Finding]:
     from dtanalyze.rules.dom0less import DOM0LESS
     from dtanalyze.rules.host_devices import HOST_DEVICES
     from dtanalyze.rules.host_memory import HOST_MEMORY
+    from dtanalyze.rules.passthrough import PASSTHROUGH
 
-    yield from findings((*HOST_DEVICES, *HOST_MEMORY, *BOOT_MODULES, *DOM0LESS), view)
+    yield from findings((*HOST_DEVICES, *HOST_MEMORY, *BOOT_MODULES, *DOM0LESS, *PASSTHROUGH), view)

@@ -67,7 +67,9 @@ def _asked(rule: Rule) -> list[str]:
 
 def _changed(rule: Rule) -> list[str]:
     """Return the lines that make the bad tree a good one, with the nodes around them."""
-    bad, good = (dts_text(example.dts).rstrip().splitlines() for example in (rule.bad, rule.good))
+    partial = bool(rule.bad.partial)
+    trees = ((item.partial if partial else item.dts) for item in (rule.bad, rule.good))
+    bad, good = (dts_text(tree).rstrip().splitlines() for tree in trees)
     lines = list(difflib.unified_diff(bad, good, lineterm="", n=_CONTEXT))[2:]
     return [line for line in lines if not line.startswith("@@")] or ["(the same tree: what it is asked with differs)"]
 
@@ -77,7 +79,8 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _command(example: Example) -> str:
-    return " ".join(["check --linux", example.linux, "--xen", example.xen, *example.asks])
+    partial = ("--partial-dtb guest=partial.dtb",) if example.partial else ()
+    return " ".join(["check --linux", example.linux, "--xen", example.xen, *example.asks, *partial])
 
 
 def rules_json(rules: Iterable[Rule], statements: Iterable[Statement], not_shown: Iterable[NotShown]) -> dict[str, Any]:

@@ -16,6 +16,11 @@ from dtanalyze.xen.bootfdt import MAX_MODULES, Module
 __all__ = ["BOOT_MODULES"]
 
 _DEPTH: Final = 3
+_KIND_NAMES: Final = (
+    ("Kernel", ("xen,linux-zimage", "multiboot,kernel")),
+    ("Ramdisk", ("xen,linux-initrd", "multiboot,ramdisk")),
+    ("DTB", ("multiboot,device-tree",)),
+)
 _PROCESS_MODULE: Final = Source("Xen", "xen/common/device-tree/bootfdt.c", "process_multiboot_node", "4.16 to 4.22")
 _ADD_MODULE: Final = Source("Xen", "xen/common/device-tree/bootinfo.c", "add_boot_module", "4.16 to 4.22")
 _MODULE: Final = 'module@{at} {{ compatible = "multiboot,kernel", "multiboot,module"; {reg} }};'
@@ -82,6 +87,8 @@ def modules_overlap(view: HostView) -> Hits:
         one = others[index]
         for other_index in range(index + 1, len(known)):
             other = others[other_index]
+            if one.start == other.start and item.kind == known[other_index].kind:
+                continue  # one module for two domains: Xen finds it by its address
             if one.start < other.stop and other.start < one.stop:
                 yield _overlap(view, known[other_index], other, names[index], one)
         for bank in info.reserved_mem:
@@ -110,7 +117,12 @@ def _module_at(node: Node) -> Iterator[Module]:
     if len(cells) >= width:
         start = int.from_bytes(prop.value[: 4 * counts.address], "big")
         size = int.from_bytes(prop.value[4 * counts.address : 4 * width], "big")
-        yield Module("Unknown", start, size, node.path, False)
+        yield Module(_kind(node), start, size, node.path, False)
+
+
+def _kind(node: Node) -> str:
+    """Return what a dropped module would have been."""
+    return next((kind for kind, names in _KIND_NAMES if node.is_any_of(names)), "Unknown")
 
 
 @rule(
@@ -160,9 +172,44 @@ def module_not_scanned(view: HostView) -> Hits:
             yield Hit(f"{node.path} is a boot module that Xen does not see", node.path, (), property_offset(node))
 
 
+_KINDS: Final = (
+    "multiboot,kernel",
+    "multiboot,ramdisk",
+    "multiboot,device-tree",
+    "xen,linux-zimage",
+    "xen,linux-initrd",
+    "xen,xsm-policy",
+)
+_MODULES: Final = ("multiboot,module", "xen,multiboot-module")
+_POLICY: Final = 'policy@4c000000 {{ compatible = "xen,xsm-policy", "{module}"; reg = <0x0 0x4c000000 0x0 0x4000>; }};'
+
+
+@rule(
+    "D18",
+    "module-without-module-compatible",
+    Severity.ERROR,
+    HOST,
+    what='A node of /chosen says what kind of boot module it is, and not that it is one: "multiboot,module" is missing or '
+    "spelt otherwise.",
+    why="Xen looks for that word alone: it does not load the module, and does not keep its memory for it.",
+    advice='Add "multiboot,module" to compatible.',
+    sources=(_PROCESS_MODULE,),
+    bad=Example(host(chosen=_KERNEL + _POLICY.format(module="multiboot-module"))),
+    good=Example(host(chosen=_KERNEL + _POLICY.format(module="multiboot,module"))),
+)
+def module_without_module_compatible(view: HostView) -> Hits:
+    chosen = view.board.tree.root.child("chosen") if view.first else None
+    for node in chosen or ():
+        if node.is_any_of(_KINDS) and not node.is_any_of(_MODULES) and node.prop("reg") is not None:
+            stated = ", ".join(node.compatible)
+            yield Hit(f"{node.path} is no boot module for Xen: its compatible is {stated}", node.path, (),
+                      property_offset(node, "compatible"))  # fmt: skip
+
+
 BOOT_MODULES: Final[tuple[Rule, ...]] = (
     module_without_usable_reg,
     modules_overlap,
     too_many_modules,
     module_not_scanned,
+    module_without_module_compatible,
 )

@@ -149,6 +149,7 @@ def shared_memory_refused(view: HostView) -> Hits:
                 )
 
 
+_LOW_RAM: Final = 'memory@30000000 { device_type = "memory"; reg = <0x0 0x30000000 0x0 0x80000000>; };'
 _DIRECT: Final = _ENHANCED + " direct-map; xen,static-mem = <0x0 0x60000000 0x0 0x10000000>;"
 
 
@@ -157,27 +158,21 @@ _DIRECT: Final = _ENHANCED + " direct-map; xen,static-mem = <0x0 0x60000000 0x0 
     "direct-map-grant-table-collides",
     Severity.ERROR,
     HOST,
-    what="A direct-mapped domain's grant table, at 0x38000000, lies where the host has RAM or one of its regions.",
-    why="The place is fixed by the guest layout while everything else of the domain lies where the host has it: the "
-    "region covers the grant table, or the domain's RAM does.",
-    advice="Do not direct-map on a host with RAM or free space at 0x38000000, or leave out xen,enhanced.",
+    what="A direct-mapped domain's grant table, at 0x38000000, lies in the domain's own RAM or in one of its regions.",
+    why="The place is fixed by the guest layout while everything else of the domain lies where the host has it. Without an "
+    "IOMMU Xen cuts it out of the regions; in the search for holes it does not.",
+    advice="Move xen,static-mem away from 0x38000000, or leave out xen,enhanced.",
     sources=(Source("Xen", "xen/common/device-tree/dom0less-build.c", "make_hypervisor_node", "4.17 to 4.22"),),
-    bad=Example(
-        host(
-            chosen=_guest(_DIRECT),
-            memory='memory@30000000 { device_type = "memory"; reg = <0x0 0x30000000 0x0 0x80000000>; };',
-        )
-    ),
+    bad=Example(host(chosen=_guest(_DIRECT.replace("0x60000000", "0x34000000")), memory=_LOW_RAM)),
     good=Example(host(chosen=_guest(_DIRECT))),
 )
 def direct_map_grant_table_collides(view: HostView) -> Hits:
     domu = view.domu
     if domu is None or not (domu.direct_map and domu.enhanced):
         return
-    for bank in view.prediction.info.mem:
-        span = AddressRange(bank.start, bank.size)
-        if span.overlaps(GUEST_GNTTAB):
-            yield _grant_hit(domu.node, span, f"RAM of {bank.node}")
+    for bank in domu.memory:
+        if bank.overlaps(GUEST_GNTTAB):
+            yield _grant_hit(domu.node, bank, "its RAM")
     for region in view.prediction.regions.ranges:
         if region.overlaps(GUEST_GNTTAB):
             yield _grant_hit(domu.node, region, "an extended region")

@@ -13,8 +13,7 @@ _GIC: Final = (
     "interrupt-parent = <1>; interrupts = <1 9 4>; };"
 )
 _TIMER: Final = (
-    'timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; '
-    "interrupts = <1 13 8>, <1 14 8>, <1 11 8>, <1 10 8>; };"
+    'timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 13 8>, <1 14 8>, <1 11 8>, <1 10 8>; };'
 )
 _XEN: Final = 'compatible = "xen,xen-4.22", "xen,xen"; interrupts = <1 15 8>; interrupt-parent = <1>;'
 RAM: Final = 'memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x40000000>; };'

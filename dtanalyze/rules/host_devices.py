@@ -322,6 +322,34 @@ def interrupt_with_two_triggers(view: HostView) -> Hits:
         yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"))
 
 
+_REFUSALS: Final = {
+    "iommu": "Give the device no iommus, disable that IOMMU, or boot with iommu=no.",
+    "interrupt": "Correct interrupts, interrupt-parent or interrupt-map of the node.",
+    "window": "Correct ranges of the PCI host or of the buses above it.",
+    "width": "Correct reg: no domain can be given that address on this machine.",
+    "gic": "Complete the interrupt controller's node.",
+}
+
+
+@rule(
+    "B04",
+    "device-that-xen-refuses",
+    Severity.ERROR,
+    HOST,
+    what="Xen cannot give dom0 a device: its IOMMU has no driver, its interrupt leads nowhere or lies beyond the controller, "
+    "its registers or windows lie where no domain has addresses.",
+    why="Xen gives dom0 every node, disabled or not, and panics at the first that it cannot map.",
+    advice="Correct the node, or remove it from the tree that Xen gets.",
+    sources=(_HANDLE_NODE, Source("Xen", "xen/drivers/passthrough/device_tree.c", "iommu_add_dt_device", "4.16 to 4.22")),
+    bad=Example(host(_SPI.format(irq=980, sense=4))),
+    good=Example(host(_SPI.format(irq=2, sense=4))),
+)
+def device_that_xen_refuses(view: HostView) -> Hits:
+    for kind, advice in _REFUSALS.items():
+        for item in _of_kind(view, kind):
+            yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice)
+
+
 HOST_DEVICES: Final[tuple[Rule, ...]] = (
     addresses_cut_to_32_bits,
     root_cells_unusable,
@@ -332,4 +360,5 @@ HOST_DEVICES: Final[tuple[Rule, ...]] = (
     bus_without_ranges,
     console_interrupt_shared,
     interrupt_with_two_triggers,
+    device_that_xen_refuses,
 )

@@ -40,13 +40,14 @@ Hits = Iterator[Hit]
 class Example(NamedTuple):
     """A tree that shows a rule, as the body of the root node in DTS, and the releases that it is shown on.
 
-    ``asks`` are further options of the command line.
+    ``asks`` are further options of the command line, ``partial`` is the body of the partial tree of the domain ``guest``.
     """
 
     dts: str
     linux: str = "6.12"
     xen: str = "4.22"
     asks: tuple[str, ...] = ()
+    partial: str = ""
 
 
 class Rule(NamedTuple):

@@ -9,6 +9,7 @@ from dtanalyze.rules.host_memory import HOST_MEMORY
 from dtanalyze.rules.hypervisor import HYPERVISOR
 from dtanalyze.rules.layout import LAYOUT
 from dtanalyze.rules.model import NotShown, Rule
+from dtanalyze.rules.passthrough import PASSTHROUGH
 from dtanalyze.rules.region_capacity import REGION_CAPACITY
 from dtanalyze.rules.region_overlaps import REGION_OVERLAPS
 
@@ -16,7 +17,17 @@ __all__ = ["ALL_RULES", "NOT_SHOWN"]
 
 ALL_RULES: Final[tuple[Rule, ...]] = tuple(
     sorted(
-        (*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR, *LAYOUT, *HOST_DEVICES, *HOST_MEMORY, *BOOT_MODULES, *DOM0LESS),
+        (
+            *REGION_OVERLAPS,
+            *REGION_CAPACITY,
+            *HYPERVISOR,
+            *LAYOUT,
+            *HOST_DEVICES,
+            *HOST_MEMORY,
+            *BOOT_MODULES,
+            *DOM0LESS,
+            *PASSTHROUGH,
+        ),
         key=lambda item: item.code,
     )
 )
@@ -40,7 +51,7 @@ NOT_SHOWN: Final = (
     NotShown(
         "A04",
         "What a passthrough module (a partial tree) of a dom0less domain contains",
-        "It is a file of its own; its ranges are seen when the tree carries them (xen,reg).",
+        "It is a file of its own: --partial-dtb DOMAIN=FILE reads it.",
     ),
     NotShown(
         "A05",

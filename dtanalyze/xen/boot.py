@@ -15,6 +15,7 @@ from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
 from dtanalyze.xen.command_line import XenArgs
 from dtanalyze.xen.device import Machine
@@ -157,19 +158,15 @@ class Boot:
     @cached_property
     def domus(self) -> tuple[DomU, ...]:
         """The domains that /chosen describes, each with what its partial tree has mapped."""
-        return tuple(
-            domu._replace(passed_through=domu.passed_through + tuple(self._mapped(domu))) for domu in self._described
-        )
+        return tuple(domu._replace(assigned=domu.assigned + self._mapped(domu)) for domu in self._described)
 
     @cached_property
     def _described(self) -> tuple[DomU, ...]:
         return domu_domains(self.host.tree, self.profile)
 
-    def _mapped(self, domu: DomU) -> Iterator[AddressRange]:
+    def _mapped(self, domu: DomU) -> tuple[Assigned, ...]:
         copied = self.partials.get(domu.node.path)
-        for item in copied[1].assigned if copied is not None else ():
-            if item.range is not None:
-                yield item.range
+        return copied[1].assigned if copied is not None else ()
 
     @cached_property
     def partials(self) -> dict[str, tuple[Node, Copied]]:

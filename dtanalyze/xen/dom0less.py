@@ -13,6 +13,7 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.assigned import Assigned, assigned_ranges
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.vgic import vgic_max_vcpus
@@ -48,8 +49,8 @@ class DomU(NamedTuple):
 
     ``size`` is its RAM in bytes as ``memory`` says, None without one; ``wanted_cpus`` likewise, ``cpus`` what it can have.
     ``enhanced`` tells whether it gets a /hypervisor node, ``xenstore`` whether it wants a xenstore beside it.
-    ``capabilities`` are those of 4.21 and newer; ``static`` are host addresses. ``passthrough`` tells whether it is to
-    have an IOMMU.
+    ``capabilities`` are those of 4.21 and newer; ``static`` are host addresses. ``assigned`` is what is
+    passed through to it, ``passthrough`` whether it is to have an IOMMU.
     """
 
     node: Node
@@ -65,7 +66,7 @@ class DomU(NamedTuple):
     passthrough: bool = False
     vpl011: bool = False
     shm: tuple[SharedMemory, ...] = ()
-    passed_through: tuple[AddressRange, ...] = ()
+    assigned: tuple[Assigned, ...] = ()
     p2m_mb: int | None = None
     bootargs: str = ""
 
@@ -78,6 +79,11 @@ class DomU(NamedTuple):
     def shared(self) -> tuple[AddressRange, ...]:
         """Where the domain sees its static shared memory."""
         return tuple(item.guest for item in self.shm)
+
+    @property
+    def passed_through(self) -> tuple[AddressRange, ...]:
+        """Where the domain sees what is passed through to it."""
+        return tuple(found for item in self.assigned if (found := item.range) is not None)
 
 
 def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:
@@ -130,7 +136,7 @@ def _domu(node: Node, profile: XenProfile, most_cpus: int) -> DomU:
         passthrough=_asks_for_iommu(node, profile) or device_tree_module(node) is not None,
         vpl011=node.prop("vpl011") is not None,
         shm=tuple(_shared(node, profile)),
-        passed_through=tuple(_xen_reg(node)),
+        assigned=tuple(_xen_reg(node)),
         p2m_mb=first_cell(node, "xen,domain-p2m-mem-mb"),
         bootargs=_bootargs(node),
     )
@@ -199,20 +205,12 @@ def _shared(node: Node, profile: XenProfile) -> Iterator[SharedMemory]:
                 yield SharedMemory(child, (name.string or "") if name else "", host, found)
 
 
-def _xen_reg(node: Node) -> Iterator[AddressRange]:
-    """Yield guest ranges of xen,reg = <host size guest> of nodes below the domain: a partial tree kept in the host's."""
+def _xen_reg(node: Node) -> Iterator[Assigned]:
+    """Yield what xen,reg of nodes below the domain gives it: a partial tree that is kept in the host's."""
     for child in node:
         prop = child.prop("xen,reg")
-        if prop is None:
-            continue
-        counts = inherited_cells(child.parent or child, CellCounts(2, 2))
-        width = 2 * counts.address + counts.size
-        for at in range(0, len(prop.cells) - width + 1, width) if width else ():
-            words = prop.cells[at : at + width]
-            size = read_number(words[counts.address : counts.address + counts.size])
-            found = RawRange(read_number(words[counts.address + counts.size :]), size).checked()
-            if found is not None:
-                yield found
+        if prop is not None:
+            yield from assigned_ranges(child, prop, inherited_cells(child.parent or child, CellCounts(2, 2)))
 
 
 def _bootargs(node: Node) -> str:

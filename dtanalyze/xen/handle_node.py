@@ -88,6 +88,10 @@ class HostNodes(NamedTuple):
             first.node.path,
         )
 
+    def is_kept(self, node: Node) -> bool:
+        """Tell whether dom0 gets the node as it is."""
+        return self.fate(node) is Fate.KEPT
+
     def fate(self, node: Node) -> Fate:
         """Return what becomes of ``node``; what lies below a node that is not kept is dropped with it."""
         return self.fates.get(id(node), Fate.DROPPED)

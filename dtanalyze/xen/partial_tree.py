@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from dtanalyze.address.range import AddressRange
-from dtanalyze.devicetree.cells import CellCounts, read_number
+from dtanalyze.devicetree.cells import CellCounts
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.devicetree.write import new_node
+from dtanalyze.xen.assigned import Assigned, assigned_ranges
 from dtanalyze.xen.device import Machine, iommu_add_dt_device, map_device_irqs
 from dtanalyze.xen.iommu import is_iommu
 
-__all__ = ["Assigned", "Copied", "GUEST_PHANDLE_GIC", "PartialTree", "copy_partial", "highest_phandle"]
+__all__ = ["Copied", "GUEST_PHANDLE_GIC", "PartialTree", "copy_partial", "highest_phandle"]
 
 GUEST_PHANDLE_GIC: Final = 65000
 _PAGE: Final = 4096
@@ -32,20 +32,6 @@ class PartialTree(NamedTuple):
     tree: Tree
     size: int
     name: str
-
-
-class Assigned(NamedTuple):
-    """One range that a node of the partial tree has mapped: ``size`` bytes from ``host`` on, seen at ``guest``."""
-
-    node: Node
-    host: int
-    guest: int
-    size: int
-
-    @property
-    def range(self) -> AddressRange | None:
-        """The guest's addresses, None when there are none."""
-        return AddressRange(self.guest, self.size) if self.size and self.guest + self.size <= 1 << 64 else None
 
 
 class Copied(NamedTuple):
@@ -168,22 +154,19 @@ class _Copy:
         if self.machine.profile.xen_reg_cells_checked and not (1 <= counts.address <= 2 and 1 <= counts.size <= 2):
             line = f"Invalid address_cells {counts.address} or size_cells {counts.size}"
             raise _RefusedError(_EINVAL, (line,), "the node above states other cells than one or two", node)
-        width = 2 * counts.address + counts.size
-        cells = reg.cells
-        for at in range(0, len(cells) - width + 1, width) if width else ():
-            words = cells[at : at + width]
-            host = read_number(words[: counts.address])
-            size = read_number(words[counts.address : counts.address + counts.size])
-            self.map_range(node, host, read_number(words[counts.address + counts.size :]), size)
+        for item in assigned_ranges(node, reg, counts):
+            self.map_range(item)
 
-    def map_range(self, node: Node, host: int, guest: int, size: int) -> None:
-        if (host | guest | size) % _PAGE:
+    def map_range(self, item: Assigned) -> None:
+        if (item.host | item.guest | item.size) % _PAGE:
             line = "DomU passthrough config has not page aligned addresses/sizes"
-            raise _RefusedError(_EINVAL, (line,), f"xen,reg of {node.path}: {host:#x}, {size:#x}, {guest:#x}", node)
-        if size and guest + size > self.machine.limit:
-            line = f"Failed to map {host:016x} to the guest at{guest:016x}"
-            raise _RefusedError(_EFAULT, (line,), f"the domain's page tables end at {self.machine.limit - 1:#x}", node)
-        self.assigned.append(Assigned(node, host, guest, size))
+            because = f"xen,reg of {item.node.path}: {item.host:#x}, {item.size:#x}, {item.guest:#x}"
+            raise _RefusedError(_EINVAL, (line,), because, item.node)
+        if item.size and item.guest + item.size > self.machine.limit:
+            line = f"Failed to map {item.host:016x} to the guest at{item.guest:016x}"
+            because = f"the domain's page tables end at {self.machine.limit - 1:#x}"
+            raise _RefusedError(_EFAULT, (line,), because, item.node)
+        self.assigned.append(item)
 
     def give(self, node: Node, path: Property, *, forced: bool) -> None:
         """Give the interrupts and the IOMMU of the host's node ``path``."""

@@ -12,6 +12,7 @@ from dtanalyze.address.units import KIB, MIB, format_size
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
+from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.boot import Boot, Host
 from dtanalyze.xen.bootfdt import BootInfo
 from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
@@ -132,7 +133,10 @@ def _libxl(boot: Boot, run: Run, size: int) -> Prediction:
     iomem = boot.options.iomem
     memory = guest_memory(size)
     regions = extended_regions(boot.profile, memory, iomem, boot.ipa_bits)
-    domu = DomU(boot.host.tree.root, memory, enhanced=True, passed_through=iomem)
+    root = boot.host.tree.root
+    domu = DomU(
+        root, memory, enhanced=True, assigned=tuple(Assigned(root, item.start, item.start, item.size) for item in iomem)
+    )
     return Prediction(
         **_shared(boot, run),
         domain=f"libxl:{format_size(size).replace(' ', '')}",

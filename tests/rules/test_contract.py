@@ -30,6 +30,9 @@ def found(example: Example, folder: Path, capsys: pytest.CaptureFixture[str]) ->
     path = folder / "example.dtb"
     path.write_bytes(dtb(example.dts))
     asks = ["--linux", example.linux, "--xen", example.xen, *example.asks]
+    if example.partial:
+        (folder / "partial.dtb").write_bytes(dtb(example.partial))
+        asks += ["--partial-dtb", f"guest={folder / 'partial.dtb'}"]
     with pytest.raises(SystemExit) as left:
         main(["check", str(path), "--format", "json", "--fail-on", "never", *asks])
     printed = capsys.readouterr()
