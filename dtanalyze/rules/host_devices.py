@@ -336,8 +336,8 @@ _REFUSALS: Final = {
     "device-that-xen-refuses",
     Severity.ERROR,
     HOST,
-    what="Xen cannot give dom0 a device: its IOMMU has no driver, its interrupt leads nowhere or lies beyond the controller, "
-    "its registers or windows lie where no domain has addresses.",
+    what="Xen cannot give dom0 a device: its IOMMU has no driver, its interrupt leads nowhere or lies beyond the "
+    "controller, its registers or windows lie where no domain has addresses.",
     why="Xen gives dom0 every node, disabled or not, and panics at the first that it cannot map.",
     advice="Correct the node, or remove it from the tree that Xen gets.",
     sources=(_HANDLE_NODE, Source("Xen", "xen/drivers/passthrough/device_tree.c", "iommu_add_dt_device", "4.16 to 4.22")),

@@ -177,7 +177,10 @@ def _guest_layout(view: HostView, domu: DomU) -> Iterator[tuple[str, AddressRang
 _TREE_MODULE: Final = (
     'module@4e000000 { compatible = "multiboot,device-tree", "multiboot,module"; reg = <0x0 0x4e000000 0x0 0x1000>; };'
 )
-_PARTIAL: Final = "#address-cells = <2>; #size-cells = <2>; gic {{ #interrupt-cells = <3>; interrupt-controller; phandle = <{phandle}>; }};"
+_PARTIAL: Final = (
+    "#address-cells = <2>; #size-cells = <2>; "
+    "gic {{ #interrupt-cells = <3>; interrupt-controller; phandle = <{phandle}>; }};"
+)
 
 
 @rule(
