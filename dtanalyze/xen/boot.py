@@ -227,7 +227,14 @@ class Boot:
     def dom0_memory(self) -> Dom0Placed:
         """Where dom0's RAM lies."""
         return place_dom0(
-            self.host.tree, self.info, self.profile, self.options, self.host.args, self.free_memory, self._loaded
+            self.host.tree,
+            self.info,
+            self.profile,
+            self.options,
+            self.host.args,
+            self.free_memory,
+            self._loaded,
+            self.grant_table[0],
         )
 
     @cached_property

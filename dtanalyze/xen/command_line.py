@@ -39,6 +39,7 @@ class XenArgs(NamedTuple):
     max_grant_frames: int = 64
     dom0_max_vcpus: int | None = None
     bootscrub: str = "idle"
+    llc_coloring: bool = False
 
 
 def xen_bootargs(tree: Tree) -> str:
@@ -71,6 +72,8 @@ def parse_bootargs(text: str) -> XenArgs:
         name = key.removeprefix("no-")
         if name == "ext_regions":
             args = args._replace(ext_regions=_boolean(value, args.ext_regions, negated=negated))
+        elif name == "llc-coloring":
+            args = args._replace(llc_coloring=_boolean(value, args.llc_coloring, negated=negated))
         elif name == "iommu":
             text = "no" if negated else value
             args = args._replace(iommu=_iommu(text, args.iommu), iommu_force=_forced(text, default=args.iommu_force))

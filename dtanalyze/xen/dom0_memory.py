@@ -13,6 +13,7 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, XenArgs
+from dtanalyze.xen.llc_coloring import allocate_hwdom_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
 from dtanalyze.xen.platforms import platform_of
@@ -53,6 +54,7 @@ def place_dom0(
     args: XenArgs,
     boot: BootAllocator | XenBug,
     loaded: tuple[Module, ...],
+    grant_table: AddressRange | None,
 ) -> Dom0Placed:
     """Return where dom0's RAM lies; ``boot`` is what is free then, ``loaded`` what was taken to lie in RAM."""
     log = options.log
@@ -66,6 +68,8 @@ def place_dom0(
         wanted = args.dom0_mem or DOM0_MEM_DEFAULT
     if not any(bank.node.count("/") == 1 for bank in info.mem):
         return Dom0Placed((), False, None, "dom0's RAM: not placed, the tree lists none")
+    if args.llc_coloring and profile.llc_coloring and options.build.has("LLC_COLORING"):
+        return _coloured(allocate_hwdom_memory(info, profile, wanted, grant_table), wanted)
     if isinstance(boot, XenBug):
         return Dom0Placed((), False, None, "dom0's RAM: Xen does not come so far")
     heap = boot.end_boot_allocator(need_scrub=args.bootscrub == "idle")
@@ -83,6 +87,17 @@ def place_dom0(
     if not options.memory and any(item.unallocated for item in outcomes.found):
         note += "; RAM is what the tree lists, which a boot loader may replace (--memory)"
     return _open(outcomes, note)
+
+
+def _coloured(got: Dom0Memory, wanted: int) -> Dom0Placed:
+    note = (
+        f"dom0's RAM: {format_size(wanted)}, not 1:1, since Xen's command line turns cache colouring on; Xen is taken to be "
+        "built with CONFIG_LLC_COLORING, which is off by default (--xen-config)"
+    )
+    if not got.unallocated:
+        return Dom0Placed(got.banks, False, None, note)
+    line = f"Failed to allocate requested domain memory. {got.unallocated >> 10}KB unallocated. Fix the VMs configurations."
+    return Dom0Placed(got.banks, False, Stop("dom0-memory", (line,)), note)
 
 
 def free_memory(tree: Tree, info: BootInfo, profile: XenProfile, loaded: tuple[Module, ...]) -> BootAllocator | XenBug:

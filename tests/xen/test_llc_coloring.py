@@ -1,0 +1,60 @@
+"""A dom0 that is not 1:1: the free parts of the host's RAM, from the largest down or from the lowest up."""
+
+from __future__ import annotations
+
+import pytest
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.units import MIB
+from dtanalyze.xen.build import BUILDS
+from dtanalyze.xen.llc_coloring import allocate_hwdom_memory
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.predict import predict, prepare
+from dtanalyze.xen.profile import preset
+from tests.xen.build import host
+from tests.xen.test_predict import GIC
+from tests.xen.test_setup_mm import scan
+
+GRANT = AddressRange(0x40400000, 0x40000)
+
+
+@pytest.mark.parametrize(
+    ("release", "banks"),
+    [
+        # Free from 2 MiB on: 0x40000000-0x40400000, 0x40600000-0x44000000, 0x44200000-0x50000000, 0x80000000-0xa0000000.
+        pytest.param("4.20", [(0x80000000, 0x9FE00000), (0x44200000, 0x46400000)], id="the largest, less 2 MiB of each"),
+        pytest.param("4.21", [(0x80000000, 0xA0000000), (0x44200000, 0x46200000)], id="the largest"),
+        pytest.param("4.22", [(0x44200000, 0x50000000), (0x80000000, 0x96200000)], id="the lowest of 128 MiB"),
+    ],
+)
+def test_where_544_mib_go(release: str, banks: list[tuple[int, int]]) -> None:
+    info = scan((0x40000000, 0x50000000), (0x80000000, 0xA0000000), reserved=((0x44000000, 0x44000001),))
+    found = allocate_hwdom_memory(info, preset(release), 544 * MIB, GRANT)
+    assert ([(bank.start, bank.stop) for bank in found.banks], found.unallocated) == (banks, 0)
+
+
+def test_what_does_not_fit_is_left() -> None:
+    found = allocate_hwdom_memory(scan((0x40000000, 0x50000000)), preset("4.22"), 512 * MIB, None)
+    assert (found.banks, found.unallocated) == ((AddressRange(0x40000000, 256 * MIB),), 256 * MIB)
+
+
+def test_the_command_line_asks_for_it_and_the_build_may_not_have_it() -> None:
+    tree = host(GIC + 'chosen { xen,xen-bootargs = "llc-coloring=on dom0_mem=512M"; xen,dom0-bootargs = ""; };')
+
+    def start(release: str, **known: object) -> tuple[int, str]:
+        options = XenOptions(**known)  # type: ignore[arg-type]
+        found = predict(prepare(tree, options), preset(release), options)[0]
+        return found.memory[0].start, next(item for item in found.assumed if item.startswith("dom0's RAM"))
+
+    at, note = start("4.22")
+    assert at == 0x40600000
+    assert "not 1:1" in note and "CONFIG_LLC_COLORING" in note
+    assert start("4.22", build=BUILDS["stock"])[0] == start("4.19")[0] == 0x50000000, "1:1: two blocks of 256 MiB"
+
+
+def test_too_much_has_another_line() -> None:
+    tree = host(GIC + 'chosen { xen,xen-bootargs = "llc-coloring dom0_mem=2G"; xen,dom0-bootargs = ""; };')
+    found = predict(prepare(tree, XenOptions()), preset("4.22"), XenOptions())[0]
+    assert found.stopped_by is not None
+    kib = (2048 - 1018) * 1024  # 1 GiB less what lies below 0x40600000
+    assert found.stopped_by.message == f"Failed to allocate requested domain memory. {kib}KB unallocated. Fix the VMs configurations."
