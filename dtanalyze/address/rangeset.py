@@ -53,7 +53,8 @@ class RangeSet:
     def overlapping(self, other: AddressRange) -> Iterator[AddressRange]:
         """Yield the runs that share an address with ``other``, ascending."""
         index = max(bisect_right(self._starts, other.start) - 1, 0)
-        for run in self._runs[index:]:
+        for at in range(index, len(self._runs)):
+            run = self._runs[at]
             if run.start >= other.stop:
                 return
             if run.overlaps(other):
@@ -70,8 +71,9 @@ class RangeSet:
     def intersection(self, other: Iterable[AddressRange]) -> RangeSet:
         """Return the addresses that are in both."""
         others = other if isinstance(other, RangeSet) else RangeSet(other)
+        few, many = (self, others) if len(self) < len(others) else (others, self)
         return RangeSet(
-            common for run in self._runs for item in others.overlapping(run) if (common := run.intersection(item))
+            common for run in few for item in many.overlapping(run) if (common := run.intersection(item))
         )
 
     def difference(self, other: Iterable[AddressRange]) -> RangeSet:

@@ -145,9 +145,8 @@ def _landings(alloc: UnpopulatedAlloc, runs: list[SectionRun]) -> Iterator[Landi
     before = 0
     for run in runs:
         span = AddressRange(run.start, run.sections * size)
-        for user in alloc.unseen:
-            if user.range.overlaps(span):
-                yield _landing(run, before, max(user.range.start, run.start), size, user)
+        for user in alloc.landed_on(span):
+            yield _landing(run, before, max(user.range.start, run.start), size, user)
         if alloc.target is not alloc.iomem:
             for item in alloc.iomem.overlapping(span.start, span.last):
                 yield _landing(run, before, max(item.start, run.start), size, item)

@@ -17,6 +17,7 @@ data, what the kernel reserves for itself, buses that a driver of their own popu
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from dtanalyze.address.lookup import Lookup
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.board.model import Board, Device, Window, entry_range
@@ -102,20 +103,21 @@ def _refused(resource: Resource, conflict: Resource) -> str:
 
 
 def _system_ram(root: Resource, memory: Memblock) -> None:
+    banks, claims = Lookup(memory.banks), Lookup(memory.reserved)
     for run in memory.memory.difference(memory.nomap):
-        root.insert_resource(_resource("System RAM", run, _source(run, memory.banks), system_ram=True))
+        root.insert_resource(_resource("System RAM", run, _source(run, banks), system_ram=True))
     for run in memory.nomap:
-        root.insert_resource(_resource("reserved", run, _source(run, memory.reserved)))
+        root.insert_resource(_resource("reserved", run, _source(run, claims)))
     reserved = RangeSet(item.range for item in memory.reserved)
     for ram in root.children:
         if not ram.system_ram:
             continue
         for run in reserved.intersection([AddressRange.spanning(ram.start, ram.end + 1)]):
-            ram.insert_resource(_resource("reserved", run, _source(run, memory.reserved)))
+            ram.insert_resource(_resource("reserved", run, _source(run, claims)))
 
 
-def _source(run: AddressRange, claims: tuple[Claimed, ...]) -> str | None:
-    return next((claim.source for claim in claims if claim.range.overlaps(run)), None)
+def _source(run: AddressRange, claims: Lookup[Claimed]) -> str | None:
+    return next((claim.source for claim in claims.touching(run)), None)
 
 
 def _resource(name: str, run: AddressRange, source: str | None, *, system_ram: bool = False) -> Resource:

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from intervaltree import Interval, IntervalTree
+
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.board.model import Board, MemoryNode, Reservation, entry_range
@@ -147,16 +149,16 @@ def _reservations(
     ]
     children = list(_static_children(board, profile, notes))
     reserved: list[Claimed] = list(memreserve) if profile.memreserve_first else []
-    mapped = [item.range for item in reserved]
+    mapped = IntervalTree(Interval(item.range.start, item.range.stop) for item in reserved)
     nomap: list[AddressRange] = []
     for child, claim in children:
         if child.no_map and memory.touches(claim.range):
-            if RangeSet(mapped).touches(claim.range):
+            if mapped.overlaps(claim.range.start, claim.range.stop):
                 notes.append(f"{claim.source}: no-map has no effect, the range is already reserved")
                 continue
             nomap.append(_outward(claim.range, profile.page_size))
         elif not child.no_map:
-            mapped.append(claim.range)  # memblock_mark_nomap alone reserves nothing
+            mapped.addi(claim.range.start, claim.range.stop)  # memblock_mark_nomap alone reserves nothing
         reserved.append(claim)
     if not profile.memreserve_first:
         reserved.extend(memreserve)

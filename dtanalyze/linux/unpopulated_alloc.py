@@ -6,9 +6,11 @@ xen_free_unpopulated_pages (in the xen-troops fork fill_pool and alloc_unpopulat
 each page), x86's donated E820 memory, the fork's interface for pages in one piece (what it takes is the same).
 """
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
+from dtanalyze.address.lookup import Lookup
 from dtanalyze.address.range import AddressRange
 from dtanalyze.linux.genalloc import GenPool, PageRun
 from dtanalyze.linux.iomem import Unseen
@@ -114,6 +116,7 @@ class UnpopulatedAlloc:
         self.iomem = iomem
         self.limits = limits
         self.unseen = unseen
+        self._unseen = Lookup(unseen)
         self.page_list: PageList | GenPool = GenPool() if profile.pool else PageList()
         self._nested: list[AddressRange] = []
         # RAM stays RAM when a withdrawn copy has taken it out of iomem_resource: its sections are there already.
@@ -196,7 +199,7 @@ class UnpopulatedAlloc:
                 return Request(pages, outcome, None, fill.error, fill.message, fill, None), ()
         runs = self.page_list.pop(pages)
         found = {*(self.landed_on(fill.range) if fill and fill.range else ()), *self._pages_on(runs)}
-        landed = tuple(item for item in self.unseen if item in found)
+        landed = tuple(item for item in self.unseen if item in found) if found else ()
         outcome = Outcome.IOMEM if self.target is self.iomem else Outcome.SCRATCH
         if landed or any(self._holds(runs, item) for item in self._nested):
             outcome = Outcome.HAZARD
@@ -215,10 +218,15 @@ class UnpopulatedAlloc:
 
     def landed_on(self, taken: AddressRange) -> tuple[Unseen, ...]:
         """Return the unseen users that ``taken`` overlaps, ascending."""
-        return tuple(item for item in self.unseen if item.range.overlaps(taken))
+        return tuple(self._unseen.touching(taken))
 
-    def _pages_on(self, runs: tuple[PageRun, ...]) -> tuple[Unseen, ...]:
-        return tuple(item for item in self.unseen if self._holds(runs, item.range))
+    def _pages_on(self, runs: tuple[PageRun, ...]) -> Iterator[Unseen]:
+        """Yield the unseen users that pages handed out lie on."""
+        size = self.profile.page_size
+        for run in runs if self.unseen else ():
+            last = run.first + (run.pages - 1) * run.step
+            low, high = min(run.first, last) * size, (max(run.first, last) + 1) * size
+            yield from self._unseen.touching(AddressRange.spanning(low, high))
 
     def _holds(self, runs: tuple[PageRun, ...], item: AddressRange) -> bool:
         """Tell whether any page handed out lies in ``item``."""

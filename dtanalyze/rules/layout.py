@@ -1,16 +1,19 @@
 """Rules about any tree's own layout: cells, memory nodes, reservations, devices that lie on each other."""
 
+from itertools import islice
 from typing import Final
 
+from dtanalyze.address.lookup import Lookup
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range
 from dtanalyze.board.model import entry_range
 from dtanalyze.devicetree.cells import inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Property
 from dtanalyze.findings import Severity, Source
+from dtanalyze.linux.memblock import Claimed
 from dtanalyze.rules.examples import guest
 from dtanalyze.rules.model import TREE, Example, Hit, Hits, Rule, rule
-from dtanalyze.rules.overlap import Overlap, Side, device_overlaps, device_sides, sits_in_ram
+from dtanalyze.rules.overlap import MOST_AT_ONE_PLACE, Overlap, Side, device_overlaps, device_sides, sits_in_ram
 from dtanalyze.rules.view import TreeView, shown
 
 __all__ = ["LAYOUT"]
@@ -178,29 +181,26 @@ def memory_nodes_overlap(view: TreeView) -> Hits:
     good=Example(guest(more=_UART)),
 )
 def ram_over_device(view: TreeView) -> Hits:
-    seen: list[Side] = []
+    banks, claims = Lookup(view.memory.banks), Lookup(view.memory.reserved)
+    told = 0  # where those told so far end; they begin no later than those to come
     for side in device_sides(view.board.devices):
-        if not view.memory.memory.touches(side.range) or _explained(side, view) or _below_any(side, seen):
+        within = side.range.stop <= told
+        if within or not view.memory.memory.touches(side.range) or _explained(side, claims):
             continue
-        seen.append(side)
-        for bank in view.memory.banks:
-            if bank.range.overlaps(side.range):
-                yield Hit(
-                    f"RAM of {bank.source} [{format_range(bank.range.start, bank.range.stop)}] covers the device "
-                    f"{shown(side.node, side.entry, side.range)}",
-                    side.node.path,
-                    (bank.range, side.range),
-                    side.entry.offset,
-                )
+        told = max(told, side.range.stop)
+        for bank in banks.touching(side.range):
+            yield Hit(
+                f"RAM of {bank.source} [{format_range(bank.range.start, bank.range.stop)}] covers the device "
+                f"{shown(side.node, side.entry, side.range)}",
+                side.node.path,
+                (bank.range, side.range),
+                side.entry.offset,
+            )
 
 
-def _explained(side: Side, view: TreeView) -> bool:
+def _explained(side: Side, claims: Lookup[Claimed]) -> bool:
     """Tell whether a device is meant to lie in RAM: it describes memory, or a reservation keeps the range free."""
-    return bool(sits_in_ram(side.node)) or any(claim.range.covers(side.range) for claim in view.memory.reserved)
-
-
-def _below_any(side: Side, above: list[Side]) -> bool:
-    return any(item.range.covers(side.range) for item in above)
+    return bool(sits_in_ram(side.node)) or any(claim.range.covers(side.range) for claim in claims.touching(side.range))
 
 
 _OTHER: Final = 'spi@{at} {{ compatible = "arm,pl022"; reg = <0x0 0x{at} 0x0 0x1000>; }};'
@@ -272,7 +272,7 @@ def reserved_over_reserved(view: TreeView) -> Hits:
     ]
     claims.sort(key=lambda claim: claim[0])
     for index, (one, node, first) in enumerate(claims):
-        for other, other_node, entry in claims[index + 1 :]:
+        for other, other_node, entry in islice(claims, index + 1, index + 1 + MOST_AT_ONE_PLACE):
             if other.start >= one.stop:
                 break
             yield Hit(

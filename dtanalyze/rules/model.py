@@ -4,6 +4,7 @@ A rule states itself once; the registry, ``explain``, the SARIF catalogue and th
 """
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
@@ -106,10 +107,25 @@ def rule(
     return made
 
 
+MOST: Final = 100
+"""So many places of one rule are told one by one; the rest are counted."""
+
+
+def _bounded(hits: Hits, severity: Severity) -> Hits:
+    """Yield the first hits, and one that counts the rest and is as severe as the worst of them."""
+    yield from islice(hits, MOST)
+    rest, worst = 0, Severity.INFO
+    for hit in hits:
+        rest += 1
+        worst = max(worst, severity if hit.severity is None else hit.severity)
+    if rest:
+        yield Hit(f"{rest} more of the same kind", severity=worst)
+
+
 def findings(rules: tuple[Rule, ...], view: object) -> Iterator[Finding]:
     """Yield what the rules find in ``view``, which has to be the one they are for."""
     for item in rules:
-        for hit in item.check(view):
+        for hit in _bounded(item.check(view), item.severity):
             severity = item.severity if hit.severity is None else hit.severity
             advice = hit.advice or item.advice
             yield Finding(item.code, item.name, severity, hit.message, advice, hit.node, hit.ranges, hit.offset, hit.change)

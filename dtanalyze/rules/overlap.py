@@ -13,8 +13,9 @@ from dtanalyze.board.model import Board, Device, entry_range
 from dtanalyze.board.translate import RegEntry
 from dtanalyze.devicetree.tree import Node
 
-__all__ = ["Overlap", "Side", "device_overlaps", "device_sides", "sits_in_ram"]
+__all__ = ["MOST_AT_ONE_PLACE", "Overlap", "Side", "device_overlaps", "device_sides", "sits_in_ram"]
 
+MOST_AT_ONE_PLACE: Final = 16
 _SHARED_BLOCKS: Final = ("syscon", "simple-mfd", "simple-bus")
 _IN_RAM: Final = (
     "ramoops",
@@ -69,7 +70,10 @@ def device_sides(devices: Iterable[Device], *, enabled: bool = True) -> list[Sid
 
 
 def device_overlaps(board: Board) -> Iterator[Overlap]:
-    """Yield each pair of enabled devices that share addresses, ascending."""
+    """Yield each pair of enabled devices that share addresses, ascending.
+
+    Where more than `MOST_AT_ONE_PLACE` share one address, each is paired with those that reach farthest.
+    """
     active: list[Side] = []
     for side in device_sides(board.devices):
         active = [item for item in active if item.range.stop > side.range.start]
@@ -77,6 +81,8 @@ def device_overlaps(board: Board) -> Iterator[Overlap]:
             if before.node is not side.node:
                 yield _overlap(before, side)
         active.append(side)
+        if len(active) > MOST_AT_ONE_PLACE:
+            del active[min(range(len(active)), key=lambda at: active[at].range.stop)]
 
 
 def _overlap(one: Side, other: Side) -> Overlap:

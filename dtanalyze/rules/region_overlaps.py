@@ -1,10 +1,11 @@
 """Rules about what the extended regions, ``reg[1..]`` of the hypervisor node, cover."""
 
-from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
+from dtanalyze.address.lookup import Lookup
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import format_range
+from dtanalyze.board.model import Window
 from dtanalyze.findings import Severity, Source
 from dtanalyze.linux.resource import IORESOURCE_END
 from dtanalyze.rules.examples import XEN_4_20, guest
@@ -24,13 +25,15 @@ _CUT: Final = "Cut the region so that it leaves that range out; when Xen wrote t
 _UART: Final = 'serial@90000000 { compatible = "ns16550a"; reg = <0x0 0x90000000 0x0 0x1000>; };'
 
 
-def _covered(view: GuestView, region: Region, span: AddressRange, sides: Iterable[Side], what: str) -> Hits:
+def _covered(view: GuestView, region: Region, span: AddressRange, sides: Lookup[Side], what: str) -> Hits:
     """Yield a hit for each device under the region; of a device and what lies below it the device only."""
     found: list[tuple[Side, AddressRange]] = []
-    for side in sides:
+    covered: set[int] = set()
+    for side in sides.touching(span):
         common = span.intersection(side.range)
-        if common is not None and not any(before.node is side.node.parent for before, _ in found):
+        if common is not None and id(side.node.parent) not in covered:
             found.append((side, common))
+            covered.add(id(side.node))
     for side, common in found[:_MOST]:
         yield Hit(
             f"{region} covers {what} {shown(side.node, side.entry, side.range)}{view.consequence(common)}",
@@ -65,7 +68,7 @@ def _pci(view: GuestView) -> frozenset[int]:
 )
 def region_over_device(view: GuestView) -> Hits:
     hosts = _pci(view)
-    sides = [side for side in view.sides if id(side.node) not in hosts]
+    sides = Lookup(side for side in view.sides if id(side.node) not in hosts)
     for region, span in view.placed():
         yield from _covered(view, region, span, sides, "the device")
 
@@ -101,22 +104,32 @@ def region_over_pci_window(view: GuestView) -> Hits:
 
 def _over_pci_hosts(view: GuestView) -> Hits:
     hosts = _pci(view)
-    spaces = [side for side in view.sides if id(side.node) in hosts]
+    spaces = Lookup(side for side in view.sides if id(side.node) in hosts)
+    windows = Lookup(
+        _HostWindow(host.node.path, window, window.range)
+        for host in view.board.pci_hosts
+        for window in (host.windows if host.enabled else ())
+        if window.space and window.range is not None
+    )
     for region, span in view.placed():
         yield from _covered(view, region, span, spaces, "the configuration space of")
-        for host in view.board.pci_hosts if view.board.pci_hosts else ():
-            for window in host.windows if host.enabled else ():
-                common = span.intersection(window.range) if window.range is not None and window.space else None
-                if common is not None and window.range is not None:
-                    kind = "window" if window.space == "mem" else "I/O window"
-                    yield Hit(
-                        f"{region} covers the PCI {kind} of {host.node.path} (ranges) "
-                        f"[{format_range(window.range.start, window.range.stop)}]{view.consequence(common)}",
-                        host.node.path,
-                        (span, window.range),
-                        window.offset,
-                        view.severity(common),
-                    )
+        for path, window, found in windows.touching(span):
+            common = span.intersection(found) or found
+            kind = "window" if window.space == "mem" else "I/O window"
+            yield Hit(
+                f"{region} covers the PCI {kind} of {path} (ranges) "
+                f"[{format_range(found.start, found.stop)}]{view.consequence(common)}",
+                path,
+                (span, found),
+                window.offset,
+                view.severity(common),
+            )
+
+
+class _HostWindow(NamedTuple):
+    path: str
+    window: Window
+    range: AddressRange
 
 
 @rule(
@@ -134,8 +147,9 @@ def _over_pci_hosts(view: GuestView) -> Hits:
 )
 def region_over_ram(view: GuestView) -> Hits:
     mapped = view.memory.memory.difference(view.memory.nomap)
+    banks = Lookup(view.memory.banks)
     for region, span in view.placed():
-        for bank in view.memory.banks:
+        for bank in banks.touching(span):
             for common in mapped.intersection([bank.range]).intersection([span]):
                 yield Hit(
                     f"{region} covers RAM of {bank.source} [{format_range(common.start, common.stop)}]"
@@ -171,8 +185,9 @@ def region_over_ram(view: GuestView) -> Hits:
     ),
 )
 def region_over_no_map_memory(view: GuestView) -> Hits:
+    claims = Lookup(view.memory.reserved)
     for region, span in view.placed():
-        for claim in view.memory.reserved:
+        for claim in claims.touching(span):
             for common in view.memory.nomap.intersection([claim.range]).intersection([span]):
                 yield Hit(
                     f"{region} covers no-map memory of {claim.source} [{format_range(common.start, common.stop)}]"
@@ -203,8 +218,9 @@ _STRAY: Final = (
     good=Example(guest(more=_STRAY.format(at="50000000"))),
 )
 def region_over_reserved_memory(view: GuestView) -> Hits:
+    claims = Lookup(view.memory.stray)
     for region, span in view.placed():
-        for claim in view.memory.stray:
+        for claim in claims.touching(span):
             common = span.intersection(claim.range)
             if common is not None:
                 yield Hit(
@@ -272,7 +288,7 @@ def _grant_span(view: GuestView) -> AddressRange | None:
     good=Example(guest(more=_UART.replace("90000000", "9000000").replace("reg", 'status = "disabled"; reg'))),
 )
 def region_over_disabled_device(view: GuestView) -> Hits:
-    disabled = device_sides(view.board.devices, enabled=False) if view.regions else ()
+    disabled = Lookup(device_sides(view.board.devices, enabled=False) if view.regions else ())
     for region, span in view.placed():
         for hit in _covered(view, region, span, disabled, "the disabled device"):
             yield hit._replace(severity=None)
@@ -304,18 +320,17 @@ _PASSED: Final = (
 def passthrough_mmio_in_extended_region(view: GuestView) -> Hits:
     if not _before_4_21(view.xen):
         return
-    for user in view.answer.unseen:
-        if user.kind != "device" or not user.source.startswith("/passthrough/"):
-            continue
-        for region, span in view.placed():
-            if span.overlaps(user.range):
-                yield Hit(
-                    f"{region} covers the passed-through MMIO of {user.source} "
-                    f"[{format_range(user.range.start, user.range.stop)}]: Xen {view.xen} does not keep such ranges out",
-                    user.source,
-                    (span, user.range),
-                    user.offset,
-                )
+    passed = (item for item in view.answer.unseen if item.kind == "device" and item.source.startswith("/passthrough/"))
+    users = Lookup(passed)
+    for region, span in view.placed():
+        for user in users.touching(span):
+            yield Hit(
+                f"{region} covers the passed-through MMIO of {user.source} "
+                f"[{format_range(user.range.start, user.range.stop)}]: Xen {view.xen} does not keep such ranges out",
+                user.source,
+                (span, user.range),
+                user.offset,
+            )
 
 
 def _before_4_21(xen: str | None) -> bool:
