@@ -91,7 +91,7 @@ def test_exit_status(run: Run, tree: str, as_: str, fail_on: str, status: int) -
         (["check", GOOD, "--color", "red"], "--color takes auto, always or never"),
         (["check", GOOD, "--iommu", "perhaps"], "--iommu takes on, off or both"),
         (["check", GOOD, "--ipa-bits", "64"], "guest physical addresses have 32 to 52 bits, not 64"),
-        (["check", GOOD, "--proc-iomem", "/nowhere"], "/nowhere: No such file"),
+        (["check", GOOD, "--proc-iomem", "/no/such/iomem"], "/no/such/iomem: No such file"),
         (["check", GOOD, "--kconfig", GOOD], "not a kernel .config"),
         (["check", GOOD, "--xen-log", GOOD], "not a Xen boot log"),
         (["addresses", GOOD, "--rules", "bsd"], "--rules takes linux or xen"),
