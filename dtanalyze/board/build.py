@@ -68,7 +68,7 @@ def hypervisor_nodes(root: Node) -> tuple[Node, ...]:
 def _event_channel(tree: Tree, hypervisors: tuple[Node, ...]) -> Interrupt | None:
     if not hypervisors or not {"interrupts", "interrupts-extended"} & hypervisors[0].properties.keys():
         return None
-    return next(iter(Phandles(tree).interrupts(hypervisors[0])), None)
+    return next(iter(Phandles.of(tree).interrupts(hypervisors[0])), None)
 
 
 def _memory_nodes(root: Node) -> Iterator[MemoryNode]:

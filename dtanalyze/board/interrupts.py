@@ -34,7 +34,20 @@ class Interrupt(NamedTuple):
 class Phandles:
     """The nodes of a tree by phandle, and the interrupts found through them."""
 
+    @classmethod
+    def of(cls, tree: Tree) -> Phandles:
+        """Return those of ``tree``; of a tree that was read they are worked out once."""
+        known = tree.root.known
+        if known is None:
+            return cls(tree)
+        found: Phandles | None = known.get("phandles")
+        if found is None:
+            found = known["phandles"] = cls(tree)
+        return found
+
     def __init__(self, tree: Tree) -> None:
+        self._kept = tree.root.known is not None
+        self._interrupts: dict[Node, tuple[Interrupt, ...]] = {}
         self._nodes: dict[int, Node] = {}
         for node in tree.root:
             prop = node.prop("phandle") or node.prop("linux,phandle")
@@ -51,11 +64,19 @@ class Phandles:
 
     def interrupts(self, node: Node) -> tuple[Interrupt, ...]:
         """Return the node's interrupts; ``interrupts-extended`` stands before ``interrupts``, as in Linux and Xen."""
+        found = self._interrupts.get(node)
+        if found is None:
+            found = self._read(node)
+            if self._kept:
+                self._interrupts[node] = found
+        return found
+
+    def _read(self, node: Node) -> tuple[Interrupt, ...]:
         extended = node.prop("interrupts-extended")
         if extended is not None:
             return tuple(self._extended(extended.cells))
         prop = node.prop("interrupts")
-        controller = self._parent(node)
+        controller = self._parent(node) if prop is not None else None
         width = _cells_of(controller)
         if prop is None or controller is None or not width:
             return ()

@@ -80,7 +80,7 @@ class _HostCopy:
         self.vcpus = vcpus
         self.v2m_spis = platform_of(tree).v2m_spis
         self.profile = profile
-        self.phandles = Phandles(tree)
+        self.phandles = Phandles.of(tree)
 
     def copy(self, node: Node, parent: Node | None) -> Node:
         """Return the copy of ``node`` below ``parent`` with what dom0 gets of the nodes below it."""

@@ -52,7 +52,7 @@ class DtIrqs:
 
     def __init__(self, tree: Tree, gic: Node | None) -> None:
         self.gic = gic
-        self._phandles = Phandles(tree)
+        self._phandles = Phandles.of(tree)
         self._extended: dict[int, list[RawIrq | None] | None] = {}
         self._nexus: dict[tuple[int, int, int], _Nexus] = {}
 

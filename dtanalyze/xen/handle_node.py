@@ -120,7 +120,7 @@ def host_machine(
         if is_iommu(node, profile) and node.available:
             count = node.prop("#global-interrupts")
             irqs.take_for_xen(node, (count.u32 or 0) if count is not None else 0)
-    return Machine(profile, Phandles(tree), irqs, driven, p2m_limit(ipa_bits))
+    return Machine(profile, Phandles.of(tree), irqs, driven, p2m_limit(ipa_bits))
 
 
 def handle_host_nodes(tree: Tree, machine: Machine, console: Node | None, vcpus: int) -> HostNodes:
