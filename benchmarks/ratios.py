@@ -35,7 +35,7 @@ data = open(sys.argv[1], "rb").read()
 for _ in range(int(sys.argv[2])):
     fdt = libfdt.Fdt(data)
     node, depth, seen = 0, 0, []
-    while node >= 0:
+    while node >= 0 and depth >= 0:
         properties, at = {}, fdt.first_property_offset(node, libfdt.QUIET_NOTFOUND)
         while at >= 0:
             prop = fdt.get_property_by_offset(at)
