@@ -65,6 +65,7 @@ ONLY_BY = {
         "dtanalyze.xen.guest_tree",
         "dtanalyze.xen.dom0_tree",
         "dtanalyze.xen.partial_tree",
+        "dtanalyze.xen.libxl",
         "dtanalyze.xen.domu_tree",
     },
     "fdt": {"dtanalyze.devicetree.source"},

@@ -49,7 +49,7 @@ FIELDS = {
     "Predicted": "prediction guest host",
     "Devicetree": "name data original tree file",
     "AddressRange": "start size",
-    "XenOptions": """iommu ipa_bits memory dom0_mem dom0_banks grant_table ext_regions log fdt_address efi guests iomem gic_lines build partial_trees""",
+    "XenOptions": """iommu ipa_bits memory dom0_mem dom0_banks grant_table ext_regions log fdt_address efi guests iomem gic_lines build partial_trees toolstack""",
     "XenLog": "version ram grant_table dom0_banks extended_regions modules",
 }
 MEMBERS = {

@@ -9,7 +9,7 @@ from dtanalyze.cli import options, xen_options
 from dtanalyze.cli.console import say
 from dtanalyze.cli.replacing import write_file
 from dtanalyze.cli.run import Sources, TreeInput, each_input, fail, report_failures, usage_errors
-from dtanalyze.errors import InputError
+from dtanalyze.errors import InputError, UsageError
 from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
@@ -43,6 +43,15 @@ def command(
     color: options.ColorOption = "auto",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print a line for each domain only.")] = False,
     memory: options.MemoryOption = None,
+    as_: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="host",
+            help="Take a tree with a /hypervisor node for a board's own all the same.",
+            show_default=False,
+        ),
+    ] = None,
     host: xen_options.HostGroup,
     kernel: options.KernelGroup,
     overlay: options.OverlayGroup,
@@ -59,6 +68,8 @@ def command(
     with usage_errors():
         check_format(format_)
         style = options.style_from(color)
+        if as_ not in (None, "host"):
+            raise UsageError(f"predict takes trees of hosts: --as host, not '{as_}'")
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, options.TreeOptions(memory=memory))
         question = host.question(asked, profiles)
@@ -67,10 +78,10 @@ def command(
     def analyse(item: TreeInput) -> list[tuple[str, Predicted]]:
         data, path = item.data, item.name
         tree = parse(data)
-        if kind_of(tree) != "host":
+        if as_ is None and kind_of(tree) != "host":
             raise InputError(
                 "it is a guest's tree, with a /hypervisor node: there is nothing to predict; check reads such a tree, "
-                "and check --as host takes it for a host's all the same"
+                "and --as host takes it for a host's all the same"
             )
         return [(path, item) for item in predict_host(tree, path, question)]
 

@@ -14,6 +14,7 @@ from dtanalyze.linux.profile import LinuxProfile
 
 if TYPE_CHECKING:  # only a user with such a tree needs its reader
     from dtanalyze.xen.partial_tree import PartialTree
+    from dtanalyze.xen.xl_config import Toolstack
 
 __all__ = ["HostGroup", "HostOptions"]
 
@@ -97,6 +98,15 @@ class HostOptions(NamedTuple):
             show_default=False,
         ),
     ] = None
+    xl_config: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--xl-config",
+            metavar="FILE",
+            help="Also a toolstack guest as its xl.cfg describes it: memory, iomem, dtdev, irqs, device_tree (repeatable).",
+            show_default=False,
+        ),
+    ] = None
     efi: Annotated[bool, typer.Option("--efi", help="Xen is booted through EFI (4.16 then loses track of RAM).")] = False
     domu: Annotated[
         list[str] | None,
@@ -132,6 +142,7 @@ class HostOptions(NamedTuple):
             fdt_address=_address(self.fdt_address) if self.fdt_address is not None else None,
             gic_lines=self.gic_lines,
             partial_trees=tuple(_partial_tree(item) for item in self.partial_dtb or ()),
+            toolstack=tuple(_toolstack(item) for item in self.xl_config or ()),
             efi=self.efi,
             guests=tuple(parse_size(item) for item in self.domu or ()),
             iomem=tuple(parse_range(item) for item in self.iomem or ()),
@@ -158,6 +169,13 @@ def _partial_tree(text: str) -> "tuple[str, PartialTree]":
         raise InputError(f"{path}: {error.strerror or error}") from error
     except BlobError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _toolstack(path: str) -> "Toolstack":
+    """Return the guest of a configuration file."""
+    from dtanalyze.xen.xl_config import read_xl_config
+
+    return read_file(path, read_xl_config)
 
 
 def _iommus(text: str | None) -> tuple[bool | None, ...]:

@@ -80,7 +80,8 @@ def _wrapped(text: str) -> list[str]:
 
 def _command(example: Example) -> str:
     partial = ("--partial-dtb guest=partial.dtb",) if example.partial else ()
-    return " ".join(["check --linux", example.linux, "--xen", example.xen, *example.asks, *partial])
+    config = ("--xl-config guest.cfg",) if example.config else ()
+    return " ".join(["check --linux", example.linux, "--xen", example.xen, *example.asks, *partial, *config])
 
 
 def rules_json(rules: Iterable[Rule], statements: Iterable[Statement], not_shown: Iterable[NotShown]) -> dict[str, Any]:

@@ -41,7 +41,8 @@ Hits = Iterator[Hit]
 class Example(NamedTuple):
     """A tree that shows a rule, as the body of the root node in DTS, and the releases that it is shown on.
 
-    ``asks`` are further options of the command line, ``partial`` is the body of the partial tree of the domain ``guest``.
+    ``asks`` are further options of the command line, ``partial`` is the body of the partial tree of the domain
+    ``guest``, ``config`` a configuration of xl.
     """
 
     dts: str
@@ -49,6 +50,7 @@ class Example(NamedTuple):
     xen: str = "4.22"
     asks: tuple[str, ...] = ()
     partial: str = ""
+    config: str = ""
 
 
 class Rule(NamedTuple):

@@ -148,19 +148,21 @@ def _kept_by_dom0(view: HostView) -> Iterator[tuple[Node, AddressRange]]:
     good=Example(host(chosen=_guest("guest", "4a000000", _GIVEN.format(at="a000000", guest="28000000")))),
 )
 def passthrough_over_guest_layout(view: HostView) -> Hits:
-    domu = view.domu
+    domu = view.prediction.domu
     if domu is None:
         return
+    toolstack = view.prediction.toolstack is not None
     for item in domu.assigned:
         found = item.range
         for what, there in _guest_layout(view, domu) if found is not None else ():
             if found is not None and found.overlaps(there):
+                whose = f"iomem of {domu.node.name}" if toolstack else item.node.path
                 yield Hit(
-                    f"{item.node.path} is passed through at [{format_range(found.start, found.stop)}], over {what} of "
-                    f"{domu.node.path} [{format_range(there.start, there.stop)}]",
-                    domu.node.path,
+                    f"{whose} is passed through at [{format_range(found.start, found.stop)}], over {what} of "
+                    f"{view.prediction.domain} [{format_range(there.start, there.stop)}]",
+                    None if toolstack else domu.node.path,
                     (found, there),
-                    domu.node.offset,
+                    None if toolstack else domu.node.offset,
                 )
 
 
@@ -208,9 +210,48 @@ def phandles_of_xen_in_partial_tree(view: HostView) -> Hits:
             yield Hit(f"{domu.node.path}: {text}", domu.node.path, (), domu.node.offset, severity)
 
 
+@rule(
+    "D19",
+    "toolstack-guest-cannot-be-created",
+    Severity.ERROR,
+    HOST,
+    what="A guest's xl.cfg gives it an interrupt or a device that it cannot have: dom0 or Xen has the interrupt, dtdev "
+    "names no node of the host's tree, or one that dom0 keeps.",
+    why="xl create fails on the board: an interrupt goes to one domain, and a device is assigned only when dom0 was told to "
+    "leave it alone.",
+    advice="Mark the device's node xen,passthrough in the tree that Xen gets, and name it as it stands there.",
+    sources=(_ROUTE, Source("Xen", "xen/drivers/passthrough/device_tree.c", "iommu_do_dt_domctl", "4.16 to 4.22")),
+    bad=Example(host(_DEVICE.format(name="eth", at="a000000", spi=40, more="")), config="memory = 256; irqs = [ 72 ]"),
+    good=Example(
+        host(_DEVICE.format(name="eth", at="a000000", spi=40, more="xen,passthrough;")),
+        config="memory = 256; irqs = [ 72 ]",
+    ),
+)
+def toolstack_guest_cannot_be_created(view: HostView) -> Hits:
+    guest = view.prediction.toolstack
+    if guest is None:
+        return
+    irqs = view.prediction.nodes.irqs
+    for number in guest.irqs:
+        owner = irqs.owner(number)
+        if owner is not None:
+            who = "dom0" if owner[0] == "d0" else owner[0]
+            yield Hit(f"{guest.name} is given interrupt {number}, which {who} has for {owner[1]}", owner[1])
+    for path in guest.dtdev:
+        node = view.board.tree.find(path) if path.startswith("/") else None
+        if node is None:
+            yield Hit(f"dtdev of {guest.name} names {path}, which the host's tree does not have")
+        elif node.prop("xen,passthrough") is None and view.prediction.nodes.is_kept(node):
+            yield Hit(f"dtdev of {guest.name} names {path}, which dom0 keeps", node.path, (), node.offset)
+    if guest.dtdev and (guest.passthrough is False or not view.prediction.iommu):
+        why = "passthrough is disabled" if guest.passthrough is False else "Xen uses no IOMMU"
+        yield Hit(f"dtdev of {guest.name} names {len(guest.dtdev)} devices, and {why}")
+
+
 PASSTHROUGH: Final[tuple[Rule, ...]] = (
     interrupt_given_away_and_kept,
     registers_given_to_two_domains,
     passthrough_over_guest_layout,
     phandles_of_xen_in_partial_tree,
+    toolstack_guest_cannot_be_created,
 )

@@ -11,6 +11,7 @@ from dtanalyze.xen.build import DEFAULT, Build
 if TYPE_CHECKING:  # only a caller with a log needs its reader
     from dtanalyze.xen.boot_log import XenLog
     from dtanalyze.xen.partial_tree import PartialTree
+    from dtanalyze.xen.xl_config import Toolstack
 
 __all__ = ["XenOptions", "usable"]
 
@@ -25,7 +26,8 @@ class XenOptions(NamedTuple):
     GIC's distributor reports.
     ``build`` is what Xen was built with.
 
-    ``dom0_mem`` is bytes, 0 for none assigned. ``guests`` are the sizes of toolstack guests, ``iomem`` their exclusions.
+    ``dom0_mem`` is bytes, 0 for none assigned. ``guests`` are the sizes of toolstack guests, ``iomem`` their exclusions;
+    ``toolstack`` are guests by their configuration.
     """
 
     iommu: bool | None = None
@@ -43,6 +45,7 @@ class XenOptions(NamedTuple):
     gic_lines: int | None = None
     build: Build = DEFAULT
     partial_trees: "tuple[tuple[str, PartialTree], ...]" = ()
+    toolstack: "tuple[Toolstack, ...]" = ()
 
 
 def usable(options: XenOptions) -> XenOptions:

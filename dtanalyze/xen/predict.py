@@ -12,7 +12,6 @@ from dtanalyze.address.units import KIB, MIB, format_size
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
-from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.boot import Boot, Host
 from dtanalyze.xen.bootfdt import BootInfo
 from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
@@ -22,12 +21,13 @@ from dtanalyze.xen.domu_tree import domu_blob, domu_tree
 from dtanalyze.xen.guest_tree import with_memory
 from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions, written_domu_tree
-from dtanalyze.xen.libxl import extended_regions, guest_memory
+from dtanalyze.xen.libxl import extended_regions, guest_memory, toolstack_domu
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Stage, Stop
 from dtanalyze.xen.start_xen import Run, start_xen
+from dtanalyze.xen.xl_config import Iomem, Toolstack
 
 __all__ = ["predict", "prepare"]
 
@@ -45,7 +45,7 @@ def _same_domains(tree: Tree, options: XenOptions) -> None:
     """Raise `UsageError` when a partial tree is given for a domain that the tree does not describe."""
     chosen = tree.root.child("chosen")
     nodes = [node for node in (chosen.children if chosen else ()) if node.is_compatible("xen,domain")]
-    known = {name for node in nodes for name in (node.name, node.path)}
+    known = {name for node in nodes for name in (node.name, node.path)} | {guest.name for guest in options.toolstack}
     for name, _ in options.partial_trees:
         if name not in known:
             there = ", ".join(node.name for node in nodes) or "none"
@@ -61,7 +61,7 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
     run = start_xen(boot)
     found = [_dom0(boot, run)._replace(others=_other_starts(boot))] if boot.has_dom0 else []
     found += [_domu(boot, run, domu) for domu in boot.domus]
-    found += [_libxl(boot, run, size) for size in options.guests]
+    found += [_libxl(boot, run, guest) for guest in _guests(options)]
     return tuple(found)
 
 
@@ -126,28 +126,44 @@ def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
             *_partial_notes(boot, domu),
             *boot.scan_notes,
         ),
+        domu=domu,
     )
 
 
-def _libxl(boot: Boot, run: Run, size: int) -> Prediction:
-    iomem = boot.options.iomem
-    memory = guest_memory(size)
-    regions = extended_regions(boot.profile, memory, iomem, boot.ipa_bits)
-    root = boot.host.tree.root
-    domu = DomU(
-        root, memory, enhanced=True, assigned=tuple(Assigned(root, item.start, item.start, item.size) for item in iomem)
-    )
+def _libxl(boot: Boot, run: Run, guest: Toolstack) -> Prediction:
+    memory = guest_memory(guest.size)
+    regions = extended_regions(boot.profile, memory, [item for each in guest.iomem if (item := each.range)], boot.ipa_bits)
+    domu, partial = toolstack_domu(guest)
+    tree = domu_tree(boot.host.tree, domu, boot.profile, GUEST_GNTTAB, regions.ranges, partial=partial)
     return Prediction(
         **_shared(boot, run),
-        domain=f"libxl:{format_size(size).replace(' ', '')}",
+        domain=f"libxl:{guest.name}",
         method="guest-layout",
         memory=memory,
         memory_known=True,
         grant_table=GUEST_GNTTAB,
         regions=regions,
-        blob=domu_blob(domu_tree(boot.host.tree, domu, boot.profile, GUEST_GNTTAB, regions.ranges)),
-        assumed=(f"Xen {boot.profile.name}, a guest of the toolstack", *boot.notes),
+        blob=domu_blob(tree),
+        assumed=(f"Xen {boot.profile.name}, a guest of the toolstack", *boot.notes, *_toolstack_notes(guest)),
+        domu=domu,
+        toolstack=guest,
     )
+
+
+def _toolstack_notes(guest: Toolstack) -> Iterator[str]:
+    """Say what of the guest's configuration is not at hand."""
+    if guest.device_tree is not None and guest.partial is None:
+        yield f"partial tree of {guest.name}: {guest.device_tree} is not at hand (--partial-dtb {guest.name}=FILE)"
+
+
+def _guests(options: XenOptions) -> Iterator[Toolstack]:
+    """Yield the toolstack's guests: those given by size, then those given by their configuration."""
+    iomem = tuple(Iomem(item.start, item.start, item.size) for item in options.iomem)
+    for size in options.guests:
+        yield Toolstack(format_size(size).replace(" ", ""), size, iomem=iomem)
+    for guest in options.toolstack:
+        given = next((tree for name, tree in options.partial_trees if name == guest.name), guest.partial)
+        yield guest._replace(partial=given)
 
 
 def _unsaid(domu: DomU) -> list[str]:

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.xen.bootfdt import BootInfo
+from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.regions import Regions
 from dtanalyze.xen.stage import Outcome, Stage, Stop
+from dtanalyze.xen.xl_config import Toolstack
 
 __all__ = ["Prediction"]
 
@@ -38,3 +40,5 @@ class Prediction(NamedTuple):
     nodes: HostNodes
     stages: tuple[tuple[Stage, Outcome], ...]
     others: tuple[Prediction, ...] = ()
+    domu: DomU | None = None
+    toolstack: Toolstack | None = None

@@ -33,6 +33,9 @@ def found(example: Example, folder: Path, capsys: pytest.CaptureFixture[str]) ->
     if example.partial:
         (folder / "partial.dtb").write_bytes(dtb(example.partial))
         asks += ["--partial-dtb", f"guest={folder / 'partial.dtb'}"]
+    if example.config:
+        (folder / "guest.cfg").write_text(example.config)
+        asks += ["--xl-config", str(folder / "guest.cfg")]
     with pytest.raises(SystemExit) as left:
         main(["check", str(path), "--format", "json", "--fail-on", "never", *asks])
     printed = capsys.readouterr()
