@@ -711,7 +711,7 @@ def test_more_ram_than_the_host_has() -> None:
         (
             "0x400",
             True,
-            "Could not set up domain guest (rc = -22)",
+            "vpl011: Can't re-use the Xen UART MMIO region as it is too small.; Could not set up domain guest (rc = -22)",
         ),
     ],
 )
