@@ -59,6 +59,8 @@ site: install ## the documents as a site, with the page that needs no install (n
 oracle: install ## compare with the recorded answers of Xen and the wider records in ../shared, if they are there
 	@test -d ../shared || echo "== ../shared is not there: everything below will be SKIPPED"
 	@test ! -d ../shared/oracle || $(BIN)/python -m tests.xen.oracle ../shared/oracle
+	@test ! -d ../shared/truth || $(BIN)/python -m tests.wide.linux2 ../shared/truth
+	@test ! -d ../shared/truth2 || $(BIN)/python -m tests.wide.linux2 ../shared/truth2
 	@test ! -d ../shared/truth2 || $(BIN)/python -m tests.wide.boots2 ../shared/truth2
 	@test ! -d ../shared/field || $(BIN)/python -m tests.wide.field ../shared/field
 	$(BIN)/python -m pytest tests/wide -q -rs

@@ -149,7 +149,23 @@ def _against_ballooning(result: CheckResult) -> str:
         return "Use Linux 5.17 or newer: Linux up to 5.16 offers CONFIG_XEN_UNPOPULATED_ALLOC on x86 only."
     if not linux.option_on:
         return "Build the kernel with CONFIG_XEN_UNPOPULATED_ALLOC=y; it needs CONFIG_ZONE_DEVICE and CONFIG_MEMORY_HOTPLUG."
-    return ""
+    init = result.answer.init if result.answer is not None else None
+    if init is None or init.error is None:
+        return ""
+    if result.extended_regions:
+        return "Correct reg of the hypervisor node: one bad entry makes Linux discard every extended region."
+    first = (4, 16) if result.domain == "dom0" else (4, 17)
+    if _release(result.xen) < first:
+        return f"Use Xen {first[0]}.{first[1]} or newer: Xen {result.xen} writes no extended region into this tree."
+    return "Let Xen write extended regions: without ext_regions=0 on its command line, and with space that it finds unused."
+
+
+def _release(version: str | None) -> tuple[int, int]:
+    """Return major and minor of what the tree says of Xen; what is no number counts as new enough."""
+    parts = (version or "").split(".")
+    if len(parts) < 2 or not (parts[0].isdecimal() and parts[1].isdecimal()):
+        return (1 << 31, 0)
+    return (int(parts[0]), int(parts[1]))
 
 
 def memory_contradicts(node: str, says: RawRange, given: tuple[AddressRange, ...]) -> Finding:

@@ -127,7 +127,7 @@ _TWO_TUPLES: Final = "<0x0 0x50000000 0x0 0x100000>, <0x0 0x51000000 0x0 0x10000
     advice="Give each range a node of its own.",
     sources=(Source("Linux", "drivers/of/of_reserved_mem.c", "__reserved_mem_reserve_reg", "7.3"),),
     bad=Example(guest(more=_RSV.format(cells=_TWO, reg=_TWO_TUPLES)), linux="7.3"),
-    good=Example(guest(more=_RSV.format(cells=_TWO, reg=_TWO_TUPLES)), linux="6.12"),
+    good=Example(guest(more=_RSV.format(cells=_TWO, reg="<0x0 0x50000000 0x0 0x100000>")), linux="7.3"),
 )
 def reserved_memory_second_entry(view: TreeView) -> Hits:
     if not view.linux.reserved_first_tuple_only:
