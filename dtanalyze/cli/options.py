@@ -147,7 +147,7 @@ class KernelOptions(NamedTuple):
     def _profile(self, name: str | None) -> LinuxProfile:
         """Return one kernel: preset, then .config, then single options."""
         if self.kconfig is None:
-            profile = preset(name or NEWEST)
+            profile = preset(NEWEST if name is None else name)
         else:
             from dtanalyze.linux.kconfig import profile_of
 

@@ -62,7 +62,9 @@ def _step(base: str, part: str) -> Iterator[str]:
     if part == "**":
         yield base
         for folder, below, _ in os.walk(base or "."):
-            below[:] = [name for name in below if not name.startswith(".")]
+            below[:] = [
+                name for name in below if not name.startswith(".") and not os.path.islink(os.path.join(folder, name))
+            ]
             yield from (_joined(base, os.path.relpath(os.path.join(folder, name), base or ".")) for name in below)
     elif is_pattern(part):
         yield from (_joined(base, name) for name in _names(base) if _fits(name, part))

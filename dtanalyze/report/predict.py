@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from dtanalyze.address.range import AddressRange
+from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.facts import Predicted
 from dtanalyze.report.foreign import document
@@ -54,9 +54,9 @@ def _headline(path: str, predicted: Predicted, style: Style) -> str:
 
 def _addresses(prediction: Prediction) -> Iterator[str]:
     for bank in prediction.info.mem:
-        yield f"  host RAM           {_shown(AddressRange(bank.start, bank.size))}  {bank.node}"
+        yield f"  host RAM           {_shown(RawRange(bank.start, bank.size))}  {bank.node}"
     for bank in prediction.info.reserved_mem:
-        yield f"  reserved           {_shown(AddressRange(bank.start, bank.size))}  {bank.node}"
+        yield f"  reserved           {_shown(RawRange(bank.start, bank.size))}  {bank.node}"
     for item in prediction.memory:
         known = "" if prediction.memory_known else "  predicted"
         yield f"  domain's RAM       {_shown(item)}{known}"
@@ -74,5 +74,5 @@ def _steps(prediction: Prediction) -> Iterator[str]:
     yield f"left after rounding to 2 MiB and dropping what is below 64 MiB: {len(prediction.regions.ranges)}"
 
 
-def _shown(item: AddressRange) -> str:
+def _shown(item: AddressRange | RawRange) -> str:
     return f"{format_range(item.start, item.stop)} ({format_size(item.size)})"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Final, NamedTuple
 
-from dtanalyze.address.range import AddressRange
+from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.address.units import KIB, MIB
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.cpus import cpu_nodes, pa_bits
@@ -267,14 +267,19 @@ class Boot:
             return self.options.log.grant_table, ()
         if not self.ram_known:
             return None, ()
+        frames = min(self.host.args.max_grant_frames, _TEXT_PAGES)
+        if not frames:
+            return None, ()  # grant_table_init refuses it, and no domain is made
         start = self._text_guess()
+        if start + frames * 4 * KIB > ADDRESS_SPACE:
+            return None, ("grant table: not known, Xen would have to lie above 2^64 (--grant-table or --xen-log gives it)",)
         note = (
             f"grant table: taken as Xen's text at {start:#x}, {_XEN_TEXT_OFFSET >> 20} MiB into free RAM, a guess "
             "(--grant-table or --xen-log settles it)"
         )
         if self.host.args.max_grant_frames > _TEXT_PAGES:
             note += f"; Xen makes it no larger than its own text, here taken as {_TEXT_PAGES} pages"
-        return AddressRange(start, min(self.host.args.max_grant_frames, _TEXT_PAGES) * 4 * KIB), (note,)
+        return AddressRange(start, frames * 4 * KIB), (note,)
 
     def _text_guess(self) -> int:
         """Return where Xen's text may lie: 4 MiB into RAM, past what is reserved there, since no loader puts Xen on that."""

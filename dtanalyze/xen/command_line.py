@@ -18,6 +18,10 @@ DOM0_MEM_DEFAULT: Final = 512 * MIB
 
 _UNIT: Final = {"": KIB, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
 _NUMBER: Final = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
+_ULL: Final = (1 << 64) - 1
+_INT_MAX: Final = (1 << 31) - 1
+_CHUNK: Final = 1000
+"""Digits taken at once: Python reads no decimal number of more than 4,300."""
 _TRUE: Final = ("1", "yes", "on", "true", "enable")
 _FALSE: Final = ("0", "no", "off", "false", "disable")
 
@@ -87,7 +91,7 @@ def parse_bootargs(text: str) -> XenArgs:
             args = args._replace(dtuart=value or None)
         elif name == "console":
             args = args._replace(console=value)
-        elif name == "gnttab_max_frames" and (frames := _whole(value)) is not None:
+        elif name == "gnttab_max_frames" and (frames := _whole(value)) is not None and frames <= _INT_MAX:
             args = args._replace(max_grant_frames=frames)
         elif name == "dom0_max_vcpus" and (vcpus := _whole(value)) is not None:
             args = args._replace(dom0_max_vcpus=vcpus)
@@ -95,12 +99,19 @@ def parse_bootargs(text: str) -> XenArgs:
 
 
 def _strtoull(text: str) -> tuple[int, str]:
-    """Return the number at the start of ``text`` and the rest, as simple_strtoull does with base 0: 0x hex, 0 octal."""
+    """Return the number at the start of ``text`` and the rest, as simple_strtoull does with base 0: 0x hex, 0 octal.
+
+    A number of more than 64 bits wraps.
+    """
     match = _NUMBER.match(text)
     if match is None:
         return 0, text
     base = {"hex": 16, "octal": 8, "decimal": 10}[match.lastgroup or "decimal"]
-    return int(match[match.lastgroup or 0], base), text[match.end() :]
+    digits, number = match[match.lastgroup or 0], 0
+    for at in range(0, len(digits), _CHUNK):
+        part = digits[at : at + _CHUNK]
+        number = number * base ** len(part) + int(part, base) & _ULL
+    return number, text[match.end() :]
 
 
 def _whole(text: str) -> int | None:
@@ -112,7 +123,7 @@ def _whole(text: str) -> int | None:
 def _parse_size_and_unit(text: str) -> int:
     """Return a size in bytes: a bare number is KiB."""
     number, rest = _strtoull(text)
-    return number * _UNIT.get(rest[:1].lower(), KIB)
+    return number * _UNIT.get(rest[:1].lower(), KIB) & _ULL
 
 
 def _iommu(value: str, default: bool | None) -> bool | None:

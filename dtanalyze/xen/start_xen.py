@@ -104,6 +104,14 @@ def _dom0_cpus(boot: Boot) -> Outcome:
     return Stop("dom0-cpus", (line,), f"dom0_max_vcpus asks for {vcpus} CPUs, and a domain may have {most}")
 
 
+def _dom0_grant_table(boot: Boot) -> Outcome:
+    """grant_table_init wants INITIAL_NR_GRANT_FRAMES, one, or more; the least of gnttab_max_frames and Xen's text counts."""
+    if boot.host.args.max_grant_frames:
+        return Passed(("gnttab_max_frames allows a grant table",))
+    line = boot.profile.gives_up("Error creating domain 0", -22)
+    return Stop("dom0-grant-table", (line,), "gnttab_max_frames=0 leaves dom0 no grant table, and Xen makes no such domain")
+
+
 def _dom0_memory(boot: Boot) -> Outcome:
     placed = boot.dom0_memory
     size = sum(bank.size for bank in placed.banks)
@@ -177,6 +185,7 @@ STAGES: Final = (
     Stage("interrupt-controller", "gic_init", lambda boot: gic_init(boot.host.tree, boot.options.build)),
     Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
     Stage("dom0-cpus", "create_dom0", _of_dom0(_dom0_cpus)),
+    Stage("dom0-grant-table", "grant_table_init", _of_dom0(_dom0_grant_table)),
     Stage("modules", "kernel_probe", _of_dom0(lambda boot: kernel_probe(boot.info, boot.profile))),
     Stage("dom0-memory", "allocate_memory_11", _of_dom0(_dom0_memory)),
     Stage("dom0-devices", "handle_node, make_hypervisor_node", _of_dom0(_dom0_devices)),
