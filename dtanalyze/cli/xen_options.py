@@ -12,7 +12,8 @@ from dtanalyze.cli.options import choice, read_file
 from dtanalyze.errors import BlobError, InputError, UsageError
 from dtanalyze.linux.profile import LinuxProfile
 
-if TYPE_CHECKING:  # only a user with such a tree needs its reader
+if TYPE_CHECKING:  # only a user with such a file needs its reader
+    from dtanalyze.xen.build import Build
     from dtanalyze.xen.partial_tree import PartialTree
     from dtanalyze.xen.xl_config import Toolstack
 
@@ -108,6 +109,24 @@ class HostOptions(NamedTuple):
         ),
     ] = None
     efi: Annotated[bool, typer.Option("--efi", help="Xen is booted through EFI (4.16 then loses track of RAM).")] = False
+    xen_config: Annotated[
+        str | None,
+        typer.Option(
+            "--xen-config",
+            metavar="FILE",
+            help="Xen's own .config, or what of it differs from the defaults.",
+            show_default=False,
+        ),
+    ] = None
+    xen_build: Annotated[
+        str | None,
+        typer.Option(
+            "--xen-build",
+            metavar="stock|debian",
+            help="How Xen is built. Default: upstream's defaults, with what the tree itself asks for.",
+            show_default=False,
+        ),
+    ] = None
     domu: Annotated[
         list[str] | None,
         typer.Option(
@@ -144,11 +163,22 @@ class HostOptions(NamedTuple):
             partial_trees=tuple(_partial_tree(item) for item in self.partial_dtb or ()),
             toolstack=tuple(_toolstack(item) for item in self.xl_config or ()),
             efi=self.efi,
+            build=self._build(),
             guests=tuple(parse_size(item) for item in self.domu or ()),
             iomem=tuple(parse_range(item) for item in self.iomem or ()),
         )
+        if self.xen_config is not None and self.xen_build is not None:
+            raise UsageError("--xen-config and --xen-build both say how Xen is built: give one of them")
         releases = presets(self.xen) if self.xen is not None else (release_of(log.version if log else None),)
         return HostQuestion(options, linux, releases, _iommus(self.iommu), usable(host))
+
+
+    def _build(self) -> "Build":
+        from dtanalyze.xen.build import DEFAULT, build_named, read_build
+
+        if self.xen_config is not None:
+            return read_file(self.xen_config, read_build)
+        return build_named(self.xen_build) if self.xen_build is not None else DEFAULT
 
 
 HostGroup = Annotated[HostOptions, Group("Xen, for a host's own tree")]

@@ -17,12 +17,14 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
+from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import XenArgs
 from dtanalyze.xen.device import Machine
 from dtanalyze.xen.dom0_memory import Dom0Placed, free_memory, loaded_modules, place_dom0
 from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU, domu_domains
 from dtanalyze.xen.domu_tree import HostUart
+from dtanalyze.xen.drivers import IOMMUS, UARTS, driver_symbol
 from dtanalyze.xen.dt_uart import console_node
 from dtanalyze.xen.guest_tree import cpus_failure, with_memory
 from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine, root_cells_can_be_written
@@ -67,13 +69,16 @@ class Boot:
 
     def __init__(self, host: Host, profile: XenProfile, options: XenOptions) -> None:
         self.host = host
-        self.profile = profile
         self.options = options
+        self.build = _asked_for(options)
+        # A driver that is not built is none: a release that has it and a build that lacks it look alike from here on.
+        missing = {name for name, symbol in (UARTS | IOMMUS).items() if not self.build.has(symbol)}
+        self.profile = profile._replace(no_driver=profile.no_driver | missing)
 
     @cached_property
     def info(self) -> BootInfo:
         """What the scan of the flat tree leaves."""
-        return boot_fdt_info(self.host.tree, self.profile, modules=self._known_modules())
+        return boot_fdt_info(self.host.tree, self.profile, modules=self._known_modules(), build=self.options.build)
 
     def _known_modules(self) -> tuple[Module, ...]:
         """Return what start_xen registers before it scans the tree: Xen itself and the tree, as far as it is known."""
@@ -95,9 +100,20 @@ class Boot:
             return self.options.iommu, f"IOMMU: {_on(self.options.iommu)}, as given"
         if self.host.args.iommu is False:
             return False, "IOMMU: off, Xen's command line says so"
-        found = bool(self.iommus)
-        what = "an enabled one that Xen drives is in the tree" if found else "no enabled one that Xen drives is in the tree"
-        return found, f"IOMMU: {_on(found)}, {what}"
+        if not self.iommus:
+            return False, f"IOMMU: off, {self._no_iommu()}"
+        symbol = driver_symbol(self.iommus[0], IOMMUS, self.profile)
+        note = "IOMMU: on, an enabled one that Xen drives is in the tree"
+        if symbol in self.build.presumed:
+            note += f"; Xen is taken to be built with CONFIG_{symbol}, which is off by default (--xen-build, --xen-config)"
+        return True, note
+
+    def _no_iommu(self) -> str:
+        for node in self.host.tree.root:
+            symbol = next((IOMMUS[name] for name in node.compatible if name in IOMMUS), None)
+            if symbol is not None and node.available and not self.build.has(symbol):
+                return f"{node.path} needs CONFIG_{symbol}, which {self.build.name} lacks (--xen-config FILE, --iommu on)"
+        return "no enabled one that Xen drives is in the tree"
 
     @cached_property
     def iommus(self) -> tuple[Node, ...]:
@@ -326,8 +342,11 @@ class Boot:
                 "(--fdt-address or --xen-log settles it)"
             )
         notes.extend(self._gic_notes())
-        if self.info.shmem:
-            notes.append("static shared memory: Xen is taken to be built with CONFIG_STATIC_SHM, which is off by default")
+        if self.info.shmem and "STATIC_SHM" in self.build.presumed:
+            notes.append(
+                "static shared memory: Xen is taken to be built with CONFIG_STATIC_SHM, which is off by default "
+                "(--xen-build stock or --xen-config FILE)"
+            )
         if self.profile.efi_drops_memory_nodes and self.iommu:
             how = (
                 "through EFI: this release deletes the memory nodes and offers RAM itself"
@@ -349,6 +368,13 @@ class Boot:
                     f"MSI frame {frame.node.path}: its registers say which SPIs it has, the tree does not; a device with a "
                     "level interrupt among them would stop Xen"
                 )
+
+
+def _asked_for(options: XenOptions) -> Build:
+    """Return the build; where the caller says that an IOMMU is used, it has the driver that its kind needs."""
+    if options.iommu:
+        return options.build._replace(on=options.build.on | {"ARM_SMMU", "ARM_SMMU_V3", "IPMMU_VMSA"})
+    return options.build
 
 
 def _on(value: bool) -> str:

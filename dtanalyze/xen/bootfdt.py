@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import ADDRESS_SPACE, RawRange
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Property, Tree
+from dtanalyze.xen.build import DEFAULT, Build
 from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["DEVICE_TREE", "Bank", "BankType", "BootInfo", "Module", "boot_fdt_info"]
@@ -66,7 +67,10 @@ class Module(NamedTuple):
 
 class BootInfo(NamedTuple):
     """What the scan leaves. ``panic`` is Xen's last line when it stops here; ``stopped_at`` is the node whose error ended
-    the scan without a word (older releases), after which nothing of the tree was seen."""
+    the scan without a word (older releases), after which nothing of the tree was seen.
+
+    ``said`` is what Xen prints of that node.
+    """
 
     mem: tuple[Bank, ...]
     reserved_mem: tuple[Bank, ...]
@@ -75,24 +79,26 @@ class BootInfo(NamedTuple):
     dropped: tuple[str, ...]
     panic: str | None
     stopped_at: str | None
+    said: str | None = None
 
 
 class _ScanError(Exception):
     """A negative return code of early_scan_node."""
 
-    def __init__(self, code: int, line: str) -> None:
-        super().__init__(line)
+    def __init__(self, code: int, node: str, line: str | None = None) -> None:
+        super().__init__(node)
         self.code = code
+        self.line = line
 
 
 class _PanicError(Exception):
     """A panic() inside the scan itself."""
 
 
-def boot_fdt_info(tree: Tree, profile: XenProfile, *, modules: tuple[Module, ...] = ()) -> BootInfo:
+def boot_fdt_info(tree: Tree, profile: XenProfile, *, modules: tuple[Module, ...] = (), build: Build = DEFAULT) -> BootInfo:
     """Scan ``tree``; ``modules`` are those known before (Xen itself, the tree)."""
-    scan = _Scan(tree, profile, modules)
-    panic = stopped_at = None
+    scan = _Scan(tree, profile, modules, build)
+    panic = stopped_at = said = None
     try:
         scan.run()
     except _PanicError as error:
@@ -100,7 +106,7 @@ def boot_fdt_info(tree: Tree, profile: XenProfile, *, modules: tuple[Module, ...
     except _ScanError as error:
         if profile.scan_error_panics:
             panic = f"Early FDT parsing failed ({error.code})"
-        stopped_at = str(error)
+        stopped_at, said = str(error), error.line
     return BootInfo(
         mem=tuple(sorted(scan.mem, key=lambda bank: bank.start)),
         reserved_mem=tuple(scan.reserved),
@@ -109,11 +115,13 @@ def boot_fdt_info(tree: Tree, profile: XenProfile, *, modules: tuple[Module, ...
         dropped=tuple(scan.dropped),
         panic=panic,
         stopped_at=stopped_at,
+        said=said,
     )
 
 
 class _Scan:
-    def __init__(self, tree: Tree, profile: XenProfile, modules: tuple[Module, ...]) -> None:
+    def __init__(self, tree: Tree, profile: XenProfile, modules: tuple[Module, ...], build: Build) -> None:
+        self.build = build
         self.tree = tree
         self.profile = profile
         self.mem: list[Bank] = []
@@ -259,6 +267,8 @@ class _Scan:
     def _domain(self, node: Node) -> None:
         if node.prop("xen,static-mem") is None:
             return
+        if self.profile.static_mem_needs_build and not self.build.has("STATIC_MEMORY"):
+            raise _ScanError(-22, node.path, "CONFIG_STATIC_MEMORY must be enabled for parsing xen,static-mem")
         counts = inherited_cells(_parent(node), _ROOT)
         if self.profile.static_mem_own_cells:
             address, size = node.prop("#xen,static-mem-address-cells"), node.prop("#xen,static-mem-size-cells")
@@ -269,6 +279,9 @@ class _Scan:
         """process_shm_node: host address (it may be left out from 4.20), guest address, size, in the parent's cells."""
         if not self.profile.static_shm:
             return
+        if not self.build.has("STATIC_SHM"):
+            line = "CONFIG_STATIC_SHM must be enabled for parsing static shared memory nodes"
+            raise _ScanError(-22, node.path, line)
         counts = inherited_cells(_parent(node), _ROOT)
         if counts.address < 1 or counts.size < 1:
             raise _ScanError(-22, node.path)

@@ -35,10 +35,8 @@ _OFF: Final = frozenset(
     {"ACPI", "ARM_SMMU_V3", "HAS_EXYNOS4210", "HAS_ITS", "IPMMU_VMSA", "LLC_COLORING", "STATIC_MEMORY", "STATIC_SHM"}
 )
 """Off by default."""
-_ASKED_FOR: Final = frozenset({"LLC_COLORING", "STATIC_MEMORY", "STATIC_SHM"})
-"""What only a tree or a command line that was written for it asks for."""
-_ALWAYS_BEFORE: Final = {"GICV2": "VGICV2"}
-"""Symbols that older releases do not have, since the thing was always built; a newer symbol tells which it is."""
+_ASKED_FOR: Final = frozenset({"ARM_SMMU_V3", "IPMMU_VMSA", "LLC_COLORING", "STATIC_MEMORY", "STATIC_SHM"})
+"""What a tree or a command line asks for that was written for a Xen that has it, or a board that is of no use without."""
 _LINE: Final = re.compile(r"\s*(?:CONFIG_(?P<name>\w+)=(?P<value>.*?)|# CONFIG_(?P<off>\w+) is not set)\s*")
 
 
@@ -57,7 +55,8 @@ class Build(NamedTuple):
 BUILDS: Final = {"stock": Build("a stock build", _ON), "debian": Build("Debian's package", _ON)}
 """Builds by the name that a user gives. Debian's packages have upstream's defaults for everything that is asked here."""
 DEFAULT: Final = Build("upstream's defaults", _ON, _ASKED_FOR)
-"""Upstream's defaults; whoever writes static memory into a tree is taken to have built Xen for it, and that is said."""
+"""Upstream's defaults, and what the tree itself asks for: whoever boots Xen on it is taken to have built it so, and that is
+said. With a build that is named nothing is presumed."""
 
 
 def build_named(name: str) -> Build:
@@ -70,14 +69,15 @@ def build_named(name: str) -> Build:
 def read_build(text: str) -> Build:
     """Return the build that Xen's own ``.config`` describes; raise `InputError` when it is none of Xen's."""
     found = [match for line in text.splitlines() if (match := _LINE.fullmatch(line))]
-    values = {match["name"]: match["value"] for match in found if match["name"]}
-    known = set(values) | {match["off"] for match in found if match["off"]}
-    if not known & (_ON | _OFF):
-        raise InputError("no line of it is an option of Xen's build, such as CONFIG_GICV3=y")
-    if "KALLSYMS" in known and "XEN" in known:
+    said = {match["name"]: match["value"] == "y" for match in found if match["name"]}
+    said |= {match["off"]: False for match in found if match["off"]}
+    if "KALLSYMS" in said and "XEN" in said:
         raise InputError("it is a configuration of Linux, not of Xen")
-    on = {name for name, value in values.items() if value == "y"}
-    on |= {symbol for symbol, newer in _ALWAYS_BEFORE.items() if not known & {symbol, newer}}
-    if "DOM0LESS_BOOT" not in known:
-        on.add("DOM0LESS_BOOT")
+    if not said.keys() & (_ON | _OFF):
+        raise InputError("no line of it is an option of Xen's build that matters here, such as CONFIG_STATIC_MEMORY=y")
+    # What a file does not say has its default: a piece of a configuration says what differs, and what depends on something
+    # that is off is not in a whole one.
+    on = {symbol for symbol in _ON if said.get(symbol, True)} | {symbol for symbol in _OFF if said.get(symbol, False)}
+    if said.get("NEW_VGIC"):
+        on -= {"GICV3", "HAS_ITS"}
     return Build("the configuration given", frozenset(on))

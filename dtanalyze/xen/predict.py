@@ -14,6 +14,7 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
 from dtanalyze.xen.boot import Boot, Host
 from dtanalyze.xen.bootfdt import BootInfo
+from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
 from dtanalyze.xen.dom0less import DomU, device_tree_module
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
@@ -122,7 +123,7 @@ def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
             f"Xen {boot.profile.name}",
             *boot.notes,
             _p2m_note(domu),
-            *_unsaid(domu),
+            *_unsaid(domu, boot.build),
             *_partial_notes(boot, domu),
             *boot.scan_notes,
         ),
@@ -166,11 +167,14 @@ def _guests(options: XenOptions) -> Iterator[Toolstack]:
         yield guest._replace(partial=given)
 
 
-def _unsaid(domu: DomU) -> list[str]:
+def _unsaid(domu: DomU, build: Build) -> list[str]:
     """Say what is taken for granted of this domain."""
     notes = []
-    if domu.static:
-        notes.append("static memory: Xen is taken to be built with CONFIG_STATIC_MEMORY, which is off by default")
+    if domu.static and "STATIC_MEMORY" in build.presumed:
+        notes.append(
+            "static memory: Xen is taken to be built with CONFIG_STATIC_MEMORY, which is off by default "
+            "(--xen-build stock or --xen-config FILE)"
+        )
     if domu.is_hardware_domain:
         notes.append("hardware domain: answered like any other domain; that it gets the host's devices is not modelled")
     return notes

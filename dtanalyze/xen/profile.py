@@ -29,6 +29,9 @@ class XenProfile(NamedTuple):
     """dom0less domains get a /hypervisor node, from 4.17 (2a2447757b)."""
     domu_direct_map: bool = True
     """``direct-map`` places a dom0less domain's static memory 1:1, from 4.17; before, nobody reads it."""
+    static_mem_needs_build: bool = True
+    """``xen,static-mem`` in Xen built without CONFIG_STATIC_MEMORY ends the scan: master (e888192d13), and 4.20 as
+    booted from Debian's package of 4.20.4, whose branch has it; before, the domain that wants it cannot be built."""
     static_shm: bool = True
     """Static shared memory exists, from 4.17 (in Xen built with CONFIG_STATIC_SHM, which is off by default)."""
     shm_without_host_address: bool = True
@@ -158,7 +161,10 @@ class XenProfile(NamedTuple):
 
 _MASTER: Final = XenProfile("master")
 _4_22: Final = _MASTER._replace(
-    name="4.22", bootmem_bug="Xen BUG at common/page_alloc.c:309", no_driver=_MASTER.no_driver | NEW_IN_4_23
+    name="4.22",
+    bootmem_bug="Xen BUG at common/page_alloc.c:309",
+    static_mem_needs_build=False,
+    no_driver=_MASTER.no_driver | NEW_IN_4_23,
 )
 _4_21: Final = _4_22._replace(
     name="4.21",
@@ -173,6 +179,7 @@ _4_21: Final = _4_22._replace(
 )
 _4_20: Final = _4_21._replace(
     name="4.20",
+    static_mem_needs_build=True,
     bootmem_bug="Xen BUG at common/page_alloc.c:308",
     directmap_limited=False,
     last_page_start_is_end=True,
@@ -190,6 +197,7 @@ _4_20: Final = _4_21._replace(
 )
 _4_19: Final = _4_20._replace(
     name="4.19",
+    static_mem_needs_build=False,
     bootmem_bug="Xen BUG at common/page_alloc.c:293",
     no_driver=_4_20.no_driver | NEW_IN_4_20,
     redistributors_bounded=False,

@@ -57,9 +57,11 @@ def _until_stop(boot: Boot) -> Iterator[tuple[Stage, Outcome]]:
 def _boot_scan(boot: Boot) -> Outcome:
     info = boot.info
     if info.panic is not None:
-        return Stop(
-            "boot-scan", (info.panic,), f"at {info.stopped_at}" if info.stopped_at else "", info.stopped_at, silent=True
-        )
+        lines = (info.panic,) if info.said is None else (info.said, info.panic)
+        because = f"at {info.stopped_at}" if info.stopped_at else ""
+        if info.said is not None:
+            because += f": {boot.build.name} is without it"
+        return Stop("boot-scan", lines, because, info.stopped_at, silent=True)
     if info.stopped_at is not None and not info.mem:
         because = f"the scan of the tree ends at {info.stopped_at} without a word, and no RAM is seen"
         return Stop("boot-scan", (), because, info.stopped_at)
@@ -155,8 +157,20 @@ def _dom0_modules(boot: Boot) -> Outcome:
     return dom0_modules(boot.dom0_memory.banks, boot.info, len(boot.dom0_blob or b""))
 
 
+def _not_built(boot: Boot) -> Stop | None:
+    """Return what a build without static memory says of the first domain that wants it."""
+    domu = next((item for item in boot.domus if item.static), None)
+    if domu is None or boot.build.has("STATIC_MEMORY"):
+        return None
+    name, path = domu.node.name, domu.node.path
+    lines: tuple[str, ...] = (f"direct-map is not valid for domain {name} without static allocation.",)
+    if not domu.direct_map:
+        lines = ("Device tree generation failed (-2).", boot.profile.gives_up(f"Could not set up domain {name}", -22))
+    return Stop("domains", lines, f"{boot.build.name} has no CONFIG_STATIC_MEMORY", path, path)
+
+
 def _domains(boot: Boot) -> Outcome:
-    stop = create_domUs(boot)
+    stop = _not_built(boot) or create_domUs(boot)
     crashes = (_search_crash(boot, domu_regions(boot, domu)[1], domu.node.path) for domu in boot.domus)
     return stop or next((crash for crash in crashes if crash), None) or Passed((_count(len(boot.domus), "domain"),))
 
@@ -178,11 +192,11 @@ STAGES: Final = (
     Stage(
         "interrupt-controller",
         "gic_preinit",
-        lambda boot: gic_preinit(boot.host.tree, boot.profile, boot.options.build),
+        lambda boot: gic_preinit(boot.host.tree, boot.profile, boot.build),
     ),
     Stage("console", "uart_init", _console),
     Stage("timer", "init_xen_time", lambda boot: init_xen_time(boot.host.tree, boot.profile)),
-    Stage("interrupt-controller", "gic_init", lambda boot: gic_init(boot.host.tree, boot.options.build)),
+    Stage("interrupt-controller", "gic_init", lambda boot: gic_init(boot.host.tree, boot.build)),
     Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
     Stage("dom0-cpus", "create_dom0", _of_dom0(_dom0_cpus)),
     Stage("dom0-grant-table", "grant_table_init", _of_dom0(_dom0_grant_table)),
