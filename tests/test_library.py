@@ -50,7 +50,7 @@ FIELDS = {
     "Devicetree": "name data original tree file",
     "AddressRange": "start size",
     "XenOptions": """iommu ipa_bits memory dom0_mem dom0_banks grant_table ext_regions log fdt_address efi guests iomem gic_lines build partial_trees toolstack""",
-    "XenLog": "version ram grant_table dom0_banks extended_regions modules",
+    "XenLog": "version ram grant_table dom0_banks extended_regions modules iommu ipa_bits console",
 }
 MEMBERS = {
     "Result": "location inside sections pages xen_view iomem_view to_dict row _repr_html_",

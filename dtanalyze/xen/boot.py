@@ -98,6 +98,8 @@ class Boot:
     def _iommu(self) -> tuple[bool, str]:
         if self.options.iommu is not None:
             return self.options.iommu, f"IOMMU: {_on(self.options.iommu)}, as given"
+        if self.options.log is not None and self.options.log.iommu is not None:
+            return self.options.log.iommu, f"IOMMU: {_on(self.options.log.iommu)}, as the log says"
         if self.host.args.iommu is False:
             return False, "IOMMU: off, Xen's command line says so"
         if not self.iommus:
@@ -129,10 +131,13 @@ class Boot:
     def _ipa_bits(self) -> Known:
         if self.options.ipa_bits is not None:
             return Known(self.options.ipa_bits, "")
-        bits = [item for item in (pa_bits(self.host.tree), self.profile.ipa_bits_default) if item is not None]
+        if self.options.log is not None and self.options.log.ipa_bits is not None:
+            bits = self.options.log.ipa_bits
+            return Known(bits, f"guest physical addresses: {bits} bits, as the log says")
+        widths = [item for item in (pa_bits(self.host.tree), self.profile.ipa_bits_default) if item is not None]
         if self.iommu and any("renesas,ipmmu" in name for node in self.host.tree.root for name in node.compatible):
-            bits.append(_IPMMU_BITS)
-        chosen = min(bits, default=48)
+            widths.append(_IPMMU_BITS)
+        chosen = min(widths, default=48)
         known = "as the CPUs have" if pa_bits(self.host.tree) is not None else "the CPUs' width is not known"
         return Known(chosen, f"guest physical addresses: {chosen} bits, {known} (--ipa-bits)")
 

@@ -1,30 +1,29 @@
-"""A recorded Xen boot log: what it says where a tree only allows a guess.
+"""A recorded Xen boot log: what it settles of that which a tree leaves open.
 
-Lines looked for: the version banner, ``RAM:``, ``Grant table range:``, the ``BANK[n]`` lines of dom0, and
-``extended region``, and the ``MODULE[n]`` lines of Xen itself and the tree (``end`` exclusive there, as printed).
+The reading is `dtanalyze.evidence.xen_console`'s; here stands what a prediction takes from it.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.errors import InputError
-from dtanalyze.xen.bootfdt import Module
+from dtanalyze.evidence.lines import Line, lines_of
+from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
+from dtanalyze.xen.bootfdt import DEVICE_TREE, Module
 
-__all__ = ["XenLog", "read_xen_log"]
+__all__ = ["XenLog", "log_of", "read_xen_log"]
 
-_VERSION: Final = re.compile(r"Xen version (\d+\.\d+)(?:\.(\d+))?")
-_RAM: Final = re.compile(r"\bRAM: ([0-9a-fA-F]+) - ([0-9a-fA-F]+)")
-_GRANT: Final = re.compile(r"Grant table range: (0x[0-9a-fA-F]+)-(0x[0-9a-fA-F]+)")
-_BANK: Final = re.compile(r"\) BANK\[\d+\] (0x[0-9a-fA-F]+)-(0x[0-9a-fA-F]+)")
-_REGION: Final = re.compile(r"\bd0: extended region \d+: (0x[0-9a-fA-F]+)->(0x[0-9a-fA-F]+)")
-_MODULE: Final = re.compile(r"\) MODULE\[\d+\]: ([0-9a-fA-F]+) - ([0-9a-fA-F]+) +(Xen|Device Tree)\b")
+_BEFORE_THE_SCAN: Final = ("Xen", DEVICE_TREE)
+"""Modules that start_xen registers itself; the tree names the others."""
 
 
 class XenLog(NamedTuple):
-    """What a log tells; empty or None where it is silent. ``version`` is a release as presets name it."""
+    """What a log tells of dom0; empty or None where it is silent. ``version`` is a release as presets name it.
+
+    ``console`` is everything that was read, each fact with its line.
+    """
 
     version: str | None
     ram: tuple[AddressRange, ...]
@@ -32,26 +31,31 @@ class XenLog(NamedTuple):
     dom0_banks: tuple[AddressRange, ...]
     extended_regions: tuple[AddressRange, ...]
     modules: tuple[Module, ...] = ()
+    iommu: bool | None = None
+    ipa_bits: int | None = None
+    console: XenConsole = XenConsole()
 
 
-def read_xen_log(text: str) -> XenLog:
+def read_xen_log(text: str | Iterable[Line]) -> XenLog:
     """Return what the log says of dom0; raise `InputError` when no line of it is Xen's."""
-    if "(XEN)" not in text:
-        raise InputError("no line begins with (XEN): it is not a Xen boot log")
-    version = _VERSION.search(text)
-    grant = _GRANT.search(text)
+    return log_of(read_xen_console(lines_of(text) if isinstance(text, str) else text))
+
+
+def log_of(console: XenConsole) -> XenLog:
+    """Return what a prediction for dom0 takes from a console."""
+    grant = console.grant_table
     return XenLog(
-        version=".".join(part for part in version.groups() if part) if version else None,
-        ram=tuple(_range(low, high, 1) for low, high in _RAM.findall(text)),
-        grant_table=_range(grant[1], grant[2], 0) if grant else None,
-        dom0_banks=tuple(_range(low, high, 0) for low, high in _BANK.findall(text)),
-        extended_regions=tuple(_range(low, high, 0) for low, high in _REGION.findall(text)),
-        modules=tuple(Module(kind, *_range(low, high, 0), "", False) for low, high, kind in _MODULE.findall(text)),
+        version=console.version.value.partition("-")[0].partition("rc")[0] if console.version else None,
+        ram=tuple(item.value for item in console.ram),
+        grant_table=grant.value if grant else None,
+        dom0_banks=console.banks_of("d0"),
+        extended_regions=console.regions_of("d0"),
+        modules=tuple(
+            Module(item.value.kind, *item.value.range, "", False)
+            for item in console.modules
+            if item.value.kind in _BEFORE_THE_SCAN
+        ),
+        iommu=console.iommu.value if console.iommu else None,
+        ipa_bits=console.ipa_bits.value if console.ipa_bits else None,
+        console=console,
     )
-
-
-def _range(low: str, high: str, inclusive: int) -> AddressRange:
-    start, stop = int(low, 16), int(high, 16) + inclusive
-    if stop <= start:
-        raise InputError(f"the range {low}-{high} is empty")
-    return AddressRange.spanning(start, stop)

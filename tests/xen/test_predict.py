@@ -840,7 +840,7 @@ def test_only_given_ram_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("hello", "not a Xen boot log"), ("(XEN) RAM: 40000000 - 3fffffff", "is empty")]
+    ("text", "words"), [("hello", "not a Xen boot log"), ("(XEN) RAM: 40000000 - 3ffffff0", "line 1: the range 40000000-3ffffff0 is empty")]
 )
 def test_boot_log_that_is_none(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):

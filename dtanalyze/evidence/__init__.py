@@ -1,0 +1,1 @@
+"""What machines print, as facts that each know their line."""
