@@ -12,7 +12,17 @@ from dtanalyze.linux.view import View, iomem_view, view_of
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen, and start-up is most of a check's time
     from dtanalyze.xen.prediction import Prediction
 
-__all__ = ["Alternative", "Assumption", "CheckResult", "Fix", "Predicted", "RegionUse", "Reuse", "Trial"]
+__all__ = [
+    "Alternative",
+    "Assumption",
+    "CheckResult",
+    "Comparison",
+    "Fix",
+    "Predicted",
+    "RegionUse",
+    "Reuse",
+    "Trial",
+]
 
 
 class Alternative(NamedTuple):
@@ -162,3 +172,19 @@ class Trial(NamedTuple):
     def passed(self) -> bool:
         """Whether the fault was caught, or stayed silent where it has to, and nothing false was said."""
         return not self.false and bool(self.caught or self.skipped or not self.expected)
+
+
+class Comparison(NamedTuple):
+    """One thing that was predicted, and what a machine said of it.
+
+    ``agrees`` is None where the evidence does not settle it. ``source`` and ``line`` are where the machine said it;
+    ``cause`` is why the two differ, or what would settle it.
+    """
+
+    what: str
+    predicted: str
+    seen: str
+    agrees: bool | None
+    source: str = ""
+    line: int | None = None
+    cause: str = ""

@@ -14,6 +14,7 @@ from dtanalyze.linux.profile import Arch
 from dtanalyze.rules.model import Statement
 
 __all__ = [
+    "LOG_CONTRADICTS",
     "STATEMENTS",
     "SUPPRESSION_EXPIRED",
     "SUPPRESSION_UNUSED",
@@ -113,6 +114,13 @@ _ASSUMED: Final = Statement(
     "The tree lists no RAM, and --assume-memory auto made some up. Sections, addresses and the verdict depend on it.",
     "Pass the board's own RAM with --memory before you rely on the answer.",
 )
+LOG_CONTRADICTS: Final = Statement(
+    "E01",
+    "log-contradicts-answer",
+    Severity.ERROR,
+    "What the Xen log says differs from what was predicted with it.",
+    "Believe the log. Run `dtanalyze verify BOARD.dtb LOG` for the likely cause, and check that the log is this board's.",
+)
 
 STATEMENTS: Final = (
     *(
@@ -125,8 +133,9 @@ STATEMENTS: Final = (
     SUPPRESSION_UNUSED,
     _CONTRADICTS,
     _ASSUMED,
+    LOG_CONTRADICTS,
 )
-"""What verdicts, the demand, suppressions and the RAM given state; verdicts in the order in which they are tried."""
+"""What verdicts, the demand, suppressions, the RAM given and a log state; verdicts in the order in which they are tried."""
 
 
 def verdict_finding(result: CheckResult) -> Finding | None:

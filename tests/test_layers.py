@@ -42,11 +42,11 @@ MAY_IMPORT = {
     "causes": {"address", "linux", *DATA},
     "rules": {*BELOW_MIRRORS, "linux", "xen", *DATA},
     "controls": {"address", "errors", "linux", "rules", "verdicts", *DATA},
-    "analysis": {*BELOW_MIRRORS, "linux", "xen", "verdicts", "causes", "rules", *DATA},
+    "analysis": {*BELOW_MIRRORS, "evidence", "linux", "xen", "verdicts", "causes", "rules", *DATA},
     "report": {"address", "board", "errors", "linux", "xen", "rules", "controls", "causes", *DATA},
     "inputs": {"address", "devicetree", "errors"},
-    "library": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "causes", "controls", "analysis", "report", "inputs", *DATA},
-    "cli": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "causes", "controls", "analysis", "report", "inputs", *DATA},
+    "library": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "causes", "controls", "analysis", "report", "inputs", "evidence", *DATA},
+    "cli": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "causes", "controls", "analysis", "report", "inputs", "evidence", *DATA},
 }
 
 # Modules with one reader or writer each: who may import them at all.

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Final
 
-from dtanalyze.address.range import RawRange
+from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import MIB, format_size
 from dtanalyze.analysis.guest import check_guest, memory_findings, memory_of, with_findings, worse_of
 from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
+from dtanalyze.analysis.observed import contradictions, same_ram
 from dtanalyze.analysis.offsets import offset_of, placed_in
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
@@ -30,6 +31,7 @@ from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.rules.view import HostView
 from dtanalyze.xen.boot import Host
+from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, xen_bootargs
 from dtanalyze.xen.dom0less import domu_domains
 from dtanalyze.xen.options import XenOptions
@@ -37,7 +39,7 @@ from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import NEWEST, PRESETS, XenProfile
 
-__all__ = ["check_host", "predict_host"]
+__all__ = ["check_host", "predict_host", "tree_ram"]
 
 
 _KASLR_OPEN: Final = "KASLR: not known, a boot loader may add a kaslr-seed to /chosen (--kaslr or --no-kaslr settles it)"
@@ -52,7 +54,9 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
     """Yield one prediction for each cell and domain, in the order release, kernel, IOMMU."""
     given = question.host or XenOptions()
     memory = given.memory or question.options.memory
-    options = given._replace(memory=memory)
+    listed = tree_ram(tree) if memory else ()
+    # The tree's own nodes stand where they say the same: their names and places matter too.
+    options = given._replace(memory=() if memory and same_ram(listed, memory) else memory)
     host = prepare(tree, options)
     guests = _Guests(path, question.options._replace(cpus=pa_bits(host.tree) or 0))
     judged = _Judged(tree, host, options, question)
@@ -119,6 +123,12 @@ def _told(result: CheckResult, host: Host, size: int | None) -> CheckResult:
     )
 
 
+def tree_ram(tree: Tree) -> tuple[AddressRange, ...]:
+    """Return the RAM that the tree's own memory nodes list, as Xen reads them."""
+    found = boot_fdt_info(tree, PRESETS[NEWEST]).mem
+    return tuple(AddressRange(bank.start, bank.size) for bank in found if bank.size and not bank.wraps)
+
+
 class _Judged:
     """What is wrong with the host's own tree: for each boot of Xen, and for each kernel that reads it."""
 
@@ -159,6 +169,10 @@ class _Judged:
                 need=asked.need,
             )
             out.append(self._placed(host_findings(view)))
+        log = self._options.log
+        if log is not None and out:
+            ram = asked.memory or tree_ram(self._tree)
+            out[0] += tuple(contradictions(ram, predictions, log.console))
         return out
 
     @cached_property

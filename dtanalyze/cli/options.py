@@ -3,8 +3,9 @@
 import os
 import re
 import sys
-from collections.abc import Callable
-from typing import Annotated, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
 
 import typer
 
@@ -17,6 +18,9 @@ from dtanalyze.inputs.files import Overlays, read_overlays
 from dtanalyze.linux.profile import FORKS, NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
+
+if TYPE_CHECKING:
+    from dtanalyze.evidence.lines import Line
 
 __all__ = [
     "ColorOption",
@@ -35,11 +39,13 @@ __all__ = [
     "choice",
     "question",
     "read_file",
+    "read_log",
     "read_text",
     "style_from",
 ]
 
 T = TypeVar("T")
+
 
 _PAGE_SIZES: Final = {"4K": 4 * KIB, "16K": 16 * KIB, "64K": 64 * KIB}
 _VA_BITS: Final = (36, 39, 42, 47, 48, 52)
@@ -260,9 +266,10 @@ def question(
             raise UsageError(f"--request takes 1 to {MAX_REQUEST_PAGES} pages, not {pages}")
     recorded = None
     if mappings.proc_iomem is not None:
+        from dtanalyze.evidence.lines import cleaned
         from dtanalyze.linux.proc_iomem import read_proc_iomem
 
-        recorded = read_file(mappings.proc_iomem, read_proc_iomem)
+        recorded = read_file(mappings.proc_iomem, lambda text: read_proc_iomem(cleaned(text)))
     return CheckOptions(
         linux=profile,
         tree=tree.as_,
@@ -314,6 +321,19 @@ def _named(path: str, make: Callable[[], T]) -> T:
         return make()
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def read_log(path: str, reader: "Callable[[Iterator[Line]], T]") -> T:
+    """Return what ``reader`` makes of a log of any size, of which no more than a line is held; errors name the file."""
+    from dtanalyze.evidence.lines import read_lines
+
+    try:
+        with Path(path).open("rb") as stream:
+            return reader(read_lines(stream))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def style_from(color: str) -> Style:

@@ -8,7 +8,7 @@ import typer
 from dtanalyze.address.units import parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.groups import Group
-from dtanalyze.cli.options import choice, read_file
+from dtanalyze.cli.options import choice, read_log
 from dtanalyze.errors import BlobError, InputError, UsageError
 from dtanalyze.linux.profile import LinuxProfile
 
@@ -149,7 +149,7 @@ class HostOptions(NamedTuple):
         if self.xen_log is not None:
             from dtanalyze.xen.boot_log import read_xen_log
 
-            log = read_file(self.xen_log, read_xen_log)
+            log = read_log(self.xen_log, read_xen_log)
         host = XenOptions(
             ipa_bits=self.ipa_bits,
             memory=options.memory or (log.ram if log else ()),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, Generic, NamedTuple, TypeVar
 
-__all__ = ["LONGEST", "Fact", "Line", "lines_of", "linux_text", "read_lines", "xen_texts"]
+__all__ = ["LONGEST", "Fact", "Line", "cleaned", "continued", "lines_of", "linux_text", "read_lines", "xen_texts"]
 
 LONGEST: Final = 1 << 16
 """Bytes of a line that are looked at; what follows is read as another line, so that memory stays bounded."""
@@ -47,6 +47,11 @@ def lines_of(text: str) -> Iterator[Line]:
     """Yield the lines of ``text``, cleaned."""
     for number, line in enumerate(text.split("\n"), 1):
         yield Line(number, _cleaned(line))
+
+
+def cleaned(text: str) -> str:
+    """Return ``text`` with every line cleaned: a recorded file that is not a log."""
+    return "\n".join(line.text for line in lines_of(text))
 
 
 def read_lines(stream: BinaryIO) -> Iterator[Line]:

@@ -1,0 +1,114 @@
+"""What was predicted for a host against what Xen printed on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.address.units import format_range
+from dtanalyze.evidence.xen_console import XenConsole
+from dtanalyze.facts import Comparison
+from dtanalyze.findings import Finding
+from dtanalyze.verdicts import LOG_CONTRADICTS
+from dtanalyze.xen.prediction import Prediction
+
+__all__ = ["against_console", "contradictions", "ram_listed", "reach", "regions", "same_ram", "shown"]
+
+_SHOWN: Final = 8
+
+
+def shown(ranges: Iterable[AddressRange]) -> str:
+    """Return ranges as one line, the kernel's way; many are cut short."""
+    listed = [format_range(item.start, item.stop) for item in ranges]
+    more = f", and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
+    return ", ".join(listed[:_SHOWN]) + more if listed else "none"
+
+
+def against_console(predictions: Sequence[Prediction], console: XenConsole, source: str) -> Iterator[Comparison]:
+    """Yield how far Xen came and each domain's regions; dom0's RAM is taken as given or as the log has it."""
+    yield reach(predictions, console, source)
+    yield from regions(predictions, console, source)
+
+
+def reach(predictions: Sequence[Prediction], console: XenConsole, source: str) -> Comparison:
+    """Compare whether Xen starts its domains, and what stops it."""
+    stop = next((item.stopped_by for item in predictions if item.stopped_by is not None), None)
+    predicted = f"stops: {stop.message}" if stop else "starts its domains"
+    if console.ended is not None:
+        ended = console.ended
+        same = stop is not None and (not stop.lines or _alike(stop.lines[-1], ended.value))
+        cause = "" if same else ("it stops for another reason" if stop else "the model does not know this stop")
+        return Comparison("Xen", predicted, f"stops: {ended.value}", same, source, ended.line, cause)
+    if console.started is not None:
+        cause = "the model stops where this Xen goes on" if stop else ""
+        return Comparison("Xen", predicted, "starts its domains", stop is None, source, console.started.line, cause)
+    if stop is not None and (stop.silent or not stop.lines):
+        return Comparison("Xen", predicted, "the log ends without a word", True, source)
+    return Comparison("Xen", predicted, "the log ends before that", None, source, cause="the whole log settles it")
+
+
+def _alike(one: str, other: str) -> bool:
+    """Compare Xen's lines without regard to blanks: a log may have been wrapped."""
+    return "".join(one.split()).rstrip(".") == "".join(other.split()).rstrip(".")
+
+
+def regions(predictions: Sequence[Prediction], console: XenConsole, source: str) -> Iterator[Comparison]:
+    """Compare each domain's extended regions, of those domains that the log speaks of."""
+    for name, item in _named(predictions):
+        facts = [fact for fact in console.regions if fact.value.domain == name]
+        refused = [fact for fact in console.refused if fact.value == name]
+        built = console.banks_of(name) or facts or refused
+        if not built:
+            continue
+        mine = tuple(item.regions.ranges)
+        seen = console.regions_of(name)
+        what = f"extended regions of {item.domain}"
+        line = next(iter([fact.line for fact in facts] + [fact.line for fact in refused]), None)
+        if mine and not seen and not refused and console.started is None:
+            yield Comparison(what, shown(mine), "the log ends before them", None, source)
+            continue
+        yield Comparison(what, shown(mine), shown(seen), mine == seen, source, line)
+
+
+def _named(predictions: Sequence[Prediction]) -> Iterator[tuple[str, Prediction]]:
+    """Yield each domain with its number: dom0 is 0, those of /chosen count from 1 in the order of the tree."""
+    number = 0
+    for item in predictions:
+        if item.domain == "dom0":
+            yield "d0", item
+        elif item.domain.startswith("/"):
+            number += 1
+            yield f"d{number}", item
+
+
+def contradictions(
+    ram: Sequence[AddressRange], predictions: Sequence[Prediction], console: XenConsole
+) -> Iterator[Finding]:
+    """Yield what a log says against the answer that was made with it; ``ram`` is the RAM that the answer stands on."""
+    for item in (ram_listed(ram, console, "the log"), *against_console(predictions, console, "the log")):
+        if item is not None and item.agrees is False:
+            place = f" (line {item.line})" if item.line else ""
+            yield Finding(
+                LOG_CONTRADICTS.code,
+                LOG_CONTRADICTS.name,
+                LOG_CONTRADICTS.severity,
+                f"{item.what}: predicted {item.predicted}; the log{place} says {item.seen}",
+                LOG_CONTRADICTS.advice,
+            )
+
+
+def ram_listed(ram: Sequence[AddressRange], console: XenConsole, source: str) -> Comparison | None:
+    """Compare the RAM of the tree with that of the log; None when one of them lists none."""
+    seen = [item.value for item in console.ram]
+    if not ram or not seen:
+        return None
+    same = same_ram(ram, seen)
+    cause = "" if same else "the boot loader changed the memory nodes, or the log is another board's"
+    return Comparison("RAM", shown(ram), shown(seen), same, source, console.ram[0].line, cause)
+
+
+def same_ram(one: Iterable[AddressRange], other: Iterable[AddressRange]) -> bool:
+    """Tell whether two lists of banks are the same RAM."""
+    return list(RangeSet(one)) == list(RangeSet(other))

@@ -1,0 +1,145 @@
+"""Xen's console: recorded lines, in all the states in which people send them."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.errors import InputError
+from dtanalyze.evidence.lines import lines_of, read_lines
+from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
+from tests.evidence.noise import NOISE, all_noise
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+BOOTS = {path.stem: json.loads(path.read_text()) for path in sorted((FIXTURES / "boots").glob("*.json"))}
+CHANGED = ("extreg=", "gnttabreg=", "extregcut=")  # marks a Xen that was changed to write given regions
+PRINTED = {
+    name: boot
+    for name, boot in BOOTS.items()
+    if any("xtended region" in line for line in boot["xen_messages"])
+    and not any(word in boot["xen_cmdline"] for word in CHANGED)
+}
+
+
+def console(text: str) -> XenConsole:
+    return read_xen_console(lines_of(text))
+
+
+def whole(boot: dict[str, Any]) -> str:
+    return "\n".join([f"(XEN) Xen version {boot['xen_version']} (Debian) (gcc) debug=n", *boot["xen_messages"]])
+
+
+def pairs(ranges: tuple[AddressRange, ...]) -> list[list[str]]:
+    return [[hex(item.start), hex(item.stop)] for item in ranges]
+
+
+@pytest.mark.parametrize(("noise", "change"), all_noise(), ids=[name for name, _ in all_noise()])
+def test_recorded_regions_in_every_state(noise: str, change: Any) -> None:
+    """``extended_regions`` was decoded from the guest's tree, not from these lines."""
+    assert len(PRINTED) > 25
+    for name, boot in PRINTED.items():
+        seen = console(change(whole(boot)))
+        domain = "d0" if boot["guest"] == "dom0" else "d1"
+        assert pairs(seen.regions_of(domain)) == boot["extended_regions"], (name, noise)
+        assert seen.version is not None and seen.version.value == boot["xen_version"]
+        if domain == "d0":
+            assert seen.grant_table is not None
+            assert pairs((seen.grant_table.value,)) == [boot["grant_table"]], (name, noise)
+
+
+EARLY = """\
+(XEN) Checking for initrd in /chosen
+(XEN) RAM: 0000000040000000 - 00000000bfffffff
+(XEN)
+(XEN) MODULE[0]: 0000000040400000 - 00000000405390c8 Xen
+(XEN) MODULE[1]: 0000000044000000 - 0000000044002113 Device Tree
+(XEN)  RESVD[0]: 0000000048000000 - 0000000048100000
+(XEN)  RESVD[1]: 0000000050000000 - 00000000501fffff
+(XEN) Command line: console=dtuart dom0_mem=512M
+(XEN) Xen version 4.16.7 (gcc) debug=n
+(XEN) Brought up 4 CPUs
+(XEN) I/O virtualisation enabled
+(XEN) P2M: 40-bit IPA with 40-bit PA and 16-bit VMID
+(XEN) Grant table range: 0x00000040400000-0x00000040440000
+(XEN) Allocating 1:1 mappings totalling 512MB for dom0:
+(XEN) BANK[0] 0x00000060000000-0x00000080000000 (512MB)
+(XEN) Extended region 0: 0x80000000->0xbfe00000
+(XEN) Allocating mappings totalling 256MB for d1:
+(XEN) d1 BANK[0] 0x00000040000000-0x00000050000000 (256MB)
+(XEN) d1: extended region 0: 0x50000000->0x100000000
+"""
+
+
+def test_each_fact_knows_its_line() -> None:
+    seen = console(EARLY)
+    assert [(item.line, hex(item.value.stop)) for item in seen.ram] == [(2, "0xc0000000")]
+    assert [(item.line, item.value.kind, hex(item.value.range.stop)) for item in seen.modules] == [
+        (4, "Xen", "0x405390c8"),
+        (5, "Device Tree", "0x44002113"),
+    ]
+    assert [(item.line, hex(item.value.size)) for item in seen.reserved] == [(6, "0x100000"), (7, "0x200000")]
+    assert seen.command_line is not None and seen.command_line.value == "console=dtuart dom0_mem=512M"
+    assert seen.iommu is not None and (seen.iommu.value, seen.iommu.line) == (True, 11)
+    assert seen.ipa_bits is not None and seen.ipa_bits.value == 40
+    assert seen.cpus is not None and seen.cpus.value == 4
+    assert pairs(seen.banks_of("d0")) == [["0x60000000", "0x80000000"]]
+    assert pairs(seen.banks_of("d1")) == [["0x40000000", "0x50000000"]]
+    assert pairs(seen.regions_of("d0")) == [["0x80000000", "0xbfe00000"]], "4.16 names no domain"
+    assert pairs(seen.regions_of("d1")) == [["0x50000000", "0x100000000"]]
+    assert seen.regions[0].line == 16
+
+
+def test_module_ends_are_inclusive_where_xens_own_shows_it() -> None:
+    text = EARLY.replace("405390c8", "40539fff").replace("44002113", "44002112")
+    assert [hex(item.value.range.stop) for item in console(text).modules] == ["0x4053a000", "0x44002113"]
+
+
+def test_the_last_boot_counts_but_not_one_that_has_only_begun() -> None:
+    second = EARLY.replace("4.16.7", "4.20.5-pre")
+    both = console(EARLY + second)
+    assert (both.boots, both.boot) == (2, 2) and both.version is not None and both.version.value == "4.20.5-pre"
+    assert both.ram[0].line == EARLY.count("\n") + 2 and len(both.ram) == 1
+    begun = console(EARLY + "(XEN) Checking for initrd in /chosen\n(XEN) RAM: 0000000080000000 - 00000000bfffffff\n")
+    assert (begun.boots, begun.boot) == (2, 1) and begun.ram[0].value.start == 0x40000000
+
+
+PANIC = """\
+(XEN) Xen version 4.20.4 (gcc) debug=n
+(XEN) Unable to retrieve address 0 for /bus@148000000/dev@20000
+(XEN)
+(XEN) ****************************************
+(XEN) Panic on CPU 0:
+(XEN) Could not set up DOM0 guest OS (rc = -22)
+(XEN) ****************************************
+"""
+
+
+@pytest.mark.parametrize(("noise", "change"), NOISE.items(), ids=NOISE.keys())
+def test_what_stopped_it(noise: str, change: Any) -> None:
+    seen = console(change(PANIC))
+    assert seen.ended is not None and seen.ended.value == "Could not set up DOM0 guest OS (rc = -22)"
+    assert seen.started is None
+    done = console(change("(XEN) *** Serial input to DOM0 (type 'CTRL-a' three times to switch input)"))
+    assert done.started is not None and done.ended is None
+
+
+def test_no_log_is_one_sentence() -> None:
+    with pytest.raises(InputError, match="it is not a Xen boot log"):
+        console("[    0.000000] Booting Linux on physical CPU 0x0\n" * 3)
+
+
+def test_a_line_without_end_costs_no_memory() -> None:
+    stream = io.BytesIO(b"x" * (1 << 20) + b"\n" + EARLY.encode())
+    lines = list(read_lines(stream))
+    assert max(len(line.text) for line in lines) <= 1 << 16
+    assert read_xen_console(iter(lines)).ram[0].value == AddressRange(0x40000000, 0x80000000)
+
+
+def test_a_log_that_repeats_itself_stays_small() -> None:
+    seen = console("(XEN) RAM: 0000000040000000 - 00000000bfffffff\n" * 10000)
+    assert len(seen.ram) == 4096
