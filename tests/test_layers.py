@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "controls": {"address", "errors", "linux", "rules", "verdicts", *DATA},
     "analysis": {*BELOW_MIRRORS, "evidence", "linux", "xen", "verdicts", "causes", "rules", *DATA},
     "report": {"address", "board", "errors", "linux", "xen", "rules", "controls", "causes", *DATA},
-    "inputs": {"address", "devicetree", "errors"},
+    "inputs": {"address", "devicetree", "errors", "evidence"},
     "library": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "causes", "controls", "analysis", "report", "inputs", "evidence", *DATA},
     "cli": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "causes", "controls", "analysis", "report", "inputs", "evidence", *DATA},
 }

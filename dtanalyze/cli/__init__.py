@@ -32,7 +32,19 @@ _ClickError: Final[type[BaseException]] = next(
     item for item in typer.BadParameter.__mro__ if item.__name__ == "ClickException"
 )
 """What a wrong call raises; typer exports only what is below it, and brings its own copy of click from 0.26 on."""
-COMMANDS: Final = ("check", "predict", "map", "addresses", "diff", "rules", "explain", "selftest", "fix", "overlaps")
+COMMANDS: Final = (
+    "check",
+    "predict",
+    "verify",
+    "map",
+    "addresses",
+    "diff",
+    "rules",
+    "explain",
+    "selftest",
+    "fix",
+    "overlaps",
+)
 _HELP: Final = """Tell before boot what Linux on Xen does with a devicetree's extended regions.
 
 Exit status: 0 nothing at or above --fail-on, 1 findings at or above it, 2 usage or unreadable input.

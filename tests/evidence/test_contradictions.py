@@ -78,4 +78,6 @@ def test_another_boards_ram(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     name = "01-dom0-x420-l612"
     log = log_of(name, tmp_path, ("(XEN) Grant", "(XEN) RAM: 0000000080000000 - 00000000ffffffff\n(XEN) Grant"))
     messages = told(check(name, log, capsys))
-    assert any(item.startswith("RAM: predicted 0x40000000-0xbfffffff; the log (line 3) says 0x80000000-") for item in messages)
+    assert any(
+        item.startswith("RAM: predicted 0x40000000-0xbfffffff; the log (line 3) says 0x80000000-") for item in messages
+    )

@@ -1,0 +1,51 @@
+"""Whether the evidence is of the board whose tree it is held against: said before anything else is compared."""
+
+from __future__ import annotations
+
+from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.analysis.host import tree_ram
+from dtanalyze.devicetree.tree import Tree
+from dtanalyze.evidence.bundle import Bundle
+
+__all__ = ["wrong_pairing"]
+
+
+def wrong_pairing(host: tuple[str, Tree] | None, guest: tuple[str, Tree] | None, bundle: Bundle) -> str:
+    """Return the sentence that says what shows that two files belong to two boards, empty when nothing does."""
+    for name, tree in (item for item in (host, guest) if item is not None):
+        found = _by_model(name, tree, bundle)
+        if found:
+            return found
+    if host is not None and guest is not None:
+        one, other = _model(host[1]), _model(guest[1])
+        if one and other and one != other:
+            return f"{guest[0]} is of another board than {host[0]}: '{other}', not '{one}'"
+    return _by_ram(host, bundle) if host is not None else ""
+
+
+def _model(tree: Tree) -> str | None:
+    found = tree.root.prop("model")
+    return found.string if found is not None else None
+
+
+def _by_model(name: str, tree: Tree, bundle: Bundle) -> str:
+    mine = _model(tree)
+    if bundle.linux is None or bundle.linux[1].model is None or not mine:
+        return ""
+    file, console = bundle.linux
+    assert console.model is not None
+    if console.model.value.strip() == mine.strip():
+        return ""
+    return f"{file} (line {console.model.line}) is of another board than {name}: '{console.model.value}', not '{mine}'"
+
+
+def _by_ram(host: tuple[str, Tree], bundle: Bundle) -> str:
+    """No byte of RAM in common: a boot loader changes sizes, and never where RAM begins."""
+    name, tree = host
+    mine = RangeSet(tree_ram(tree))
+    if bundle.xen is None or not bundle.xen[1].ram or not mine:
+        return ""
+    file, console = bundle.xen
+    if any(mine.touches(item.value) for item in console.ram):
+        return ""
+    return f"{file} (line {console.ram[0].line}) is of another board than {name}: none of its RAM is RAM in the tree"

@@ -1,0 +1,197 @@
+"""A machine held against the prediction for it: the profile comes from the evidence, then each thing is compared once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from dtanalyze.analysis.guest import check_guest, kind_of
+from dtanalyze.analysis.host import tree_ram
+from dtanalyze.analysis.machine import linux_comparisons, linux_of
+from dtanalyze.analysis.observed import ram_listed, reach, regions, same_ram, shown
+from dtanalyze.analysis.pairing import wrong_pairing
+from dtanalyze.analysis.questions import CheckOptions
+from dtanalyze.analysis.written_tree import against_tree
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.tree import Tree
+from dtanalyze.errors import BlobError, InputError
+from dtanalyze.evidence.bundle import Bundle
+from dtanalyze.evidence.xen_console import XenConsole
+from dtanalyze.facts import Comparison
+from dtanalyze.xen.boot_log import log_of
+from dtanalyze.xen.options import XenOptions, usable
+from dtanalyze.xen.predict import predict, prepare
+from dtanalyze.xen.prediction import Prediction
+from dtanalyze.xen.profile import PRESETS, XenProfile, preset, release_of
+
+__all__ = ["Given", "Verified", "verify"]
+
+
+class Given(NamedTuple):
+    """What the evidence cannot say, and the caller may: releases by name, and what ``XenOptions`` holds."""
+
+    xen: str | None = None
+    linux: str | None = None
+    host: XenOptions = XenOptions()
+
+
+class Verified(NamedTuple):
+    """The comparisons, differences first, with what was taken for the profile. ``wrong_pairing`` is a sentence or empty."""
+
+    profile: tuple[str, ...]
+    wrong_pairing: str
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def differences(self) -> tuple[Comparison, ...]:
+        """What does not agree."""
+        return tuple(item for item in self.comparisons if item.agrees is False)
+
+
+class _Trees(NamedTuple):
+    host: tuple[str, Tree] | None
+    guests: tuple[tuple[str, Tree], ...]
+
+    @property
+    def guest(self) -> tuple[str, Tree] | None:
+        """The tree that the kernel's log speaks of: dom0's, where it is there."""
+        return next((item for item in self.guests if kind_of(item[1]) == "dom0"), next(iter(self.guests), None))
+
+
+def verify(bundle: Bundle, given: Given) -> Verified:
+    """Return what agrees and what does not; raise `InputError` when the evidence holds nothing to compare."""
+    trees = _sorted_trees(bundle)
+    if trees.host is None and trees.guest is None:
+        raise InputError("the evidence holds no devicetree: name the board's, or the one in /sys/firmware/fdt")
+    if bundle.xen is None and bundle.linux is None and bundle.iomem is None and trees.guest is None:
+        raise InputError("the evidence holds nothing that a machine said: no Xen log, dmesg, /proc/iomem or guest tree")
+    wrong = wrong_pairing(trees.host, trees.guest, bundle)
+    profile: list[str] = []
+    found: list[Comparison] = []
+    written: Tree | None = None
+    if trees.host is not None:
+        release = _release(bundle, given, trees.guest)
+        made = _Host(trees.host[1], release, given.host, bundle)
+        profile += made.profile()
+        found += made.comparisons()
+        dom0 = next((item for item in made.known if item.domain == "dom0"), None)
+        if dom0 is not None and dom0.blob is not None and dom0.stopped_by is None:
+            written = parse(dom0.blob)
+        for item in trees.guests:
+            found += against_tree(made.known, item)
+    guest = trees.guest[1] if trees.guest is not None else written
+    if guest is not None and (bundle.linux is not None or bundle.iomem is not None or bundle.iomem_after is not None):
+        linux, notes = linux_of(bundle, given.linux)
+        profile += notes
+        found += linux_comparisons(guest, linux, bundle)
+    ordered = sorted(found, key=lambda item: (item.agrees is not False, item.agrees is not None))
+    return Verified(tuple(profile), wrong, tuple(ordered))
+
+
+def _sorted_trees(bundle: Bundle) -> _Trees:
+    """Tell the board's tree from the one that Linux booted with: the guest has a hypervisor node, or no boot modules."""
+    found = []
+    for name, data in bundle.trees:
+        try:
+            found.append((name, parse(data)))
+        except BlobError as error:
+            raise InputError(f"{name}: {error}") from error
+    found.sort(key=lambda item: (kind_of(item[1]) != "host", not has_modules(item[1])))
+    first = found[0][1] if found else None
+    # A board's own tree may hold a hypervisor node; beside the tree of a guest, the boot modules tell.
+    if first is not None and (kind_of(first) == "host" or (len(found) > 1 and has_modules(first))):
+        return _Trees(found[0], tuple(found[1:]))
+    return _Trees(None, tuple(found))
+
+
+def has_modules(tree: Tree) -> bool:
+    """Tell whether a boot loader has put boot modules into the tree: what it hands to Xen, and nobody to Linux."""
+    chosen = tree.root.child("chosen")
+    return any("multiboot," in name or name.startswith("xen,linux-") for node in chosen or () for name in node.compatible)
+
+
+def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> XenProfile:
+    """Return the release that was named, printed, or written into the guest's tree, in this order."""
+    if given.xen is not None:
+        return preset(given.xen)
+    if bundle.xen is not None and bundle.xen[1].version is not None:
+        return release_of(log_of(bundle.xen[1]).version)
+    if bundle.linux is not None and bundle.linux[1].xen is not None:
+        return release_of(bundle.linux[1].xen.value)
+    if guest is not None:
+        found = check_guest(guest[1], guest[0], CheckOptions()).xen
+        return release_of(found)
+    return release_of(None)
+
+
+class _Host:
+    """The board's tree through Xen, once with what the log settles and once without dom0's banks."""
+
+    def __init__(self, tree: Tree, release: XenProfile, options: XenOptions, bundle: Bundle) -> None:
+        self.source, self.console = bundle.xen or ("", XenConsole())
+        self.tree, self.release = tree, release
+        log = log_of(self.console)
+        memory = options.memory or log.ram
+        listed = tree_ram(tree)
+        self.listed = listed
+        self.options = usable(options._replace(log=log, memory=() if same_ram(listed, memory) else memory))
+        self.host = prepare(tree, self.options)
+        self.known = self._predicted(self.options)
+        self.alone = self._predicted(self.options._replace(log=log._replace(dom0_banks=())))
+
+    def _predicted(self, options: XenOptions, release: XenProfile | None = None) -> tuple[Prediction, ...]:
+        return predict(self.host, release or self.release, options)
+
+    def profile(self) -> list[str]:
+        """Say what the prediction stands on."""
+        assumed = dict.fromkeys(note for item in self.known for note in item.assumed)
+        return list(assumed)
+
+    def comparisons(self) -> Iterator[Comparison]:
+        """Yield what Xen printed against what is predicted."""
+        ram = ram_listed(self.options.memory or self.listed, self.console, self.source)
+        if ram is not None:
+            yield ram
+        if self.source:
+            # Banks that are given would hide a stop over dom0's memory.
+            yield reach(self.alone if not self.console.banks_of("d0") else self.known, self.console, self.source)
+        yield from self._banks()
+        for item in regions(self.known, self.console, self.source):
+            yield item if item.agrees is not False else item._replace(cause=self._cause(item))
+
+    def _banks(self) -> Iterator[Comparison]:
+        seen = self.console.banks_of("d0")
+        mine = next((item for item in self.alone if item.domain == "dom0"), None)
+        if not seen or mine is None:
+            return
+        same = same_ram(mine.memory, seen)
+        line = self.console.banks[0].line
+        placed = any(item.value.kind == "Device Tree" for item in self.console.modules)
+        known = placed or self.options.fdt_address is not None
+        cause = "" if same else "the model of Xen's allocator is wrong here"
+        if not same and not known:
+            cause = "where the boot loader put the tree is not known, and dom0's RAM goes round it (--fdt-address)"
+        agrees = None if not same and not known else same
+        yield Comparison("dom0's RAM", shown(mine.memory), shown(seen), agrees, self.source, line, cause)
+
+    def _cause(self, differing: Comparison) -> str:
+        """Look for a setting with which the regions come out as printed."""
+        for text, options, release in self._others():
+            again = regions(self._predicted(options, release), self.console, self.source)
+            if any(item.what == differing.what and item.agrees for item in again):
+                return text
+        return "no setting known here gives them: a patched Xen, or the model is wrong"
+
+    def _others(self) -> Iterator[tuple[str, XenOptions, XenProfile]]:
+        iommu = self.known[0].iommu
+        way = "off" if iommu else "on"
+        yield (
+            f"as with the IOMMU {way}: Xen went the other way than its log says, or a patch did",
+            self.options._replace(iommu=not iommu),
+            self.release,
+        )
+        for bits in (40, 44, 48):
+            yield f"as with {bits} bits of guest physical address", self.options._replace(ipa_bits=bits), self.release
+        for name, release in PRESETS.items():
+            if name != self.release.name:
+                yield f"as Xen {name} would do: a patch was backported, or is missing", self.options, release

@@ -1,0 +1,109 @@
+"""``dtanalyze verify``."""
+
+from typing import Annotated, Final
+
+import typer
+
+from dtanalyze.address.units import parse_range
+from dtanalyze.cli import options
+from dtanalyze.cli.run import fail, usage_errors
+from dtanalyze.errors import DtanalyzeError, UsageError
+from dtanalyze.report import check_format
+from dtanalyze.version import __version__
+
+__all__ = ["EPILOG", "command"]
+
+EPILOG: Final = """Examples:
+
+dtanalyze verify board.dtb boot.log
+
+dtanalyze verify board.dtb guest.dtb xl-dmesg.txt dmesg.txt iomem.txt --explain
+
+dtanalyze verify bug-report.tar.gz --format json
+
+dtanalyze verify board.dtb --live
+"""
+
+
+def command(
+    paths: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="FILE...",
+            help="The board's tree and what the machine said: logs, /proc/iomem, the guest's tree, a .config, in any order; "
+            "a folder or an archive with them.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    live: Annotated[bool, typer.Option("--live", help="Read this running dom0 too, by plain file reads.")] = False,
+    format_: options.FormatOption = "text",
+    explain: Annotated[bool, typer.Option("--explain", help="Show also what agrees.")] = False,
+    color: options.ColorOption = "auto",
+    xen: Annotated[
+        str | None, typer.Option("--xen", metavar="RELEASE", help="Default: what the log says.", show_default=False)
+    ] = None,
+    linux: Annotated[
+        str | None, typer.Option("--linux", metavar="PRESET", help="Default: what dmesg says.", show_default=False)
+    ] = None,
+    memory: options.MemoryOption = None,
+    iommu: Annotated[
+        str | None, typer.Option("--iommu", metavar="on|off", help="Default: what the log says.", show_default=False)
+    ] = None,
+    grant_table: Annotated[
+        str | None, typer.Option("--grant-table", metavar="RANGE", help="Default: what the log says.", show_default=False)
+    ] = None,
+    fdt_address: Annotated[
+        str | None,
+        typer.Option("--fdt-address", metavar="ADDRESS", help="Default: what the log says.", show_default=False),
+    ] = None,
+) -> None:
+    """Hold a machine against the prediction for it.
+
+    Exit status: 0 all agrees, 1 something differs, 2 the evidence cannot be used.
+    """
+    from dtanalyze.analysis.verify import Given, verify
+    from dtanalyze.evidence.bundle import gathered
+    from dtanalyze.inputs.evidence_files import evidence_items, live_items
+    from dtanalyze.xen.options import XenOptions
+
+    with usage_errors():
+        check_format(format_)
+        style = options.style_from(color)
+        if iommu is not None:
+            options.choice(iommu, ("on", "off"), "--iommu")
+        host = XenOptions(
+            iommu=None if iommu is None else iommu == "on",
+            memory=tuple(parse_range(item) for item in memory or ()),
+            grant_table=parse_range(grant_table) if grant_table is not None else None,
+            fdt_address=_address(fdt_address),
+        )
+        if not paths and not live:
+            raise UsageError("name the board's tree and what the machine said, or --live")
+    try:
+        items = [*evidence_items(paths or []), *(live_items() if live else ())]
+        bundle = gathered(items)
+        verified = verify(bundle, Given(xen, linux, host))
+    except DtanalyzeError as error:
+        fail(str(error))
+    for name in bundle.unknown:
+        typer.echo(f"dtanalyze: {name}: nothing known is in it, left out", err=True)
+    from dtanalyze.report.verify import verify_json, verify_text
+
+    if format_ == "json":
+        from dtanalyze.report.json import document
+
+        typer.echo(document([verify_json(verified)], [], __version__), nl=False)
+    else:
+        typer.echo(verify_text(verified, style=style, explain=explain), nl=False, color=True)
+    if verified.differences or verified.wrong_pairing:
+        raise typer.Exit(1)
+
+
+def _address(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise UsageError(f"--fdt-address takes an address such as 0x44000000, not '{text}'") from None

@@ -1,0 +1,134 @@
+"""Everything that is known of one machine: each file recognised by what it holds, never by its name."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from typing import BinaryIO, Final, NamedTuple
+
+from dtanalyze.errors import InputError
+from dtanalyze.evidence.lines import cleaned, read_lines
+from dtanalyze.evidence.linux_console import LinuxConsole, read_linux_console
+from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
+
+__all__ = ["Bundle", "Item", "Named", "gathered"]
+
+MOST_BYTES: Final = 1 << 24
+"""What a file that is no log may have: trees and configs are far smaller."""
+_HEAD: Final = 1 << 16
+_IOMEM: Final = re.compile(r"\s*[0-9a-f]{8,16}-[0-9a-f]{8,16} : ")
+_MEMBLOCK: Final = re.compile(r"\s*\d+: +0x[0-9a-f]+\.\.0x[0-9a-f]+")
+_TREE: Final = b"\xd0\x0d\xfe\xed"
+_GZIP: Final = b"\x1f\x8b"
+
+
+class Item(NamedTuple):
+    """One file of the evidence; ``open`` may be called more than once."""
+
+    name: str
+    open: Callable[[], BinaryIO]
+
+
+class Named(NamedTuple):
+    """A text and what its file is called."""
+
+    name: str
+    text: str
+
+
+class Bundle(NamedTuple):
+    """The evidence. ``trees`` are blobs with their names, ``unknown`` the names of files that say nothing known."""
+
+    trees: tuple[tuple[str, bytes], ...] = ()
+    xen: tuple[str, XenConsole] | None = None
+    linux: tuple[str, LinuxConsole] | None = None
+    iomem: Named | None = None
+    iomem_after: Named | None = None
+    kconfig: Named | None = None
+    xl_info: Named | None = None
+    unknown: tuple[str, ...] = ()
+
+
+def gathered(items: Iterable[Item]) -> Bundle:
+    """Return what the files hold; raise `InputError` naming the one that cannot be used, or a second of a kind."""
+    found = Bundle()
+    for item in items:
+        try:
+            found = _with(found, item)
+        except InputError as error:
+            raise InputError(f"{item.name}: {error}") from error
+        except OSError as error:
+            raise InputError(f"{item.name}: {error.strerror or error}") from error
+    return found
+
+
+def _with(found: Bundle, item: Item) -> Bundle:
+    with item.open() as stream:
+        head = stream.read(_HEAD)
+    if head.startswith(_TREE):
+        return found._replace(trees=(*found.trees, (item.name, _whole(item))))
+    if head.startswith(_GZIP):
+        head = _unpacked(_whole(item))[:_HEAD]
+        text = _unpacked(_whole(item)).decode("utf-8", "replace")
+        if _is_config(head.decode("utf-8", "replace")):
+            return found._replace(kconfig=Named(item.name, text))
+        return found._replace(unknown=(*found.unknown, item.name))
+    return _with_text(found, item, cleaned(head.decode("utf-8", "replace")))
+
+
+def _with_text(found: Bundle, item: Item, head: str) -> Bundle:
+    first = next((line for line in head.splitlines() if line.strip()), "")
+    if _IOMEM.match(first):
+        named = Named(item.name, cleaned(_whole(item).decode("utf-8", "replace")))
+        if "Xen scratch" in named.text:
+            return found._replace(iomem_after=named)
+        return found._replace(iomem=named)
+    if _is_config(head):
+        return found._replace(kconfig=Named(item.name, _whole(item).decode("utf-8", "replace")))
+    if re.search(r"^(xen_version|xen_major) +:", head, re.MULTILINE):
+        return found._replace(xl_info=Named(item.name, cleaned(_whole(item).decode("utf-8", "replace"))))
+    return _with_log(found, item)
+
+
+def _with_log(found: Bundle, item: Item) -> Bundle:
+    """Read a log for both: a serial line carries Xen's console and dom0's."""
+    xen = linux = None
+    try:
+        with item.open() as stream:
+            xen = read_xen_console(read_lines(stream))
+    except InputError:
+        xen = None
+    try:
+        with item.open() as stream:
+            linux = read_linux_console(read_lines(stream))
+    except InputError:
+        linux = None
+    if xen is not None and found.xen is not None and found.xen[1].tells >= xen.tells:
+        xen = None  # dom0's dmesg repeats nothing of Xen's; of two logs the fuller counts
+    if xen is None and linux is None and (found.xen is None or item.name != found.xen[0]):
+        return found._replace(unknown=(*found.unknown, item.name))
+    if xen is not None:
+        found = found._replace(xen=(item.name, xen))
+    if linux is not None and linux.release is not None:
+        found = found._replace(linux=(item.name, linux))
+    return found
+
+
+def _is_config(head: str) -> bool:
+    return re.search(r"^(CONFIG_\w+=|# CONFIG_\w+ is not set)", head, re.MULTILINE) is not None
+
+
+def _whole(item: Item) -> bytes:
+    with item.open() as stream:
+        data = stream.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise InputError(f"it has more than {MOST_BYTES >> 20} MiB and is no log")
+    return data
+
+
+def _unpacked(data: bytes) -> bytes:
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, MOST_BYTES)
+    except zlib.error as error:
+        raise InputError(f"it begins like a gzip file and is none: {error}") from error

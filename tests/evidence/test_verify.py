@@ -1,0 +1,186 @@
+"""``verify``: recorded boots from their files alone, and every way in which a machine may differ."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dtanalyze.cli import main
+from tests.evidence.noise import NOISE
+from tests.linux.test_kconfig import config
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+CHANGED = ("extreg=", "gnttabreg=", "extregcut=", "gtholes=")  # marks a Xen that was changed
+BOOTS = {path.stem: json.loads(path.read_text()) for path in sorted((FIXTURES / "boots").glob("*.json"))}
+# 13a: the seed is not in the recorded tree, and the kernel says that KASLR is on; it is not among the lines kept here.
+WHOLE = sorted(
+    name
+    for name, boot in BOOTS.items()
+    if boot["xen_version"] and boot["iomem_after"] and not any(word in boot["xen_cmdline"] for word in CHANGED)
+)
+
+
+def evidence(name: str, folder: Path, change: Callable[[str], str] = lambda text: text) -> list[str]:
+    """Lay the files of a recorded boot out under names that say nothing."""
+    boot = BOOTS[name]
+    iommu = "enabled" if boot["iommu"] else "disabled"
+    banner = [f"(XEN) Xen version {boot['xen_version']} (x) (gcc) debug=n", f"(XEN) I/O virtualisation {iommu}"]
+    files = {
+        "a": (FIXTURES / "dtb" / "hosts" / f"{name}.dtb").read_bytes(),
+        "b": (FIXTURES / "dtb" / "boots" / f"{name}.dtb").read_bytes(),
+        "c": change("\n".join([*banner, *boot["xen_messages"]])).encode(),
+        "d": "\n".join(boot["iomem_before"]).encode(),
+        "e": "\n".join(boot["iomem_after"]).encode(),
+        "f": f"[    0.000000] Linux version {boot['linux_version']} (x) (gcc) #1 SMP\n".encode(),
+    }
+    for key, data in files.items():
+        (folder / key).write_bytes(data)
+    return [str(folder / key) for key in files]
+
+
+def verify(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict[str, Any]]:
+    try:
+        main(["verify", "--format", "json", *arguments])
+        status = 0
+    except SystemExit as left:
+        status = left.code if isinstance(left.code, int) else 0
+    out = capsys.readouterr().out
+    return status, json.loads(out)["results"][0] if out else {}
+
+
+def differing(result: dict[str, Any]) -> list[str]:
+    return [item["what"] for item in result["comparisons"] if item["agrees"] is False]
+
+
+@pytest.mark.parametrize("name", WHOLE)
+def test_a_recorded_boot_agrees(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(WHOLE) > 20
+    status, result = verify(capsys, *evidence(name, tmp_path))
+    assert (status, differing(result), result["wrong_pairing"]) == (0, [], None), result
+    whats = {item["what"].split()[0] for item in result["comparisons"] if item["agrees"]}
+    assert {"tree", "System"} <= whats
+    assert "extended" in whats or not any("xtended region" in line for line in BOOTS[name]["xen_messages"])
+    assert "Xen" in whats or not BOOTS[name]["scratch_inclusive"]
+
+
+@pytest.mark.parametrize(("noise", "change"), NOISE.items(), ids=NOISE.keys())
+def test_the_state_of_the_log_changes_nothing(
+    noise: str, change: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, result = verify(capsys, *evidence("05b-2banks-rsv", tmp_path, change))
+    assert (status, differing(result)) == (0, [])
+
+
+NAME = "01-dom0-x420-l612"
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "what"),
+    [
+        ("c", "BANK[0] 0x00000060000000-0x00000080000000", "BANK[0] 0x00000068000000-0x00000088000000", "dom0's RAM"),
+        ("c", "0x80000000->0xbfe00000", "0x84000000->0xbfe00000", "extended regions of dom0"),
+        ("d", "60000000-7fffffff : System RAM", "60000000-6fffffff : System RAM", "System RAM"),
+        ("d", "10000000-3efeffff : pcie@10000000", "", "claims that are certain"),
+        ("e", "48000000-4fffffff : Xen scratch", "5fe00000-5fffffff : Xen scratch", "Xen scratch"),
+    ],
+)
+def test_each_difference_is_named(
+    file: str, old: str, new: str, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = evidence(NAME, tmp_path)
+    text = (tmp_path / file).read_text()
+    assert old in text
+    lines = [line for line in text.replace(old, new).split("\n") if line and not (new == "" and line.startswith("  6fff"))]
+    if what == "System RAM":
+        lines = [line for line in lines if not line.startswith("  7")]
+    (tmp_path / file).write_text("\n".join(lines))
+    status, result = verify(capsys, *paths, "--fdt-address", "0x44000000")
+    assert status == 1 and what in differing(result)
+    assert all(item["cause"] for item in result["comparisons"] if item["agrees"] is False)
+
+
+def test_a_changed_tree_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = evidence(NAME, tmp_path)
+    data = (tmp_path / "b").read_bytes()
+    (tmp_path / "b").write_bytes(data.replace(b"dom0_mem", b"dom0_men").replace(b"xen,xen-4.20\0", b"xen,xen-4.21\0"))
+    status, result = verify(capsys, *paths)
+    assert status == 1 and "tree of dom0" in differing(result)
+    (tree,) = [item for item in result["comparisons"] if item["what"] == "tree of dom0"]
+    assert "/hypervisor:compatible" in tree["seen"]
+
+
+def test_a_difference_names_the_setting_that_explains_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """4.20's regions lack 2 MiB at their ends, 4.22's do not: what 4.20 printed under 4.22's banner."""
+    paths = evidence(NAME, tmp_path)
+    text = (tmp_path / "c").read_text()
+    (tmp_path / "c").write_text(text.replace("4.20.5-pre", "4.22.0"))
+    _, result = verify(capsys, paths[0], paths[2])
+    (item,) = [item for item in result["comparisons"] if item["agrees"] is False]
+    assert item["what"] == "extended regions of dom0" and item["cause"].startswith("as Xen 4.")
+
+
+def test_another_boards_log_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = evidence(NAME, tmp_path)
+    text = (tmp_path / "c").read_text().replace("(XEN) Grant", "(XEN) RAM: 0000000880000000 - 00000008ffffffff\n(XEN) Grant")
+    (tmp_path / "c").write_text(text)
+    status, result = verify(capsys, *paths)
+    assert status == 1 and result["wrong_pairing"].endswith(
+        "(line 3) is of another board than " + paths[0] + ": none of its RAM is RAM in the tree"
+    )
+
+
+def test_the_kernels_model_names_the_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = evidence(NAME, tmp_path)
+    (tmp_path / "f").write_text("[    0.000000] Linux version 6.12.1 (x) #1\n[    0.000000] Machine model: Raspberry Pi 4\n")
+    status, result = verify(capsys, *paths)
+    assert status == 1 and "'Raspberry Pi 4', not 'linux,dummy-virt'" in result["wrong_pairing"]
+
+
+def test_an_archive_is_read_and_never_unpacked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = evidence(NAME, tmp_path)
+    archive = tmp_path / "report.tar.gz"
+    with tarfile.open(archive, "w:gz") as out:
+        for number, path in enumerate(paths):
+            data = Path(path).read_bytes()
+            member = tarfile.TarInfo(f"../../escape{number}")
+            member.size = len(data)
+            out.addfile(member, io.BytesIO(data))
+        link = tarfile.TarInfo("/etc/passwd-link")
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        out.addfile(link)
+    before = sorted(tmp_path.parent.iterdir())
+    status, result = verify(capsys, str(archive))
+    assert (status, differing(result)) == (0, [])
+    assert sorted(tmp_path.parent.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"hello\n", "holds no devicetree"),
+        (b"\x1f\x8bnothing", "it begins like a gzip file and is none"),
+        (b"\xd0\x0d\xfe\xed\0\0", "at byte offset"),
+    ],
+)
+def test_evidence_that_is_none(content: bytes, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    with pytest.raises(SystemExit) as left:
+        main(["verify", str(path)])
+    assert left.value.code == 2
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") <= 2 and "Traceback" not in error
+
+
+def test_a_kernels_own_configuration_is_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    packed = tmp_path / "packed"
+    packed.write_bytes(gzip.compress(config(XEN_UNPOPULATED_ALLOC="n").encode()))
+    _, result = verify(capsys, *evidence("03-dom0-x417-l61", tmp_path), str(packed))
+    assert any(note.endswith(f"configured by {packed}") for note in result["profile"])

@@ -1,0 +1,89 @@
+"""``python -m tests.wide.verify_truth ROOT... [--noise NAME]``: every recorded boot, from its files alone.
+
+Each case folder is given to ``verify`` whole; what does not agree is printed, by case.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from dtanalyze.address.units import parse_range
+from dtanalyze.analysis.verify import Given, Verified, verify
+from dtanalyze.errors import DtanalyzeError
+from dtanalyze.evidence.bundle import Item, gathered
+from dtanalyze.xen.options import XenOptions
+from tests.evidence.noise import NOISE
+
+NOT_EVIDENCE = ("case.json", "xen-cmdline", "linux-cmdline", "resources-before.txt", "resources-after.txt")
+
+
+def items(folder: Path, case: dict[str, Any], change: Callable[[str], str]) -> Iterator[Item]:
+    """Yield the files of a case; where a recording kept no console, the lines that its record holds."""
+    for path in sorted(folder.iterdir()):
+        if path.name in NOT_EVIDENCE or path.name.endswith("partial.dtb"):
+            continue
+        data = path.read_bytes()
+        if path.name == "xen.txt":
+            data = change(data.decode("utf-8", "replace")).encode()
+        yield Item(path.name, lambda data=data: io.BytesIO(data))  # type: ignore[misc]
+    if not (folder / "xen.txt").exists() and case.get("xen_messages"):
+        lines = [f"(XEN) Xen version {case['xen_version']} (gcc) debug=n", *case["xen_messages"]]
+        text = change("\n".join(lines)).encode()
+        yield Item("xen_messages", lambda: io.BytesIO(text))
+
+
+def given(case: dict[str, Any]) -> Given:
+    """Return what the recording says and no file of it: the release, and what the loader did."""
+    options = dict(zip(case.get("options", [])[::2], case.get("options", [])[1::2], strict=False))
+    fdt = options.get("--fdt-address")
+    grant = options.get("--grant-table")
+    table = parse_range(grant) if grant else None
+    if table is None and case.get("grant_table") and case["guest"] == "dom0":
+        table = parse_range("-".join(case["grant_table"]))
+    release = case.get("xen_release")
+    # "treat as IOMMU on": a Xen that was made to take that path without one.
+    forced = True if case.get("iommu") is True or "gtholes=1" in " ".join(case.get("xen_messages", [])) else None
+    host = XenOptions(iommu=forced, fdt_address=int(fdt, 16) if fdt else None, grant_table=table)
+    return Given(release, None, host)
+
+
+def verified(folder: Path, change: Callable[[str], str] = lambda text: text) -> Verified:
+    """Return what ``verify`` says of one case."""
+    case = json.loads((folder / "case.json").read_text())
+    return verify(gathered(items(folder, case, change)), given(case))
+
+
+def main(arguments: list[str]) -> int:
+    """Print what does not agree; leave with 1 when anything does not."""
+    noise = NOISE[arguments[arguments.index("--noise") + 1]] if "--noise" in arguments else NOISE["as it is"]
+    roots = [Path(item) for item in arguments if Path(item).is_dir()]
+    counts: Counter[str] = Counter()
+    for folder in (path for root in roots for path in sorted(root.iterdir())):
+        try:
+            found = verified(folder, noise)
+        except DtanalyzeError as error:
+            counts["refused"] += 1
+            sys.stdout.write(f"{folder.name}: refused: {error}\n")
+            continue
+        counts["cases"] += 1
+        counts["agree whole"] += not found.differences and not found.wrong_pairing
+        if found.wrong_pairing:
+            sys.stdout.write(f"{folder.name}: PAIRING {found.wrong_pairing}\n")
+        for item in found.comparisons:
+            counts[f"{item.what.partition(' /')[0]}: {item.agrees}"] += 1
+            if item.agrees is False:
+                text = f"{folder.name}: {item.what}: {item.predicted} | {item.seen} | {item.cause}\n"
+                sys.stdout.write(text if len(text) < 400 else text[:400] + "…\n")
+    for key, value in sorted(counts.items()):
+        sys.stdout.write(f"{value:6} {key}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
