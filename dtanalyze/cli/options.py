@@ -4,7 +4,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
 
 import typer
@@ -327,13 +326,11 @@ def read_log(path: str, reader: "Callable[[Iterator[Line]], T]") -> T:
     """Return what ``reader`` makes of a log of any size, of which no more than a line is held; errors name the file."""
     from dtanalyze.evidence.lines import read_lines
 
-    try:
-        with Path(path).open("rb") as stream:
+    def read() -> T:
+        with reading.open_log(path) as stream:
             return reader(read_lines(stream))
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+
+    return _named(path, read)
 
 
 def style_from(color: str) -> Style:

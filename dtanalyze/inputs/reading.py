@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from typing import Final
+from typing import BinaryIO, Final
 
 from dtanalyze.errors import InputError
 
-__all__ = ["MAX_INPUT", "MAX_TEXT", "READ", "forget", "read_bytes", "read_stdin", "read_text", "remember"]
+__all__ = ["MAX_INPUT", "MAX_TEXT", "READ", "forget", "open_log", "read_bytes", "read_stdin", "read_text", "remember"]
 
 MAX_INPUT: Final = 256 << 20
 """Bytes of an input: a FIT image may hold kernels and ramdisks beside its trees."""
@@ -50,13 +50,7 @@ def remember(path: str) -> None:
 
 def read_bytes(path: str, most: int = MAX_INPUT) -> bytes:
     """Return the content of a regular file of at most ``most`` bytes; raise `InputError`, without the path, otherwise."""
-    try:
-        # Not to wait for a pipe's other end, and not to let a terminal become ours.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except ValueError as error:
-        raise InputError("no file can be called so") from error
-    except OSError as error:
-        raise InputError(_why(path, error)) from error
+    descriptor = _opened(path)
     try:
         return _content(descriptor, path, most)
     except OSError as error:
@@ -65,22 +59,49 @@ def read_bytes(path: str, most: int = MAX_INPUT) -> bytes:
         os.close(descriptor)
 
 
+def open_log(path: str) -> BinaryIO:
+    """Return a regular file of any size, open, for a reader that holds one line of it; raises as `read_bytes`."""
+    descriptor = _opened(path)
+    try:
+        _checked(descriptor, path)
+        return os.fdopen(descriptor, "rb")
+    except (InputError, OSError) as error:
+        os.close(descriptor)
+        raise error if isinstance(error, InputError) else InputError(error.strerror or str(error)) from error
+
+
+def _opened(path: str) -> int:
+    try:
+        # Not to wait for a pipe's other end, and not to let a terminal become ours.
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except ValueError as error:
+        raise InputError("no file can be called so") from error
+    except OSError as error:
+        raise InputError(_why(path, error)) from error
+
+
 def _why(path: str, error: OSError) -> str:
     if isinstance(error, FileNotFoundError) and os.path.islink(path):
         return f"the link leads nowhere (to {os.readlink(path)})"
     return error.strerror or str(error)
 
 
-def _content(descriptor: int, path: str, most: int) -> bytes:
+def _checked(descriptor: int, path: str) -> int:
+    """Return the size of what was opened, which is a file or a pipe that a shell holds; it counts as read."""
     found = os.fstat(descriptor)
     if stat.S_ISFIFO(found.st_mode) and path.startswith(_DESCRIPTORS):
         os.set_blocking(descriptor, True)
     elif not stat.S_ISREG(found.st_mode):
         kind = next((words for test, words in _KINDS if test(found.st_mode)), "something else")
         raise InputError(f"it is {kind}, not a file")
-    if found.st_size > most:
-        raise InputError(f"it has {found.st_size} bytes, more than the {most >> 20} MiB that are read")
     READ.add((found.st_dev, found.st_ino))
+    return found.st_size
+
+
+def _content(descriptor: int, path: str, most: int) -> bytes:
+    size = _checked(descriptor, path)
+    if size > most:
+        raise InputError(f"it has {size} bytes, more than the {most >> 20} MiB that are read")
     parts, left = [], most + 1
     while left and (part := os.read(descriptor, min(_CHUNK, left))):
         parts.append(part)
