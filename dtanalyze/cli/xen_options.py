@@ -8,7 +8,7 @@ import typer
 from dtanalyze.address.units import parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.groups import Group
-from dtanalyze.cli.options import choice, read_log
+from dtanalyze.cli.options import choice, read_file, read_log
 from dtanalyze.errors import BlobError, InputError, UsageError
 from dtanalyze.linux.profile import LinuxProfile
 
