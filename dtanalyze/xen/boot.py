@@ -18,7 +18,7 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
 from dtanalyze.xen.build import Build
-from dtanalyze.xen.command_line import XenArgs
+from dtanalyze.xen.command_line import Word, XenArgs, dom0_command_line, words_of, xen_command_line
 from dtanalyze.xen.device import Machine
 from dtanalyze.xen.dom0_memory import Dom0Placed, free_memory, loaded_modules, place_dom0
 from dtanalyze.xen.dom0_tree import dom0_blob
@@ -44,6 +44,8 @@ _FEW_LINES: Final = 256
 """Interrupt IDs that the controllers of boards have at least."""
 _TEXT_PAGES: Final = 256
 """Pages of Xen's text, which dom0's grant table cannot outgrow (gnttab_dom0_frames): about 1 MiB."""
+_LINE_SHOWN: Final = 200
+_WORDS_SHOWN: Final = 8
 _XEN_SIZE: Final = 2 * MIB
 """What Xen's image takes at most, and its alignment."""
 _XEN_TEXT_OFFSET: Final = 4 * MIB
@@ -242,7 +244,15 @@ class Boot:
     @cached_property
     def dom0_vcpus(self) -> int:
         """dom0's CPUs: as many as the host has, unless dom0_max_vcpus= says otherwise."""
-        return min(self.host.args.dom0_max_vcpus or len(cpu_nodes(self.host.tree)) or 1, MAX_VIRT_CPUS)
+        return min(self.host.args.dom0_max_vcpus or self.cpus, MAX_VIRT_CPUS)
+
+    @cached_property
+    def cpus(self) -> int:
+        """CPUs that Xen uses: those of the kind of the first, unless hmp-unsafe is set, and no more than maxcpus."""
+        nodes = cpu_nodes(self.host.tree)
+        alike = [node for node in nodes if node.compatible == nodes[0].compatible]
+        found = len(nodes if self.host.args.hmp_unsafe else alike) or 1
+        return min(found, self.host.args.max_cpus or found)
 
     @cached_property
     def dom0_memory(self) -> Dom0Placed:
@@ -329,7 +339,24 @@ class Boot:
     @property
     def notes(self) -> tuple[str, ...]:
         """What was assumed, whatever the domain."""
-        return tuple(item for item in (self._iommu[1], self._ipa_bits.note) if item)
+        return tuple(item for item in (*self._line_notes(), self._iommu[1], self._ipa_bits.note) if item)
+
+    def _line_notes(self) -> Iterator[str]:
+        """Quote the command lines, and name the words that are not modelled."""
+        for whose, line in (("Xen's", xen_command_line(self.host.tree)), ("dom0's", dom0_command_line(self.host.tree))):
+            if line.where:
+                text = line.text if len(line.text) <= _LINE_SHOWN else line.text[:_LINE_SHOWN] + "…"
+                yield f'{whose} command line: "{text}" ({line.where})'
+            elif whose == "Xen's":
+                yield "Xen's command line: none in /chosen"
+        words = [word.text for word in self.words if word.standing == "not modelled"]
+        if words:
+            yield f"not modelled of Xen's command line: {', '.join(words[:_WORDS_SHOWN])}"
+
+    @cached_property
+    def words(self) -> tuple[Word, ...]:
+        """The words of Xen's command line."""
+        return words_of(xen_command_line(self.host.tree).text)
 
     @property
     def scan_notes(self) -> list[str]:

@@ -7,6 +7,7 @@ common/device-tree/bootinfo.c). Left out: EFI's memory map, ACPI, the content of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import Enum
 from typing import Final, NamedTuple
 
@@ -16,15 +17,24 @@ from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.xen.build import DEFAULT, Build
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["DEVICE_TREE", "Bank", "BankType", "BootInfo", "Module", "boot_fdt_info"]
+__all__ = ["DEVICE_TREE", "Bank", "BankType", "BootInfo", "Module", "boot_fdt_info", "dom0_modules_of"]
 
 DEVICE_TREE_MAX_DEPTH: Final = 16
 MAX_MODULES: Final = 32
+_MODULE_DEPTH: Final = 3
 DEVICE_TREE: Final = "Device Tree"
 """The kind of the module that is the tree itself (BOOTMOD_FDT)."""
 MAX_SHM_ID_LENGTH: Final = 16
 _PAGE: Final = 4096
 _ROOT: Final = CellCounts(2, 1)
+
+
+_KINDS: Final = (
+    ("Kernel", ("xen,linux-zimage", "multiboot,kernel")),
+    ("Ramdisk", ("xen,linux-initrd", "multiboot,ramdisk")),
+    ("XSM", ("xen,xsm-policy",)),
+    ("DTB", ("multiboot,device-tree",)),
+)
 
 
 class BankType(Enum):
@@ -80,6 +90,24 @@ class BootInfo(NamedTuple):
     panic: str | None
     stopped_at: str | None
     said: str | None = None
+
+
+def dom0_modules_of(tree: Tree) -> Iterator[tuple[Node, str]]:
+    """Yield the nodes that the scan takes for modules of dom0, each with its kind; the first of no kind is a kernel."""
+    guesses = 0
+    for node in tree.root:
+        if node.path.count("/") > _MODULE_DEPTH or not node.path.startswith("/chosen") or not _is_module(node):
+            continue
+        kind = next((kind for kind, names in _KINDS if node.is_any_of(names)), None)
+        if kind is None:
+            guesses += 1
+            kind = {1: "Kernel", 2: "Ramdisk"}.get(guesses, "Unknown")
+        if not _parent(node).is_compatible("xen,domain"):
+            yield node, kind
+
+
+def _is_module(node: Node) -> bool:
+    return node.is_compatible("xen,multiboot-module") or node.is_compatible("multiboot,module")
 
 
 class _ScanError(Exception):
@@ -153,7 +181,7 @@ class _Scan:
             self._meminfo(node, "reg", inherited_cells(_parent(node), _ROOT), self.mem, BankType.DEFAULT)
         elif depth == 1 and node.name == "reserved-memory":
             self._reserved_memory(node)
-        elif depth <= 3 and (node.is_compatible("xen,multiboot-module") or node.is_compatible("multiboot,module")):
+        elif depth <= _MODULE_DEPTH and _is_module(node):
             self._module(node)
         elif depth == 1 and node.base_name == "chosen":
             self._chosen(node)
@@ -233,12 +261,7 @@ class _Scan:
         self._add_module(Module(self._kind(node), start, size, node.path, _parent(node).is_compatible("xen,domain")))
 
     def _kind(self, node: Node) -> str:
-        for kind, names in (
-            ("Kernel", ("xen,linux-zimage", "multiboot,kernel")),
-            ("Ramdisk", ("xen,linux-initrd", "multiboot,ramdisk")),
-            ("XSM", ("xen,xsm-policy",)),
-            ("DTB", ("multiboot,device-tree",)),
-        ):
+        for kind, names in _KINDS:
             if node.is_any_of(names):
                 return kind
         self.guesses += 1

@@ -16,6 +16,7 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
 from dtanalyze.xen.bootfdt import Bank, BankType, BootInfo
+from dtanalyze.xen.command_line import dom0_command_line
 from dtanalyze.xen.guest_tree import PSCI, cpus_node, hypervisor_node, memory_node, release_of, timer_node
 from dtanalyze.xen.handle_node import Fate, HostNodes
 from dtanalyze.xen.iommu import is_iommu
@@ -174,17 +175,8 @@ def _rewrite_chosen(tree: Tree, root: Node, profile: XenProfile) -> None:
     source = tree.root.child("chosen")
     if chosen is None or source is None:
         return
-    args = _dom0_bootargs(source)
+    args = dom0_command_line(tree)
     for name in (*_CHOSEN_DROPPED, *(("xen,static-heap",) if profile.dom0less_nodes_skipped else ())):
         chosen.properties.pop(name, None)
-    if args is not None:
-        set_property(chosen, "bootargs", strings(args))
-
-
-def _dom0_bootargs(chosen: Node) -> str | None:
-    for node in chosen.children:
-        prop = node.prop("bootargs")
-        if node.is_compatible("multiboot,kernel") and prop is not None and prop.string:
-            return prop.string
-    found = chosen.prop("xen,dom0-bootargs") or chosen.prop("bootargs")
-    return found.string if found else None
+    if args.where:
+        set_property(chosen, "bootargs", strings(args.text))

@@ -105,7 +105,13 @@ def test_booleans_turn_round(text: str, on: bool) -> None:
         ('xen,xen-bootargs = "a"; bootargs = "b";', "a"),
         ('xen,dom0-bootargs = "a"; bootargs = "b";', "b"),
         ('bootargs = "b";', ""),
-        ('bootargs = "b"; m@1 { compatible = "multiboot,kernel"; bootargs = "c"; };', "b"),
+        ('bootargs = "b"; m@1 { compatible = "multiboot,kernel", "multiboot,module"; bootargs = "c"; };', "b"),
+        ('bootargs = "b"; m@1 { compatible = "multiboot,kernel"; bootargs = "c"; };', ""),  # no module without the word
+        ('bootargs = "b"; m@1 { compatible = "xen,linux-zimage", "xen,multiboot-module"; bootargs = "c"; };', "b"),
+        ('bootargs = "b"; m@1 { compatible = "multiboot,module"; bootargs = "c"; };', "b"),  # the first of no kind is a kernel
+        ('bootargs = "b"; m@1 { compatible = "multiboot,ramdisk", "multiboot,module"; bootargs = "c"; };', ""),
+        ('bootargs = "b"; d { m@1 { compatible = "multiboot,kernel", "multiboot,module"; bootargs = "c"; }; };', "b"),
+        ('bootargs = "b"; d { compatible = "xen,domain"; m@1 { compatible = "multiboot,kernel", "multiboot,module"; bootargs = "c"; }; };', ""),
         ("", ""),
     ],
 )
