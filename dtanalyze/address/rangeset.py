@@ -72,9 +72,7 @@ class RangeSet:
         """Return the addresses that are in both."""
         others = other if isinstance(other, RangeSet) else RangeSet(other)
         few, many = (self, others) if len(self) < len(others) else (others, self)
-        return RangeSet(
-            common for run in few for item in many.overlapping(run) if (common := run.intersection(item))
-        )
+        return RangeSet(common for run in few for item in many.overlapping(run) if (common := run.intersection(item)))
 
     def difference(self, other: Iterable[AddressRange]) -> RangeSet:
         """Return the addresses that are in this set only."""

@@ -1,6 +1,7 @@
 """``dtanalyze check``."""
 
 import sys
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Final, NamedTuple
 
@@ -11,6 +12,7 @@ from dtanalyze.cli import control_options, options, outputs, settings, xen_optio
 from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.groups import Group
 from dtanalyze.cli.jobs import MOST_JOBS, in_order, shown
+from dtanalyze.cli.kept import Kept, Seen
 from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, Limits, limits_from
 from dtanalyze.cli.run import Sources, checked, made_of, report_failures, usage_errors
 from dtanalyze.cli.settings import working_folder
@@ -104,14 +106,15 @@ def command(
     if not report.quiet and sys.stderr is not None and sys.stderr.isatty():
         items = iter(listed := list(items))
         total = len(listed) if len(listed) > 1 else 0
-    groups: list[tuple[CheckResult, ...]] = []
+    groups: Kept[tuple[CheckResult, ...]] = Kept()
     failures: list[InputFailure] = []
     work = partial(made_of, analyse=lambda item: checked(item, asked, question), sources=sources)
     for found, failed in shown(in_order(items, work, batch.jobs), total):
-        groups += found
+        for group in found:
+            groups.append(group)
         failures += failed
     answer = Report(
-        groups=tuple(groups),
+        groups=groups,
         failures=tuple(failures),
         version=__version__,
         root=working_folder(),
@@ -127,7 +130,7 @@ def command(
     )
     with usage_errors():
         answer = control_options.controlled(answer, controls)
-        answer = answer._replace(groups=tuple(tuple(map(folded, group)) for group in answer.groups))
+        answer = answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
     written = outputs.write(wanted, answer)
     report_failures(failures)
     for used in answer.settings if report.quiet else ():
@@ -138,5 +141,5 @@ def command(
         raise typer.Exit(1)
 
 
-def _reaches(results: tuple[CheckResult, ...], threshold: Severity) -> bool:
+def _reaches(results: Iterable[CheckResult], threshold: Severity) -> bool:
     return any(finding.severity >= threshold for result in results for finding in result.findings)

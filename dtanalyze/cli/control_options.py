@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 import typer
 
 from dtanalyze.cli.groups import Group
+from dtanalyze.cli.kept import Seen
 from dtanalyze.cli.options import choice, read_file, read_text
 from dtanalyze.cli.replacing import write_file
 from dtanalyze.cli.settings import parsed_toml
@@ -163,7 +165,7 @@ def controlled(report: Report, controls: Controls) -> Report:
     if controls.selection is not None:
         from dtanalyze.controls.selection import apply_selection
 
-        groups = tuple(apply_selection(group, controls.selection) for group in groups)
+        groups = Seen(groups, partial(apply_selection, chosen=controls.selection))
     if controls.write_baseline is not None:
         _write_baseline(controls.write_baseline, groups, report.root)
     if controls.baseline is None:

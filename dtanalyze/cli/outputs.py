@@ -11,7 +11,7 @@ import typer
 from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.groups import Group, GroupedCommand
 from dtanalyze.cli.options import ColorOption, KernelOptions, TreeOptions
-from dtanalyze.cli.replacing import write_file
+from dtanalyze.cli.replacing import replacing
 from dtanalyze.cli.xen_options import HostOptions
 from dtanalyze.errors import UsageError
 from dtanalyze.report import FORMATS, check_format
@@ -158,11 +158,13 @@ def write(wanted: Iterable[Output], report: Report) -> bool:
     written = True
     for name, file in sorted(wanted, key=lambda item: item[1] is None):
         if file is None:
-            say(FORMATS[name](report))
+            for part in FORMATS[name](report):
+                say(part)
             continue
-        text = FORMATS[name](report._replace(style=PLAIN))
         try:
-            write_file(file, text.encode("utf-8", "surrogateescape"))
+            with replacing(file) as written_to:
+                for part in FORMATS[name](report._replace(style=PLAIN)):
+                    written_to.write(part.encode("utf-8", "surrogateescape"))
         except UsageError as error:
             complain(f"--output: {error}")
             written = False

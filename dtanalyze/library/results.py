@@ -15,7 +15,7 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
 from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
-from dtanalyze.report import FORMATS, check_format
+from dtanalyze.report import FORMATS, check_format, rendered
 from dtanalyze.report.json import check_result, finding_json, predict_result
 from dtanalyze.report.picture.html import picture_html
 from dtanalyze.report.picture.scene import scene, title
@@ -128,7 +128,7 @@ class Results(tuple[Result, ...]):
         """Return what ``dtanalyze check --format`` prints; raise `UsageError` when there is no such format."""
         cells = {(item.xen, item.iommu, item.linux) for item in self}
         report = Report((tuple(self),), version=__version__, root=str(Path.cwd()), sweep=len(cells) > 1, asked=self.asked)
-        return FORMATS[check_format(format, FORMATS)](report)
+        return rendered(check_format(format, FORMATS), report)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the whole JSON answer of ``dtanalyze check``."""

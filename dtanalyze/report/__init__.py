@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from dtanalyze.errors import UsageError
@@ -11,19 +11,28 @@ from dtanalyze.errors import UsageError
 if TYPE_CHECKING:
     from dtanalyze.report.whole import Report
 
-__all__ = ["FORMATS", "Format", "check_format"]
+__all__ = ["FORMATS", "Format", "check_format", "rendered"]
 
-Format: TypeAlias = "Callable[[Report], str]"
+Format: TypeAlias = "Callable[[Report], Iterator[str]]"
 
 
 def _of(module: str) -> Format:
-    """Return the format's ``render``, imported when it is called: nobody pays at start-up for the others."""
+    """Return the format's ``render``, imported when it is called: nobody pays at start-up for the others.
 
-    def render(report: Report) -> str:
-        function: Format = importlib.import_module(f"dtanalyze.report.{module}").render
-        return function(report)
+    It yields the document in parts, so that none of it has to be held.
+    """
+
+    def render(report: Report) -> Iterator[str]:
+        function: Callable[[Report], str | Iterator[str]] = importlib.import_module(f"dtanalyze.report.{module}").render
+        parts = function(report)
+        yield from ((parts,) if isinstance(parts, str) else parts)
 
     return render
+
+
+def rendered(name: str, report: Report) -> str:
+    """Return a whole document in one of the `FORMATS`."""
+    return "".join(FORMATS[name](report))
 
 
 FORMATS: Final[dict[str, Format]] = {

@@ -5,6 +5,7 @@ Escaped as actions/toolkit does (packages/core/src/command.ts). GitHub shows the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.findings import Severity
@@ -18,30 +19,26 @@ __all__ = ["render"]
 _COMMANDS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
-def render(report: Report) -> str:
-    """Return the annotations, findings first; nothing at all when there is nothing to say."""
-    lines = [
-        _command(
+def render(report: Report) -> Iterator[str]:
+    """Yield the annotations, findings first; nothing at all when there is nothing to say."""
+    for result, finding, _ in placed(report):
+        yield _command(
             _COMMANDS[finding.severity],
             relative(result.location, report.root),
             f"{finding.rule} {finding.name}",
             f"{finding.message} ({cell_in_file(result)}).",
             finding.advice,
         )
-        for result, finding, _ in placed(report)
-    ]
-    lines += [_command("notice", item.path, item.kind, item.text) for item in decisions(report)]
-    lines += [
-        _command("error", relative(failure.location, report.root), "unreadable input", failure_text(failure))
-        for failure in report.failures
-    ]
-    return "".join(line + "\n" for line in lines)
+    for item in decisions(report):
+        yield _command("notice", item.path, item.kind, item.text)
+    for failure in report.failures:
+        yield _command("error", relative(failure.location, report.root), "unreadable input", failure_text(failure))
 
 
 def _command(name: str, path: str, title: str, *message: str) -> str:
     """Return one command; each part of the message is a line of its own."""
     said = "%0A".join(_data(part) for part in message if part)
-    return f"::{name} file={_property(path)},title={_property(title)}::{said}"
+    return f"::{name} file={_property(path)},title={_property(title)}::{said}\n"
 
 
 def _data(text: str) -> str:

@@ -6,6 +6,8 @@ A blob has no lines, and the format wants one: it is always the first.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from textwrap import indent
 from typing import Any, Final
 
 from dtanalyze.findings import Severity
@@ -19,25 +21,26 @@ __all__ = ["render"]
 _SEVERITIES: Final = {Severity.ERROR: "critical", Severity.WARNING: "minor", Severity.INFO: "info"}
 
 
-def render(report: Report) -> str:
-    """Return the array, findings first; an empty one when there is nothing to say."""
-    items = [
-        _item(
-            relative(result.location, report.root),
-            finding.rule,
-            f"{finding.message} ({cell_in_file(result)})",
-            _SEVERITIES[finding.severity],
-            key,
-        )
-        for result, finding, key in placed(report)
-    ]
+def render(report: Report) -> Iterator[str]:
+    """Yield the array, findings first; an empty one when there is nothing to say."""
+    between = "[\n"
+    for item in _items(report):
+        yield between + indent(json_text(json.dumps(item, indent=1)), " ")
+        between = ",\n"
+    yield "[]\n" if between == "[\n" else "\n]\n"
+
+
+def _items(report: Report) -> Iterator[dict[str, Any]]:
+    for result, finding, key in placed(report):
+        description = f"{finding.message} ({cell_in_file(result)})"
+        path = relative(result.location, report.root)
+        yield _item(path, finding.rule, description, _SEVERITIES[finding.severity], key)
     for made in decisions(report):
-        items.append(_item(made.path, made.kind, f"{made.kind}: {made.text}", "info", (made.kind, *made.key)))
+        yield _item(made.path, made.kind, f"{made.kind}: {made.text}", "info", (made.kind, *made.key))
     for failure in report.failures:
         key = ("unreadable-input", *([failure.inside] if failure.inside else []))
         path = relative(failure.location, report.root)
-        items.append(_item(path, "unreadable-input", failure_text(failure), "blocker", key))
-    return json_text(json.dumps(items, indent=1)) + "\n"
+        yield _item(path, "unreadable-input", failure_text(failure), "blocker", key)
 
 
 def _item(path: str, rule: str, description: str, severity: str, key: tuple[str, ...]) -> dict[str, Any]:

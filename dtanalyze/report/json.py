@@ -6,7 +6,8 @@ Addresses and sizes are lower-case hex strings, ranges ``[start, stop]`` with an
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import indent
 from typing import TYPE_CHECKING, Any, Final
 
 from dtanalyze.address.range import AddressRange, RawRange
@@ -30,8 +31,8 @@ __all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "fi
 SCHEMA_VERSION: Final = 2
 
 
-def render(report: Report) -> str:
-    """Return the whole JSON answer of ``check``."""
+def render(report: Report) -> Iterator[str]:
+    """Yield the JSON answer of ``check``, a result at a time."""
     found = report.baseline
     more: dict[str, Any] = {} if found is None else {"baseline": _baseline(found)}
     if report.suppressed:
@@ -51,7 +52,14 @@ def render(report: Report) -> str:
             {"path": item.path, "keys": list(item.keys), "without_effect": list(item.without_effect)}
             for item in report.settings
         ]
-    return document([check_result(result) for result in report.results], report.failures, report.version, more)
+    # A document without results, opened where they belong: the same bytes as of the whole, of which only one is held.
+    head, tail = document((), report.failures, report.version, more).split('"results": []', 1)
+    yield head + '"results": ['
+    between = "\n"
+    for result in report.results:
+        yield between + indent(json_text(json.dumps(check_result(result), indent=1)), "  ")
+        between = ",\n"
+    yield ("]" if between == "\n" else "\n ]") + tail
 
 
 def _baseline(found: Compared) -> dict[str, Any]:

@@ -5,7 +5,8 @@ Errors are failures, warnings and notes are output of a test that passes; an inp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from xml.etree import ElementTree
 
@@ -20,22 +21,40 @@ from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
 
+_COUNTED: Final = ("tests", "failures", "errors")
 _HEAD: Final = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
 
-def render(report: Report) -> str:
-    """Return the document; there are no times in it, so that equal answers are equal files."""
-    suites = [_suite(result, report.root) for result in report.results]
-    suites += _decided(report)
-    suites += [_unreadable(failure, report.root) for failure in report.failures]
-    top = ElementTree.Element("testsuites", {"name": "dtanalyze", **_totals(suites)})
-    top.extend(suites)
-    ElementTree.indent(top)
-    return _HEAD + ElementTree.tostring(top, encoding="unicode") + "\n"
+def render(report: Report) -> Iterator[str]:
+    """Yield the document; there are no times in it, so that equal answers are equal files.
+
+    The suites are gone through twice, since the first element counts them all.
+    """
+    top = ElementTree.Element("testsuites", {"name": "dtanalyze", **_totals(_suites(report))})
+    head = ElementTree.tostring(top, encoding="unicode")
+    if not (report.groups or report.failures or report.settings or report.suppressed):
+        yield f"{_HEAD}{head}\n"
+        return
+    yield f"{_HEAD}{head.removesuffix(' />')}>"
+    for suite in _suites(report):
+        ElementTree.indent(suite, level=1)
+        yield "\n  " + ElementTree.tostring(suite, encoding="unicode")
+    yield "\n</testsuites>\n"
 
 
-def _totals(suites: Sequence[ElementTree.Element]) -> dict[str, str]:
-    return {key: str(sum(int(suite.get(key, "0")) for suite in suites)) for key in ("tests", "failures", "errors")}
+def _suites(report: Report) -> Iterator[ElementTree.Element]:
+    for result in report.results:
+        yield _suite(result, report.root)
+    yield from _decided(report)
+    for failure in report.failures:
+        yield _unreadable(failure, report.root)
+
+
+def _totals(suites: Iterable[ElementTree.Element]) -> dict[str, str]:
+    total: Counter[str] = Counter()
+    for suite in suites:
+        total.update({key: int(suite.get(key, "0")) for key in _COUNTED})
+    return {key: str(total[key]) for key in _COUNTED}
 
 
 def _suite(result: CheckResult, root: str) -> ElementTree.Element:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -27,25 +28,29 @@ _MARKS: Final = str.maketrans(
 )
 
 
-def render(report: Report) -> str:
-    """Return the comment; a row for each result and each input that could not be read."""
-    found = tuple(placed(report))
-    lines = ["### dtanalyze", "", _summary(report, found), ""]
-    if report.results or report.failures:
-        lines += [_row(*_COLUMNS), _row(*("---" for _ in _COLUMNS)), *_rows(report)]
-    lines += [f"\n*{item.kind}*: {plain(item.text)}." for item in decisions(report)]
+def render(report: Report) -> Iterator[str]:
+    """Yield the comment; a row for each result and each input that could not be read."""
+    return (f"{line}\n" for line in _lines(report))
+
+
+def _lines(report: Report) -> Iterator[str]:
+    found = Counter(item.finding.severity for item in placed(report))
+    yield from ("### dtanalyze", "", _summary(report, found), "")
+    if report.groups or report.failures:
+        yield from (_row(*_COLUMNS), _row(*("---" for _ in _COLUMNS)), *_rows(report))
+    yield from (f"\n*{item.kind}*: {plain(item.text)}." for item in decisions(report))
     if found:
-        count = f"{len(found)} finding" + ("" if len(found) == 1 else "s")
-        lines += ["", "<details>", f"<summary>{count}</summary>", ""]
-        lines += [line for item in found for line in _finding(item, report.root)]
-        lines += ["", "</details>"]
-    return "\n".join(lines) + "\n"
+        count = f"{found.total()} finding" + ("" if found.total() == 1 else "s")
+        yield from ("", "<details>", f"<summary>{count}</summary>", "")
+        for item in placed(report):
+            yield from _finding(item, report.root)
+        yield from ("", "</details>")
 
 
-def _summary(report: Report, found: tuple[Placed, ...]) -> str:
-    kinds = (Severity.ERROR, Severity.WARNING, Severity.INFO)
-    counts = [(kind.label, sum(item.finding.severity is kind for item in found)) for kind in kinds]
-    parts = [f"{len(report.results)} result{'' if len(report.results) == 1 else 's'}"]
+def _summary(report: Report, found: Counter[Severity]) -> str:
+    results = sum(len(group) for group in report.groups)
+    counts = [(kind.label, found[kind]) for kind in (Severity.ERROR, Severity.WARNING, Severity.INFO)]
+    parts = [f"{results} result{'' if results == 1 else 's'}"]
     parts += [f"{count} {label}{'' if count == 1 or label == 'info' else 's'}" for label, count in counts if count]
     if report.suppressed:
         parts.append(f"{len(report.suppressed)} suppressed")

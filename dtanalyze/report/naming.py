@@ -31,11 +31,16 @@ class Placed(NamedTuple):
 
 def placed(report: Report) -> Iterator[Placed]:
     """Yield every finding; in a sweep the key also names the cell, and findings alike are counted through."""
+    for group in report.groups:
+        yield from _placed(group, sweep=report.sweep)
+
+
+def _placed(group: tuple[CheckResult, ...], *, sweep: bool) -> Iterator[Placed]:
     seen: Counter[tuple[str, ...]] = Counter()
-    for result in report.results:
+    for result in group:
         for finding in result.findings:
             inside = (result.inside,) if result.inside else ()
-            cell_key = _releases(result) if report.sweep else ()
+            cell_key = _releases(result) if sweep else ()
             key = (finding.rule, finding.node or "", result.domain or "", *cell_key, *inside)
             known = (result.path, *key)
             seen[known] += 1

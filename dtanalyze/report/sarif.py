@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
+from textwrap import indent
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,58 +22,88 @@ from dtanalyze.report.naming import Placed, cell_in_file, digest, failure_text, 
 from dtanalyze.report.rules import rule_page
 from dtanalyze.report.whole import Report
 
-__all__ = ["render"]
+__all__ = ["MOST_RESULTS", "render"]
 
 _SCHEMA: Final = "https://json.schemastore.org/sarif-2.1.0.json"
 _LEVELS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
+MOST_RESULTS: Final = 25_000
+"""What GitHub's code scanning takes of one run."""
 _UNREADABLE: Final = "unreadable-input"
 _SETTINGS: Final = "settings-file"
 _CELL_BYTES: Final = 4  # tokens, cells and reserve entries all start with an aligned word of this size
 
 
-def render(report: Report) -> str:
-    """Return the log: one run, all inputs in it."""
-    found = tuple(placed(report))
+def render(report: Report) -> Iterator[str]:
+    """Yield the log: one run, all inputs in it, the worst results first, no more than its readers take.
+
+    The findings are gone through once for the list of rules, and once for each severity.
+    """
     known = tuple(placed(_known(report)))
-    rules = {item.finding.rule: item.finding for item in reversed((*found, *known))}
-    rules = {finding.rule: finding for _, finding, _ in report.suppressed} | rules
-    driver: dict[str, Any] = {
-        "name": "dtanalyze",
-        "version": report.version,
-        "rules": [_rule(rules[name]) for name in sorted(rules)],
+    rules: dict[str, Finding] = {}
+    for item in (*placed(report), *known):
+        rules.setdefault(item.finding.rule, item.finding)
+    for _, finding, _ in report.suppressed:
+        rules.setdefault(finding.rule, finding)
+    order = {name: index for index, name in enumerate(sorted(rules))}
+    left_out = max(0, sum(1 for _ in placed(report)) - MOST_RESULTS)
+    run = {
+        "tool": {"driver": _driver(report, [_rule(rules[name]) for name in sorted(rules)])},
+        "invocations": [_invocation(report, left_out)],
+        "artifacts": [{"location": {"uri": uri}, "roles": ["analysisTarget"]} for uri in _artifacts(report)],
+        "results": [],
     }
+    whole = json_text(json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)) + "\n"
+    head, tail = whole.rsplit('"results": []', 1)
+    between = "\n"
+    yield head + '"results": ['
+    for result in islice(_results(report, known, order), MOST_RESULTS):
+        yield between + indent(json_text(json.dumps(result, indent=1)), "    ")
+        between = ",\n"
+    yield ("]" if between == "\n" else "\n   ]") + tail
+
+
+def _results(report: Report, known: tuple[Placed, ...], order: dict[str, int]) -> Iterator[dict[str, Any]]:
+    for severity in sorted(Severity, reverse=True):
+        for item in placed(report):
+            if item.finding.severity is severity:
+                yield _result(item, order[item.finding.rule], report, "new")
+    for item in known:
+        yield _result(item, order[item.finding.rule], report, "unchanged")
+    yield from _suppressed(report, order)
+    for gone in report.baseline.absent if report.baseline else ():
+        yield _absent(gone)
+
+
+def _artifacts(report: Report) -> dict[str, None]:
+    paths = (*(item.location for item in report.results), *(item.location for item in report.failures))
+    return dict.fromkeys(_uri(path, report.root) for path in paths)
+
+
+def _driver(report: Report, rules: list[dict[str, Any]]) -> dict[str, Any]:
     told = [(_UNREADABLE, "The input could not be read.")] if report.failures else []
     told += [(_SETTINGS, "A settings file decided about this run.")] if report.settings else []
-    if told:
-        driver["notifications"] = [{"id": name, "shortDescription": {"text": text}} for name, text in told]
+    notifications = [{"id": name, "shortDescription": {"text": text}} for name, text in told]
+    driver = {"name": "dtanalyze", "version": report.version, "rules": rules}
+    return {**driver, **({"notifications": notifications} if told else {})}
+
+
+def _invocation(report: Report, left_out: int) -> dict[str, Any]:
     invocation: dict[str, Any] = {"executionSuccessful": not report.failures}
-    if report.failures:
-        invocation["toolExecutionNotifications"] = [_notification(item, report) for item in report.failures]
+    told = [_notification(item, report) for item in report.failures]
+    if left_out:
+        text = f"{left_out} results are left out, the least severe: a run holds {MOST_RESULTS} (--format json has all)."
+        told.append({"level": "warning", "message": {"text": text}})
+    if told:
+        invocation["toolExecutionNotifications"] = told
     if report.settings:
         invocation["toolConfigurationNotifications"] = [_configured(item) for item in report.settings]
-    paths = [item.location for item in report.results] + [item.location for item in report.failures]
-    order = {name: index for index, name in enumerate(sorted(rules))}
-    run = {
-        "tool": {"driver": driver},
-        "invocations": [invocation],
-        "artifacts": [
-            {"location": {"uri": uri}, "roles": ["analysisTarget"]}
-            for uri in dict.fromkeys(_uri(path, report.root) for path in paths)
-        ],
-        "results": [
-            *(_result(item, order[item.finding.rule], report, "new") for item in found),
-            *(_result(item, order[item.finding.rule], report, "unchanged") for item in known),
-            *_suppressed(report, order),
-            *(_absent(item) for item in (report.baseline.absent if report.baseline else ())),
-        ],
-    }
-    return json_text(json.dumps({"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)) + "\n"
+    return invocation
 
 
 def _known(report: Report) -> Report:
     """Return a report of what the baseline lists and is still there."""
     listed = report.baseline.known if report.baseline is not None else ()
-    return report._replace(groups=tuple((result._replace(findings=(finding,)),) for result, finding in listed))
+    return report._replace(groups=(tuple(result._replace(findings=(finding,)) for result, finding in listed),))
 
 
 def _suppressed(report: Report, order: dict[str, int]) -> Iterator[dict[str, Any]]:

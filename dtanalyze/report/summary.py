@@ -6,7 +6,7 @@ from collections import Counter
 
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
-from dtanalyze.linux.boot import WORST_FIRST
+from dtanalyze.linux.boot import WORST_FIRST, Verdict
 from dtanalyze.report.foreign import document
 from dtanalyze.report.naming import cell
 from dtanalyze.report.whole import Report
@@ -18,19 +18,21 @@ _ROWS = 20
 
 def summary_text(report: Report) -> str:
     """Return how many came out how, and the worst trees first."""
-    results = report.results
-    verdicts = Counter(item.verdict for item in results)
+    verdicts: Counter[Verdict] = Counter()
+    bad: list[tuple[int, int, int, str, str]] = []  # what ranks and shows a result: no more of each is kept
+    for item in report.results:
+        verdicts[item.verdict] += 1
+        errors, warnings = _counts(item)
+        if errors or warnings:
+            bad.append((WORST_FIRST.index(item.verdict), -errors, -warnings, item.path, cell(item)))
     counted = ", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in WORST_FIRST if verdicts[verdict])
     trees = f"{len(report.groups)} tree{'' if len(report.groups) == 1 else 's'}"
     unreadable = f", {len(report.failures)} unreadable" if report.failures else ""
     lines = [report.style.bold(f"Summary: {trees}{unreadable}: {counted or 'no result'}")]
-    bad = [item for item in results if _counts(item)[0] or _counts(item)[1]]
-    ranked = sorted(bad, key=lambda item: (WORST_FIRST.index(item.verdict), -_counts(item)[0], -_counts(item)[1], item.path))
-    for item in ranked[:_ROWS]:
-        errors, warnings = _counts(item)
-        lines.append(f"  {errors:3} errors {warnings:3} warnings  {item.verdict.value:9}  {item.path} ({cell(item)})")
-    if len(ranked) > _ROWS:
-        lines.append(f"  and {len(ranked) - _ROWS} more with findings")
+    for verdict, errors, warnings, path, where in sorted(bad, key=lambda row: row[:4])[:_ROWS]:
+        lines.append(f"  {-errors:3} errors {-warnings:3} warnings  {WORST_FIRST[verdict].value:9}  {path} ({where})")
+    if len(bad) > _ROWS:
+        lines.append(f"  and {len(bad) - _ROWS} more with findings")
     return document(lines)
 
 
@@ -41,13 +43,12 @@ def _counts(result: CheckResult) -> tuple[int, int]:
 
 def statistics_text(report: Report) -> str:
     """Return counts by verdict, severity and rule; with each rule the trees that it fires in."""
-    results = report.results
     lines = [report.style.bold("Statistics")]
-    verdicts = Counter(item.verdict.value for item in results)
+    verdicts = Counter(item.verdict.value for item in report.results)
     lines += [f"  verdict   {name:24} {count}" for name, count in sorted(verdicts.items())]
-    severities = Counter(item.severity for result in results for item in result.findings)
+    severities = Counter(item.severity for result in report.results for item in result.findings)
     lines += [f"  severity  {severity.label:24} {count}" for severity, count in sorted(severities.items(), reverse=True)]
-    rules = Counter(item.rule for result in results for item in result.findings)
+    rules = Counter(item.rule for result in report.results for item in result.findings)
     trees = Counter(rule for group in report.groups for rule in {item.rule for result in group for item in result.findings})
     lines += [f"  rule      {rule:24} {count} in {trees[rule]} tree{'' if trees[rule] == 1 else 's'}"
               for rule, count in sorted(rules.items())]  # fmt: skip

@@ -6,7 +6,7 @@ that ``--verbose`` unfolds.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from dtanalyze.address.units import format_range
@@ -39,24 +39,32 @@ HEADLINES: Final[dict[Verdict, str]] = {
 _KERNEL_LINES: Final = 4
 
 
-def render(report: Report) -> str:
-    """Return the reports one after another; a sweep as tables, unless it is to be explained."""
+def render(report: Report) -> Iterator[str]:
+    """Yield the reports one after another; a sweep as tables, unless it is to be explained."""
+    between = ""
+    for text in _texts(report):
+        yield between + text
+        between = "" if report.quiet else "\n"
+
+
+def _texts(report: Report) -> Iterator[str]:
     if report.sweep and not report.explain:
         from dtanalyze.report.sweep import sweep_text
 
-        texts = [sweep_text(group, style=report.style) for group in report.groups]
+        yield from (sweep_text(group, style=report.style) for group in report.groups)
     else:
-        texts = [text for group in report.groups for text in group_text(group, report)]
+        yield from (text for group in report.groups for text in group_text(group, report))
     if report.baseline is not None:
-        texts.append(_compared(report.baseline))
+        yield _compared(report.baseline)
     if report.suppressed or (report.settings and not report.quiet):
-        texts.append(_decided(report))
+        yield _decided(report)
     if report.statistics or (len(report.groups) + len(report.failures) > 1 and not report.quiet):
         from dtanalyze.report.summary import statistics_text, summary_text
 
-        texts += [summary_text(report)] if len(report.groups) + len(report.failures) > 1 else []
-        texts += [statistics_text(report)] if report.statistics else []
-    return ("" if report.quiet else "\n").join(texts)
+        if len(report.groups) + len(report.failures) > 1:
+            yield summary_text(report)
+        if report.statistics:
+            yield statistics_text(report)
 
 
 def _decided(report: Report) -> str:

@@ -1,5 +1,6 @@
 """What a report is made of: everything that one call of ``check`` found, and how people want it shown."""
 
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.errors import InputFailure
@@ -25,7 +26,7 @@ class Report(NamedTuple):
     the files that options came from.
     """
 
-    groups: tuple[tuple[CheckResult, ...], ...]
+    groups: Sequence[tuple[CheckResult, ...]]
     failures: tuple[InputFailure, ...] = ()
     version: str = ""
     root: str = ""
@@ -42,6 +43,6 @@ class Report(NamedTuple):
     settings: "tuple[FileUsed, ...]" = ()
 
     @property
-    def results(self) -> tuple[CheckResult, ...]:
-        """All results, in the order of the inputs."""
-        return tuple(result for group in self.groups for result in group)
+    def results(self) -> Iterator[CheckResult]:
+        """All results, in the order of the inputs, one at a time: a batch may have more than memory holds."""
+        return (result for group in self.groups for result in group)

@@ -9,13 +9,13 @@ import pytest
 
 from dtanalyze.errors import InputFailure
 from dtanalyze.findings import Severity
-from dtanalyze.report import FORMATS
+from dtanalyze.report import rendered
 from dtanalyze.report.whole import Report
 from tests.report.made import BALLOON, BROKEN, CONFLICT, GOOD, HAZARD, NATIVE, report, result, saying
 
 
 def github(asked: Report) -> list[str]:
-    return FORMATS["github"](asked).splitlines()
+    return rendered("github", asked).splitlines()
 
 
 def test_github_conflict() -> None:
@@ -35,7 +35,7 @@ def test_github_commands_by_severity_and_unreadable_inputs() -> None:
 
 
 def test_github_says_nothing_when_there_is_nothing() -> None:
-    assert FORMATS["github"](report(GOOD)) == ""
+    assert rendered("github", report(GOOD)) == ""
 
 
 def test_github_escapes() -> None:
@@ -47,7 +47,7 @@ def test_github_escapes() -> None:
 
 
 def gitlab(asked: Report) -> list[dict[str, Any]]:
-    answer = json.loads(FORMATS["gitlab"](asked))
+    answer = json.loads(rendered("gitlab", asked))
     assert isinstance(answer, list)
     return answer
 
@@ -81,11 +81,11 @@ def test_gitlab_severities_and_unreadable_inputs() -> None:
 
 
 def test_gitlab_nothing_is_an_empty_array() -> None:
-    assert FORMATS["gitlab"](report(GOOD)) == "[]\n"
+    assert rendered("gitlab", report(GOOD)) == "[]\n"
 
 
 def test_markdown() -> None:
-    lines = FORMATS["markdown"](report(GOOD, CONFLICT, failures=(BROKEN,))).splitlines()
+    lines = rendered("markdown", report(GOOD, CONFLICT, failures=(BROKEN,))).splitlines()
     assert lines[:8] == [
         "### dtanalyze",
         "",
@@ -108,18 +108,18 @@ def test_markdown() -> None:
 
 
 def test_markdown_folds_nothing_when_there_is_nothing() -> None:
-    text = FORMATS["markdown"](report(GOOD))
+    text = rendered("markdown", report(GOOD))
     assert "1 result.\n" in text
     assert "details" not in text
 
 
 def test_markdown_counts_by_severity() -> None:
-    assert "4 results, 2 errors, 1 warning, 1 info.\n" in FORMATS["markdown"](report(CONFLICT, HAZARD, BALLOON, NATIVE))
+    assert "4 results, 2 errors, 1 warning, 1 info.\n" in rendered("markdown", report(CONFLICT, HAZARD, BALLOON, NATIVE))
 
 
 def test_markdown_says_what_a_cell_of_a_sweep_is() -> None:
     asked = Report(((result(GOOD)._replace(iommu=True),),), (), "1.2.3", sweep=True)
-    assert "| Linux 6.12 | 4.20, IOMMU on |" in FORMATS["markdown"](asked)
+    assert "| Linux 6.12 | 4.20, IOMMU on |" in rendered("markdown", asked)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,6 @@ def test_markdown_says_what_a_cell_of_a_sweep_is() -> None:
     ],
 )
 def test_markdown_escapes(words: str, shown: str) -> None:
-    text = FORMATS["markdown"](saying(words, f"{words}.dtb"))
+    text = rendered("markdown", saying(words, f"{words}.dtb"))
     assert f"| <code>{shown}.dtb</code> | <code>dom0</code> | Linux 6.12 | 4.20 | **scratch** | {shown} |\n" in text
     assert f"  in <code>{shown}.dtb</code> (dom0, Linux 6.12, Xen 4.20): {shown}.\n" in text

@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dtanalyze.report import FORMATS
+from dtanalyze.report import rendered
 from dtanalyze.report.whole import Report
 from tests.report.made import BALLOON, BROKEN, CONFLICT, GOOD, NATIVE, report, saying
 
 
 def read(asked: Report) -> ElementTree.Element:
-    text = FORMATS["junit"](asked)
+    text = rendered("junit", asked)
     assert text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="dtanalyze" ')
     return ElementTree.fromstring(text.encode("utf-8"))
 

@@ -13,7 +13,7 @@ import pytest
 from dtanalyze.analysis import CheckOptions, check
 from dtanalyze.errors import InputFailure
 from dtanalyze.linux.profile import PRESETS
-from dtanalyze.report import FORMATS
+from dtanalyze.report import rendered
 from dtanalyze.report.whole import Report
 from tests.conftest import FIXTURES
 from tests.linux.build import guest
@@ -28,7 +28,7 @@ def schema() -> Any:
 
 
 def run(asked: Report) -> dict[str, Any]:
-    log = json.loads(FORMATS["sarif"](asked))
+    log = json.loads(rendered("sarif", asked))
     schema()(log)
     assert log["version"] == "2.1.0"
     (only,) = log["runs"]
@@ -81,12 +81,12 @@ def test_rules_are_those_that_occur() -> None:
     assert rules[1]["shortDescription"] == {"text": "Scratch range refused."}
     assert rules[1]["helpUri"].endswith("/docs/rules.md#v-conflict")
     assert [(item["ruleId"], item["ruleIndex"], item["level"]) for item in only["results"]] == [
-        ("V-native", 3, "note"),
         ("V-hazard", 2, "error"),
-        ("V-balloon", 0, "warning"),
         ("V-conflict", 1, "error"),
         ("V-hazard", 2, "error"),
-    ]
+        ("V-balloon", 0, "warning"),
+        ("V-native", 3, "note"),
+    ], "the worst first, else in the order of the inputs"
 
 
 def test_a_tree_that_works_is_there_without_results() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtanalyze.linux.profile import PRESETS
-from dtanalyze.report import FORMATS
+from dtanalyze.report import rendered
 from dtanalyze.report.summary import summary_text
 from dtanalyze.report.sweep import sweep_text
 from tests.report.made import BALLOON, BROKEN, CONFLICT, GOOD, HAZARD, report, result
@@ -28,8 +28,8 @@ def test_twenty_boards_are_named(trees: int, last: str | None) -> None:
 
 
 def test_the_summary_comes_with_more_than_one_input() -> None:
-    assert "Summary: 1 tree, 1 unreadable: 1 scratch" in FORMATS["text"](report(GOOD, failures=(BROKEN,)))
-    assert "Summary" not in FORMATS["text"](report(GOOD))
+    assert "Summary: 1 tree, 1 unreadable: 1 scratch" in rendered("text", report(GOOD, failures=(BROKEN,)))
+    assert "Summary" not in rendered("text", report(GOOD))
 
 
 @pytest.mark.parametrize(
