@@ -8,7 +8,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all test-shuffled lint docs site oracle bench clean
+.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,7 @@ docs: install ## write docs/rules.md and docs/glossary.md, docs/formats.md from 
 	$(BIN)/dtanalyze rules --format markdown > docs/rules.md
 	$(BIN)/python -c "from dtanalyze.report.glossary import glossary_markdown as made; print(made(), end='')" > docs/glossary.md
 	$(BIN)/python docs/make_formats.py
+	$(BIN)/python -m lab evidence > docs/evidence.md
 
 site: install ## the documents as a site, with the page that needs no install (needs npm), in build/site
 	$(PIP) --no-build-isolation -e '.[site]'
@@ -64,6 +65,9 @@ oracle: install ## compare with the recorded answers of Xen and the wider record
 	@test ! -d ../shared/truth2 || $(BIN)/python -m tests.wide.boots2 ../shared/truth2
 	@test ! -d ../shared/field || $(BIN)/python -m tests.wide.field ../shared/field
 	$(BIN)/python -m pytest tests/wide -q -rs
+
+lab: install ## boot Debian's Xen and Linux under QEMU and verify each (LAB="random --seeds 0-99" for random cases)
+	$(BIN)/python -m lab $(or $(LAB),run)
 
 bench: install ## run benchmarks/*.py
 	@for script in $(sort $(wildcard benchmarks/*.py)); do \

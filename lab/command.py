@@ -6,14 +6,18 @@ import argparse
 import os
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from dtanalyze.devicetree.blob import parse
-from dtanalyze.errors import DtanalyzeError
+from dtanalyze.errors import DtanalyzeError, InputError, UsageError
+from lab.case import Case, read_cases
 from lab.machine import QEMU, Machine, MachineError
 from lab.packages import Cache, MissingError
+from lab.random_cases import random_cases
 from lab.releases import xen_image
-from lab.run import start_tree
+from lab.run import Lab, start_tree
+from lab.table import table
 
 __all__ = ["main"]
 
@@ -22,7 +26,7 @@ def main(arguments: list[str]) -> int:
     """Run one command; return its exit status: 0 all agree, 1 something differs, 2 unusable, 3 the lab cannot run here."""
     options = _parser().parse_args(arguments)
     try:
-        if shutil.which(QEMU) is None:
+        if options.run is not _evidence and shutil.which(QEMU) is None:
             raise MissingError(f"{QEMU} is not there: apt-get install qemu-system-arm")
         status: int = options.run(options)
     except MissingError as error:
@@ -55,7 +59,63 @@ def _parser() -> argparse.ArgumentParser:
     tree.add_argument("--timeout", type=float, default=30.0)
     tree.add_argument("--out", type=Path, help="folder for xen.txt and guest.dtb; default: the console on stdout")
     tree.set_defaults(run=_tree)
+    run = commands.add_parser("run", help="boot the cases of a file, verify each, and print a table")
+    run.add_argument("cases", type=Path, nargs="?", default=Path(__file__).parent / "cases.toml")
+    run.add_argument("--only", action="append", metavar="NAME", help="only this case (repeatable)")
+    draw = commands.add_parser("random", help="the same with cases drawn by seeds")
+    draw.add_argument("--seeds", default="0-11", metavar="FIRST-LAST")
+    draw.add_argument("--linux", action="store_true", help="with Linux, about a minute each")
+    for command in (run, draw):
+        command.add_argument("--out", type=Path, default=Path("build/lab"), help="folder for the records")
+        command.add_argument("--again", action="store_true", help="boot cases again that are recorded")
+        command.add_argument("--limit", type=float, metavar="SECONDS", help="begin no case after this many seconds")
+    run.set_defaults(run=_run)
+    page = commands.add_parser("evidence", help="print docs/evidence.md from the recorded boots in fixtures/")
+    page.set_defaults(run=_evidence)
+    draw.set_defaults(run=_random)
     return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    cases = [item for item in read_cases(options.cases) if not options.only or item.name in options.only]
+    missing = set(options.only or ()) - {item.name for item in cases}
+    if missing:
+        raise UsageError(f"{options.cases}: no case is called {', '.join(sorted(missing))}")
+    return _all(cases, options)
+
+
+def _random(options: argparse.Namespace) -> int:
+    first, _, last = options.seeds.partition("-")
+    return _all(list(random_cases(range(int(first), int(last or first) + 1), linux=options.linux)), options)
+
+
+def _evidence(_: argparse.Namespace) -> int:
+    from lab.evidence import document
+
+    sys.stdout.write(document())
+    return 0
+
+
+def _all(cases: list[Case], options: argparse.Namespace) -> int:
+    lab, begun, rows = Lab(options.cache, options.out), time.monotonic(), []
+    for case in cases:
+        if options.limit is not None and time.monotonic() - begun > options.limit:
+            sys.stderr.write(f"lab: {options.limit:g} s are over, the rest is left for the next run\n")
+            break
+        if options.again or not lab.done(case):
+            try:
+                seconds = lab.run(case)
+            except (DtanalyzeError, MachineError) as error:
+                sys.stderr.write(f"lab: {case.name}: {error}\n")
+                continue
+            lab.remember(case)
+            sys.stderr.write(f"lab: {case.name}: {seconds:.1f} s\n")
+        try:
+            rows.append((case, lab.verified(case)))
+        except InputError as error:
+            sys.stderr.write(f"lab: {case.name}: {error}\n")
+    sys.stdout.write(table(rows))
+    return int(any(found.differences or found.wrong_pairing for _, found in rows))
 
 
 def _number(text: str) -> int:

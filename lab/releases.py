@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from lab.packages import Cache, MissingError, Package
 
-__all__ = ["LinuxBuild", "XenBuild", "linux_build", "xen_image", "xen_releases"]
+__all__ = ["LinuxBuild", "XenBuild", "busybox", "linux_build", "xen_image", "xen_releases"]
 
 _XEN: Final = r"xen-hypervisor-(\d+\.\d+)-arm64"
 _PARTS: Final = ("linux-binary", "linux-modules", "linux-base-")
@@ -62,7 +62,7 @@ def linux_build(cache: Cache, wanted: str) -> LinuxBuild:
     """Return a packaged Linux by release (``6.12``, ``6.12-16k``): the newest package of it."""
     cache.update()
     release, _, flavour = wanted.partition("-")
-    pattern = rf"linux-image-{re.escape(release)}[.\d]*[+\w]*(-\d+)?-arm64{'-' + flavour if flavour else ''}"
+    pattern = rf"linux-image-{re.escape(release)}(?!\d)[.\d]*[+\w]*(-\d+)?-arm64{'-' + flavour if flavour else ''}"
     found = cache.versions(pattern)
     if not found:
         raise MissingError(f"no suite has Linux {wanted} for arm64")
@@ -81,3 +81,12 @@ def linux_build(cache: Cache, wanted: str) -> LinuxBuild:
     }
     config = next((data for name, data in files.items() if "config" in name), b"")
     return LinuxBuild(found[-1], image, config.decode("ascii", "replace"), modules)
+
+
+def busybox(cache: Cache) -> bytes:
+    """Return Debian's static busybox for arm64."""
+    cache.update()
+    found = cache.versions("busybox-static")
+    if not found:
+        raise MissingError("no suite has busybox-static for arm64")
+    return next(iter(cache.read(found[-1], r"(usr/)?bin/busybox").values()))

@@ -63,6 +63,7 @@ ONLY_BY = {
         "dtanalyze.devicetree.overlay",
         "dtanalyze.analysis.faults",
         "dtanalyze.analysis.fix",
+        "dtanalyze.inputs.collecting",
         "dtanalyze.xen.guest_tree",
         "dtanalyze.xen.dom0_tree",
         "dtanalyze.xen.partial_tree",

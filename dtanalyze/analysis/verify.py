@@ -78,7 +78,8 @@ def verify(bundle: Bundle, given: Given) -> Verified:
         if dom0 is not None and dom0.blob is not None and dom0.stopped_by is None:
             written = parse(dom0.blob)
         for item in trees.guests:
-            found += against_tree(made.known, item)
+            native = kind_of(item[1]) == "host" and bundle.xen is None
+            found += [_native(item[0])] if native else list(against_tree(made.known, item))
     guest = trees.guest[1] if trees.guest is not None else written
     if guest is not None and (bundle.linux is not None or bundle.iomem is not None or bundle.iomem_after is not None):
         linux, notes = linux_of(bundle, given.linux)
@@ -102,6 +103,10 @@ def _sorted_trees(bundle: Bundle) -> _Trees:
     if first is not None and (kind_of(first) == "host" or (len(found) > 1 and has_modules(first))):
         return _Trees(found[0], tuple(found[1:]))
     return _Trees(None, tuple(found))
+
+
+def _native(name: str) -> Comparison:
+    return Comparison("the tree Xen writes", "one for each domain", "Linux ran without Xen", None, name)
 
 
 def has_modules(tree: Tree) -> bool:

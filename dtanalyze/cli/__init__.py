@@ -36,6 +36,7 @@ COMMANDS: Final = (
     "check",
     "predict",
     "verify",
+    "collect",
     "map",
     "addresses",
     "diff",

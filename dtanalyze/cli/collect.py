@@ -1,0 +1,54 @@
+"""``dtanalyze collect``."""
+
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from dtanalyze.cli.run import fail
+from dtanalyze.errors import DtanalyzeError
+from dtanalyze.version import __version__
+
+__all__ = ["EPILOG", "command"]
+
+EPILOG: Final = """Examples:
+
+sudo dtanalyze collect report.tar.gz
+
+xl dmesg > xl-dmesg.txt; dmesg > dmesg.txt; sudo dtanalyze collect report.tar.gz board.dtb xl-dmesg.txt dmesg.txt
+
+dtanalyze verify report.tar.gz
+"""
+
+
+def command(
+    archive: Annotated[str, typer.Argument(metavar="ARCHIVE.tar.gz", help="The archive to write; it must not exist.")],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="FILE...", help="Files to add: the board's tree, xl dmesg, dmesg.", show_default=False),
+    ] = None,
+    *,
+    live: Annotated[bool, typer.Option("--live/--no-live", help="Read this system: its tree, /proc/iomem, …")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be taken and removed; write nothing.")] = False,
+) -> None:
+    """Write one archive for a bug report.
+
+    Seeds, keys, serial numbers, MAC addresses and the like are removed, and what was taken is listed. No program is run.
+    """
+    from dtanalyze.inputs.collecting import collected, written
+    from dtanalyze.inputs.evidence_files import evidence_items, live_items
+
+    if not archive.endswith((".tar.gz", ".tgz")):
+        fail(f"{archive}: name an archive that ends in .tar.gz")
+    try:
+        taken = list(collected([*evidence_items(files or []), *(live_items() if live else ())]))
+        if not taken:
+            fail("there is nothing to take: this system has no /sys/firmware/fdt, and no file was named")
+        if not dry_run:
+            written(Path(archive), taken, __version__)
+    except DtanalyzeError as error:
+        fail(str(error))
+    for item in taken:
+        typer.echo(f"{item.name}: {item.source}, {len(item.data)} bytes")
+        for what in item.removed:
+            typer.echo(f"    removed: {what}")
