@@ -26,6 +26,8 @@ _PDX_GROUP: Final = 2 * MIB // (_PAGE_INFO & -_PAGE_INFO)
 """PDX_GROUP_COUNT: pages whose frame table entries are mapped or left out together (1 GiB of RAM)."""
 _FRAMETABLE_SIZE: Final = 32 * GIB
 _DIRECTMAP_SIZE: Final = 5 * TIB
+_VIRTUAL_PAGES: Final = 128 * TIB >> PAGE_SHIFT
+"""From the start of the direct map, slot 256 of 512, to the end of virtual addresses."""
 _SECOND_ORDER: Final = 9
 """log2 of the pages that one second-level entry maps (2 MiB)."""
 _FIRST_ORDER: Final = 18
@@ -110,6 +112,8 @@ class DirectMap:
             raise XenBug("Unable to setup the directmap mappings.")
         self._mapped.append((first, first + count))
         virt = self._pdx.from_pfn(first) - self._pdx.from_pfn(self._base) + self._base % (1 << _FIRST_ORDER)
+        if virt + count > _VIRTUAL_PAGES:
+            raise XenBug("Unable to setup the directmap mappings.")
         if not self._profile.directmap_by_level:
             self._need(_ZEROETH_ORDER, virt, virt + count)
             return

@@ -61,3 +61,11 @@ def test_the_heap_that_is_asked_about_is_left_alone() -> None:
     before = heap.signature()
     under_scrubbing(Dom0Allocation(heap, GIB, 32, 256))
     assert heap.signature() == before
+
+
+def test_a_heap_of_tebibytes_is_answered_in_time() -> None:
+    started = time.monotonic()
+    found = outcomes((0x40000000, 2 << 40), wanted=495 * MIB)
+    assert time.monotonic() - started < 2
+    assert not found.complete
+    assert len(found.found) <= 2
