@@ -26,6 +26,7 @@ _PDX_GROUP: Final = 2 * MIB // (_PAGE_INFO & -_PAGE_INFO)
 """PDX_GROUP_COUNT: pages whose frame table entries are mapped or left out together (1 GiB of RAM)."""
 _FRAMETABLE_SIZE: Final = 32 * GIB
 _DIRECTMAP_SIZE: Final = 5 * TIB
+_TOO_FAR: Final = "RAM reaches further from its lowest address than Xen can manage"
 _VIRTUAL_PAGES: Final = 128 * TIB >> PAGE_SHIFT
 """From the start of the direct map, slot 256 of 512, to the end of virtual addresses."""
 _SECOND_ORDER: Final = 9
@@ -103,7 +104,7 @@ class DirectMap:
         last = max(start + size for start, size in banks)
         pages = pdx.from_pfn((last >> PAGE_SHIFT) - 1) + 1 - pdx.from_pfn(self._base)
         if profile.directmap_limited and pages > _DIRECTMAP_SIZE >> PAGE_SHIFT:
-            raise XenBug("Direct map is too small")
+            raise XenBug("Direct map is too small", _TOO_FAR)
 
     def map(self, start: int, size: int) -> None:
         """Map one bank of RAM, by entries as large as its alignment allows (4.16: by whole GiB)."""
@@ -113,7 +114,7 @@ class DirectMap:
         self._mapped.append((first, first + count))
         virt = self._pdx.from_pfn(first) - self._pdx.from_pfn(self._base) + self._base % (1 << _FIRST_ORDER)
         if virt + count > _VIRTUAL_PAGES:
-            raise XenBug("Unable to setup the directmap mappings.")
+            raise XenBug("Unable to setup the directmap mappings.", _TOO_FAR)
         if not self._profile.directmap_by_level:
             self._need(_ZEROETH_ORDER, virt, virt + count)
             return
@@ -150,7 +151,7 @@ def setup_frametable_mappings(boot: BootAllocator, profile: XenProfile, pdx: Pdx
     size = (pdx.from_pfn(last) - pdx.from_pfn(first) + 1) * _PAGE_INFO
     if profile.frametable_limited and size > _FRAMETABLE_SIZE:
         low, high = banks[0][0], max(start + size for start, size in banks)
-        raise XenBug(f"The frametable cannot cover the physical region {low:#018x} - {high:#018x}")
+        raise XenBug(f"The frametable cannot cover the physical region {low:#018x} - {high:#018x}", _TOO_FAR)
     unit = 2 * MIB if size < 32 * MIB else 32 * MIB
     pages = -(-size // unit) * unit >> PAGE_SHIFT
     boot.alloc_boot_pages(pages, 32 * MIB >> PAGE_SHIFT)
@@ -173,7 +174,7 @@ def frametable_covers(profile: XenProfile, pdx: Pdx, banks: Banks, pfn: int) -> 
 def _init_frametable(boot: BootAllocator, pdx: Pdx, banks: Banks, first: int, last: int) -> None:
     base = first // _PDX_GROUP * _PDX_GROUP
     if (last - base) * _PAGE_INFO > _FRAMETABLE_SIZE:
-        raise XenBug("Frametable too small")
+        raise XenBug("Frametable too small", _TOO_FAR)
     mapped: set[tuple[int, int]] = set()
     for low, high in _valid_groups(pdx, banks, base, last):
         size = (high - low) * _PAGE_INFO

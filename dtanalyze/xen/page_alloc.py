@@ -26,7 +26,11 @@ _NR_BOOT_REGIONS: Final = 256
 
 
 class XenBug(Exception):  # noqa: N818 — upstream's word for it
-    """BUG() or panic() of Xen; the text is its line."""
+    """BUG(), panic() or a trap of Xen; the text is its line, ``because`` the cause in our words."""
+
+    def __init__(self, line: str, because: str = "") -> None:
+        super().__init__(line)
+        self.because = because
 
 
 class BootAllocator:
@@ -51,7 +55,7 @@ class BootAllocator:
         if at < len(self.regions) and last > self.regions[at][0]:
             raise XenBug(self._overlap)
         if len(self.regions) == _NR_BOOT_REGIONS:
-            raise XenBug("Xen BUG at common/page_alloc.c")
+            raise XenBug("Xen BUG at common/page_alloc.c", f"free RAM is in more than {_NR_BOOT_REGIONS} pieces")
         self.regions.insert(at, (first, last))
 
     def alloc_boot_pages(self, count: int, align: int = 1) -> int:
@@ -67,7 +71,8 @@ class BootAllocator:
             self.regions[at] = (first, start)
             self._add(start + count, last)
             return start
-        raise XenBug("Xen BUG at common/page_alloc.c")
+        because = f"no piece of free RAM holds the {count} pages that Xen needs for its tables"
+        raise XenBug("Xen BUG at common/page_alloc.c", because)
 
     def end_boot_allocator(self, *, need_scrub: bool) -> Heap:
         """Return the heap of what is left: the lowest region goes first, then the others from the highest down.

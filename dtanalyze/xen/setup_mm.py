@@ -57,7 +57,7 @@ def _init_staticmem_pages(info: BootInfo, profile: XenProfile, pdx: Pdx, banks: 
         if bank.type is not BankType.STATIC_DOMAIN or not pages:
             continue
         if not all(frametable_covers(profile, pdx, banks, pfn) for pfn in (pages[0], pages[-1])):
-            raise XenBug("CPU0: Unexpected Trap: Data Abort")
+            raise XenBug("CPU0: Unexpected Trap: Data Abort", "memory that the tree reserves is no RAM of it")
 
 
 def _reserved(info: BootInfo) -> list[tuple[int, int]]:

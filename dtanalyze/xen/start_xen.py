@@ -78,7 +78,7 @@ def _memory(boot: Boot) -> Outcome:
     if not isinstance(found, XenBug):
         return Passed((_count(len(found.regions), "free region"),))
     twice = _ram_twice(boot.info.mem)
-    because = f"{twice[0]} and {twice[1]} name the same RAM" if twice else "memory that the tree reserves is no RAM of it"
+    because = f"{twice[0]} and {twice[1]} name the same RAM" if twice else found.because
     return Stop("memory", (str(found),), because, twice[1] if twice else None, silent=True)
 
 

@@ -171,6 +171,7 @@ def test_ram_that_xen_cannot_manage(release: str, size: int, line: str) -> None:
     with pytest.raises(XenBug) as bug:
         regions(scan((0x40000000, 0x40000000 + size)), release)
     assert str(bug.value) == line
+    assert bug.value.because.startswith("RAM reaches further")
 
 
 def test_ram_without_room_for_the_frame_table() -> None:
