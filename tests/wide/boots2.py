@@ -54,10 +54,11 @@ class Case(NamedTuple):
 
 def run(*argv: str) -> dict[str, Any]:
     """Return the JSON answer of one command."""
-    out = io.StringIO()
+    raw = io.BytesIO()
+    out = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(SystemExit):
         dtanalyze([*argv, "--format", "json", "--fail-on", "never"] if argv[0] == "check" else [*argv, "--format", "json"])
-    found: dict[str, Any] = json.loads(out.getvalue())
+    found: dict[str, Any] = json.loads(raw.getvalue())
     return found
 
 

@@ -35,7 +35,8 @@ class Ran(NamedTuple):
 
 def run(argv: list[str], folder: Path) -> Ran:
     """Run the command line in ``folder``, in this process."""
-    out, err = io.StringIO(), io.StringIO()
+    raw, err = io.BytesIO(), io.StringIO()
+    out = io.TextIOWrapper(raw, encoding="utf-8", write_through=True)
     status = 0
     before = Path.cwd()
     os.chdir(folder)
@@ -46,7 +47,7 @@ def run(argv: list[str], folder: Path) -> Ran:
         status = left.code if isinstance(left.code, int) else int(left.code is not None)
     finally:
         os.chdir(before)
-    return Ran(status, out.getvalue(), err.getvalue())
+    return Ran(status, raw.getvalue().decode(), err.getvalue())
 
 
 def unmet(folder: Path) -> Iterator[str]:
