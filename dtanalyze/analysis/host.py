@@ -30,6 +30,7 @@ from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.rules.view import HostView
+from dtanalyze.xen.architecture import RISCV
 from dtanalyze.xen.boot import Host
 from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, xen_bootargs
@@ -180,12 +181,6 @@ class _Judged:
         """The option that supplies RAM."""
         return memory_hint(self._board) or NO_HINT
 
-    @cached_property
-    def command_line(self) -> str:
-        """Xen's command line, in a sentence."""
-        words = xen_bootargs(self._host.tree).strip()
-        return f'Xen\'s command line: "{words}", from /chosen' if words else "Xen's command line: none in /chosen"
-
     def board_ram(self, prediction: Prediction) -> Iterator[str]:
         """Yield the host's RAM, in a sentence."""
         banks = prediction.info.mem
@@ -261,7 +256,7 @@ def _predicted(
     kind = "dom0" if prediction.domain == "dom0" else "domu"
     domain = prediction.domain
     guest = None
-    if prediction.blob is not None and prediction.stopped_by is None:
+    if prediction.blob is not None and prediction.stopped_by is None and prediction.arch != RISCV:
         guest = guests.answer(prediction.blob, linux, kind)._replace(domain=domain)
     if guest is None:
         result = _unanswered(prediction, linux, path, options, judged)
@@ -289,8 +284,8 @@ def _predicted(
 
 
 def _of_the_host(prediction: Prediction, judged: _Judged) -> tuple[str, ...]:
-    """Return what is taken for so of the host: what Xen's mirror says, Xen's command line, and where RAM comes from."""
-    return (*prediction.assumed, judged.command_line, *judged.board_ram(prediction))
+    """Return what is taken for so of the host: what Xen's mirror says, and where RAM comes from."""
+    return (*prediction.assumed, *judged.board_ram(prediction))
 
 
 def _unanswered(
@@ -301,6 +296,9 @@ def _unanswered(
     if prediction.stopped_by is not None:
         stop = prediction.stopped_by
         verdict, reason = Verdict.NO_BOOT, f"Xen {prediction.xen} stops ({stop.stage}): {stop.text}"
+    elif prediction.arch == RISCV:
+        verdict = Verdict.NATIVE
+        reason = "the tree is that of a RISC-V board, for which Xen writes no /hypervisor node: no kernel detects Xen there"
     else:
         verdict = Verdict.UNKNOWN
         reason = f"the tree lists no RAM, a boot loader fills it in: pass {judged.hint}"

@@ -11,6 +11,7 @@ from dtanalyze.facts import Predicted
 from dtanalyze.report.foreign import document
 from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.xen.prediction import Prediction
+from dtanalyze.xen.stage import Open, Outcome, Stop
 
 __all__ = ["predict_text"]
 
@@ -33,6 +34,7 @@ def predict_text(
     lines += [f"  - {item}" for item in prediction.assumed]
     lines += ["", style.bold("Addresses"), *_addresses(prediction)]
     if explain:
+        lines += ["", style.bold("How Xen boots"), *_stages(prediction)]
         lines += ["", style.bold("Step by step"), *(f"  {step}" for step in _steps(prediction))]
     return document(lines)
 
@@ -64,6 +66,21 @@ def _addresses(prediction: Prediction) -> Iterator[str]:
         yield f"  grant table        {_shown(prediction.grant_table)}"
     for index, item in enumerate(prediction.regions.ranges):
         yield f"  extended region {index:<2} {_shown(item)}"
+
+
+def _stages(prediction: Prediction) -> Iterator[str]:
+    for number, (stage, outcome) in enumerate(prediction.stages, 1):
+        yield f"  {number:2} {stage.name:<20} {stage.upstream}: {_outcome(outcome)}"
+    if len(prediction.stages) < prediction.total:
+        yield f"  {prediction.total - len(prediction.stages)} stages after it do not run"
+
+
+def _outcome(outcome: Outcome) -> str:
+    if isinstance(outcome, Stop):
+        return f"REFUSES: {outcome.text}"
+    if isinstance(outcome, Open):
+        return f"open: {outcome.because}" + (f" ({outcome.settled_by})" if outcome.settled_by else "")
+    return "; ".join(outcome.saw)
 
 
 def _steps(prediction: Prediction) -> Iterator[str]:

@@ -15,6 +15,7 @@ from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.architecture import RISCV, arch_of
 from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
 from dtanalyze.xen.build import Build
@@ -76,6 +77,11 @@ class Boot:
         # A driver that is not built is none: a release that has it and a build that lacks it look alike from here on.
         missing = {name for name, symbol in (UARTS | IOMMUS).items() if not self.build.has(symbol)}
         self.profile = profile._replace(no_driver=profile.no_driver | missing)
+
+    @cached_property
+    def arch(self) -> str:
+        """The architecture of the host's CPUs."""
+        return arch_of(self.host.tree)
 
     @cached_property
     def info(self) -> BootInfo:
@@ -330,7 +336,7 @@ class Boot:
     @cached_property
     def dom0_blob(self) -> bytes | None:
         """The tree that Xen writes for dom0; None when there is nothing to write, or no way to."""
-        if not self.ram_known or not root_cells_can_be_written(self.host.tree):
+        if self.arch == RISCV or not self.ram_known or not root_cells_can_be_written(self.host.tree):
             return None
         tree, banks, grant = self.host.tree, self.dom0_memory.banks, self.grant_table[0]
         ranges = dom0_regions(self)[1].ranges

@@ -77,6 +77,8 @@ class HostNodes(NamedTuple):
         if not self.failures:
             return None
         first = self.failures[0]
+        if first.kind == "cells":  # make_hypervisor_node panics itself
+            return Stop("dom0-devices", first.lines, first.because, first.node.path)
         return Stop(
             "dom0-devices",
             (

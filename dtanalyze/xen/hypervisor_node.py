@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dtanalyze.devicetree.tree import Node
+from dtanalyze.xen.architecture import ARM64, RISCV
 from dtanalyze.xen.dom0less import DomU, has_iommu
 from dtanalyze.xen.domain_build import GUEST_GNTTAB, find_domU_holes, find_memory_holes, find_unallocated_memory
 from dtanalyze.xen.domu_tree import domu_tree
@@ -23,6 +24,8 @@ def dom0_regions(boot: Boot) -> tuple[str, Regions]:
     """Return the method and dom0's regions; they do not depend on whether something stops Xen."""
     if not boot.ext_regions:
         return "none", Regions((), None, "d0: extended regions support is disabled")
+    if boot.arch != ARM64:
+        return "none", Regions((), None, _not_for(boot, "d0"))
     if boot.iommu:
         return "holes", _named(find_memory_holes(boot.unflattened, boot.profile, boot.ipa_bits), "d0")
     banks, grant = boot.dom0_memory.banks, boot.grant_table[0]
@@ -38,6 +41,8 @@ def domu_regions(boot: Boot, domu: DomU) -> tuple[str, Regions]:
         return "none", Regions((), None, "no xen,enhanced: the domain gets no hypervisor node")
     if not boot.ext_regions:
         return "none", Regions((), None, "extended regions support is disabled")
+    if boot.arch != ARM64:
+        return "none", Regions((), None, _not_for(boot, domu.node.name))
     method, regions = _found(boot, domu)
     return method, _named(regions, domu.node.name)
 
@@ -61,6 +66,12 @@ def written_domu_tree(boot: Boot, domu: DomU) -> Node:
     partial = boot.partials.get(domu.node.path)
     tree = boot.host.tree
     return domu_tree(tree, domu, boot.profile, GUEST_GNTTAB, regions, boot.console_uart, partial)
+
+
+def _not_for(boot: Boot, domain: str) -> str:
+    if boot.arch == RISCV:
+        return "Xen for RISC-V writes no hypervisor node"
+    return f"{domain}: extended regions not supported for 32-bit guests"
 
 
 def _named(regions: Regions, domain: str) -> Regions:

@@ -16,8 +16,9 @@ from dtanalyze.xen.bootfdt import BootInfo, Module
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 
-__all__ = ["dom0_kernel", "dom0_modules", "dom0_ramdisk", "kernel_probe", "place_modules"]
+__all__ = ["discard_initial_modules", "dom0_kernel", "dom0_modules", "dom0_ramdisk", "kernel_probe", "place_modules"]
 
+_PAGE: Final = 4096
 _ALIGN: Final = 2 * MIB
 _MODULES_AT: Final = 128 * MIB
 """Tree and ramdisk are put so far into RAM, when there is room."""
@@ -78,10 +79,37 @@ def dom0_modules(banks: Sequence[AddressRange], info: BootInfo, tree: int) -> Ou
     kernel, ramdisk = dom0_kernel(info), dom0_ramdisk(info)
     if kernel is None or not banks:
         return Open("where dom0's modules go: kernel or RAM is not known")
+    for module in (kernel, ramdisk):
+        if module is not None and module.size and not _is_ram(info, module):
+            because = f"{module.node} [{module.start:#x}-{module.start + module.size - 1:#x}] is outside the RAM of the tree"
+            return Stop("dom0-modules", ("CPU0: Unexpected Trap: Data Abort",), because, module.node or None)
     stop = place_modules(banks[0], kernel.size, ramdisk.size if ramdisk else 0, tree)
     if stop is not None:
         return stop._replace(node=kernel.node or None)
     return Passed((f"{format_size(kernel.size)} of kernel in a bank of {format_size(banks[0].size)}",))
+
+
+def _is_ram(info: BootInfo, module: Module) -> bool:
+    """Tell whether RAM begins where the module does: Xen copies it from there (copy_to_guest_phys_flush_dcache)."""
+    return any(bank.start <= module.start < bank.stop for bank in info.mem)
+
+
+def discard_initial_modules(info: BootInfo, profile: XenProfile) -> Outcome:
+    """Give the modules' RAM to the heap; pages that two modules share are given twice, where Xen let both in."""
+    if profile.reserved_overlap_checked:
+        return Passed((f"{len(info.modules)} modules given back",))
+    pages = [
+        (-(-item.start // _PAGE), (item.start + item.size) // _PAGE, item)
+        for item in info.modules
+        if item.kind != "Xen" and _is_ram(info, item)
+    ]
+    for number, (low, high, item) in enumerate(pages):
+        for other_low, other_high, other in pages[:number]:
+            same = (item.kind, item.start) == (other.kind, other.start)  # one module for Xen, whoever names it
+            if not same and max(low, other_low) < min(high, other_high):
+                because = f"{item.node or 'the tree itself'} and {other.node or 'the tree itself'} overlap"
+                return Stop("modules", (profile.double_free_bug,), because, item.node or other.node or None)
+    return Passed((f"{len(info.modules)} modules given back",))
 
 
 def _rounded(size: int) -> int:

@@ -27,7 +27,7 @@ from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Stage, Stop
-from dtanalyze.xen.start_xen import Run, start_xen
+from dtanalyze.xen.start_xen import STAGES, Run, reach, start_xen
 from dtanalyze.xen.xl_config import Iomem, Toolstack
 
 __all__ = ["predict", "prepare"]
@@ -78,7 +78,7 @@ def _dom0(boot: Boot, run: Run) -> Prediction:
         grant_table=grant,
         regions=regions,
         blob=boot.dom0_blob,
-        assumed=(f"Xen {boot.profile.name}", *boot.notes, placed.note, *grant_note, *boot.scan_notes),
+        assumed=(f"Xen {boot.profile.name}", reach(boot, run), *boot.notes, placed.note, *grant_note, *boot.scan_notes),
     )
 
 
@@ -95,6 +95,8 @@ class _Shared(TypedDict):
     stopped_by: Stop | None
     nodes: HostNodes
     stages: tuple[tuple[Stage, Outcome], ...]
+    arch: str
+    total: int
 
 
 def _shared(boot: Boot, run: Run) -> _Shared:
@@ -105,6 +107,8 @@ def _shared(boot: Boot, run: Run) -> _Shared:
         "stopped_by": run.stop,
         "nodes": boot.nodes,
         "stages": run.stages,
+        "arch": boot.arch,
+        "total": len(STAGES),
     }
 
 
@@ -121,6 +125,7 @@ def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
         blob=domu_blob(written_domu_tree(boot, domu)),
         assumed=(
             f"Xen {boot.profile.name}",
+            reach(boot, run),
             *boot.notes,
             _p2m_note(domu),
             *_unsaid(domu, boot.build),
@@ -145,7 +150,12 @@ def _libxl(boot: Boot, run: Run, guest: Toolstack) -> Prediction:
         grant_table=GUEST_GNTTAB,
         regions=regions,
         blob=domu_blob(tree),
-        assumed=(f"Xen {boot.profile.name}, a guest of the toolstack", *boot.notes, *_toolstack_notes(guest)),
+        assumed=(
+            f"Xen {boot.profile.name}, a guest of the toolstack",
+            reach(boot, run),
+            *boot.notes,
+            *_toolstack_notes(guest),
+        ),
         domu=domu,
         toolstack=guest,
     )

@@ -22,6 +22,8 @@ class Prediction(NamedTuple):
 
     ``others`` is what becomes of it in starts that place dom0's RAM elsewhere, where the tree does not settle that.
 
+    ``arch`` is that of the host's CPUs; ``total`` is how many stages there are.
+
     ``domain`` is ``dom0``, a node's path, or ``libxl:SIZE``; ``memory_known`` is False for a predicted placement.
     """
 
@@ -39,6 +41,8 @@ class Prediction(NamedTuple):
     assumed: tuple[str, ...]
     nodes: HostNodes
     stages: tuple[tuple[Stage, Outcome], ...]
+    arch: str = "arm64"
+    total: int = 0
     others: tuple[Prediction, ...] = ()
     domu: DomU | None = None
     toolstack: Toolstack | None = None

@@ -105,6 +105,9 @@ class XenProfile(NamedTuple):
     """dom0's GICv3 has no more redistributors than the host's, from 4.20.4, 4.21.2 and 4.22 on (961cc8cc0f)."""
     bootmem_bug: str = "Xen BUG at common/page_alloc.c:308"
     """Where bootmem_region_add finds that RAM is there twice; the line moves from release to release."""
+    double_free_bug: str = "Xen BUG at common/page_alloc.c:1429"
+    """Where free_heap_pages finds a page that is free already, as Debian's 4.17.7 prints it; later releases let no modules
+    overlap."""
     mapping_twice_refused: bool = True
     """RAM that is there twice cannot be entered into the direct map again, from 4.17 (26a470875b)."""
     no_interrupt_controller: str = "Unable to find compatible interrupt controller in the device tree"

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.units import format_size
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
+from dtanalyze.xen.architecture import RISCV
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.bootfdt import Bank
 from dtanalyze.xen.dom0less_build import create_domUs
@@ -18,7 +19,7 @@ from dtanalyze.xen.fdt_sw import bytes_needed
 from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions
 from dtanalyze.xen.iommu import iommu_setup
-from dtanalyze.xen.kernel import dom0_modules, kernel_probe
+from dtanalyze.xen.kernel import discard_initial_modules, dom0_modules, kernel_probe
 from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.platforms import platform_init
 from dtanalyze.xen.regions import Regions
@@ -26,7 +27,7 @@ from dtanalyze.xen.smpboot import make_cpus_node
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
-__all__ = ["STAGES", "Run", "start_xen"]
+__all__ = ["STAGES", "Run", "reach", "start_xen"]
 
 
 class Run(NamedTuple):
@@ -43,7 +44,19 @@ class Run(NamedTuple):
 
 def start_xen(boot: Boot) -> Run:
     """Run the stages until one refuses."""
-    return Run(tuple(_until_stop(boot)))
+    return Run(tuple(_until_stop(boot)) if boot.arch != RISCV else ())
+
+
+def reach(boot: Boot, run: Run) -> str:
+    """Say how much was looked at."""
+    words = boot.words
+    read = sum(word.standing in ("modelled", "harmless") for word in words)
+    nodes = sum(1 for _ in boot.host.tree.root)
+    domains = len(boot.domus) + boot.has_dom0
+    return (
+        f"looked at: stages {len(run.stages)} of {len(STAGES)}, nodes {nodes}, domains {domains}, "
+        f"options of Xen's line {read} of {len(words)}"
+    )
 
 
 def _until_stop(boot: Boot) -> Iterator[tuple[Stage, Outcome]]:
@@ -207,5 +220,6 @@ STAGES: Final = (
     Stage("dom0-tree", "prepare_dtb_hwdom", _of_dom0(_dom0_tree)),
     Stage("dom0-modules", "place_modules", _of_dom0(_dom0_modules)),
     Stage("domains", "create_domUs", _domains),
+    Stage("modules", "discard_initial_modules", lambda boot: discard_initial_modules(boot.info, boot.profile)),
 )
 """The table of contents of a boot."""

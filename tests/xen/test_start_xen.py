@@ -5,12 +5,19 @@ The lines are copied from the sources named; the trees are one mutation away fro
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dtanalyze.analysis.host import check_host
+from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.cli import main
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node
+from dtanalyze.errors import InputError
+from dtanalyze.linux.boot import Verdict
+from dtanalyze.linux.profile import PRESETS
 from dtanalyze.xen.fdt_sw import bytes_needed
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
@@ -322,3 +329,78 @@ def test_the_size_of_a_tree_as_libfdt_writes_it() -> None:
     structure = 4 + (8 + 4) + (12 + 4) + (12 + 4) + (8 + 4) + 12 + 12 + (12 + 4)
     assert bytes_needed(tree.root) == 48 + 16 + structure + len("abcd\0reg\0"), "bcd is the end of abcd"
     assert bytes_needed(tree.root, 2) == bytes_needed(tree.root) + 32
+
+
+@pytest.mark.parametrize(
+    ("release", "ramdisk", "line"),
+    [
+        # booted: 26G2 (shared pages), 26G (touching)
+        ("4.17", "0x48001000 0 0x2000", "Xen BUG at common/page_alloc.c:1429"),
+        ("4.17", "0x48002000 0 0x2000", None),
+        ("4.17", "0x48001800 0 0x2000", None),  # no whole page is in both
+        ("4.18", "0x48001000 0 0x2000", None),  # the second is dropped
+    ],
+)
+def test_modules_that_share_pages(release: str, ramdisk: str, line: str | None) -> None:
+    body = MODULES.format(pad=PAD, more="", kernel=0x2000, ramdisk=0x1000).replace("0x60000000 0 0x1000", ramdisk)
+    stop = stop_of(CPUS, TIMER, GICV3, body, release=release)
+    assert (stop.lines if stop else None) == ((line,) if line else None)
+
+
+def test_a_module_outside_ram() -> None:
+    """Booted as 26G4: Xen copies the ramdisk from where nothing is."""
+    body = MODULES.format(pad=PAD, more="", kernel=MIB, ramdisk=MIB).replace("0 0x60000000 0", "0x2 0 0")
+    stop = stop_of(CPUS, TIMER, GICV3, body, release="4.22")
+    assert stop is not None
+    assert (stop.stage, stop.lines) == ("dom0-modules", ("CPU0: Unexpected Trap: Data Abort",))
+    assert "/chosen/m@60000000" in stop.because
+
+
+A15 = CPUS.replace("cortex-a53", "cortex-a15")
+
+
+def test_a_32_bit_host_has_no_extended_regions() -> None:
+    """make_hypervisor_node: extended regions not supported for 32-bit guests."""
+    found = boot(A15, TIMER.replace("armv8", "armv7"), GICV2)
+    assert found.stopped_by is None and found.method == "none" and not found.regions.ranges
+    assert found.regions.message == "d0: extended regions not supported for 32-bit guests"
+
+
+def test_a_risc_v_host_is_not_asked_arms_questions() -> None:
+    cpus = 'cpus { cpu@0 { device_type = "cpu"; compatible = "riscv"; riscv,isa = "rv64imafdc"; reg = <0>; }; };'
+    found = boot(cpus)
+    assert (found.arch, found.stages, found.stopped_by, found.blob) == ("riscv", (), None, None)
+    tree = parse(blob(HEAD + cpus))
+    (result,) = check_host(tree, "board.dtb", HostQuestion(CheckOptions(), (PRESETS["7.3"],), (preset("4.22"),)))
+    assert result.verdict is Verdict.NATIVE and "RISC-V" in result.reason
+
+
+@pytest.mark.parametrize("core", ["PowerPC,8544", "mips,mips24Kc", "loongson,la464"])
+def test_other_architectures_are_named_and_not_judged(core: str) -> None:
+    cpus = f'cpus {{ cpu@0 {{ device_type = "cpu"; compatible = "{core}"; reg = <0>; }}; }};'
+    with pytest.raises(InputError, match="/cpus/cpu@0 is a CPU of "):
+        boot(cpus)
+
+
+def test_how_far_the_answer_reaches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = tmp_path / "board.dtb"
+    line = 'chosen { xen,xen-bootargs = "dom0_mem=512M loglvl=all llc-size=1M foo"; };'
+    board.write_bytes(blob(HEAD + CPUS + TIMER + GICV3 + line))
+    for argv, status in (
+        (("predict", str(board), "--explain", "--xen", "4.22"), 0),
+        (("check", str(board), "--verbose"), 0),
+    ):
+        with pytest.raises(SystemExit) as left:
+            main(list(argv))
+        printed = capsys.readouterr().out
+        assert (left.value.code or 0) == status
+        stages = f"stages {len(STAGES)} of {len(STAGES)}"
+        assert f"looked at: {stages}, nodes 7, domains 1, options of Xen's line 2 of 4" in " ".join(printed.split())
+    with pytest.raises(SystemExit):
+        main(["predict", str(board), "--explain"])
+    printed = capsys.readouterr().out
+    assert "How Xen boots" in printed and "interrupt-controller gic_preinit: /gic@8000000 (GICv3)" in printed
+    board.write_bytes(blob(HEAD + CPUS + TIMER))
+    with pytest.raises(SystemExit):
+        main(["predict", str(board), "--explain"])
+    assert f"gic_preinit: REFUSES: {NO_INTC}" in capsys.readouterr().out
