@@ -8,7 +8,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench clean
+.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench clean fuzz
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,6 +72,9 @@ lab: install ## boot Debian's Xen and Linux under QEMU and verify each (LAB="ran
 bench: install ## run benchmarks/*.py
 	@for script in $(sort $(wildcard benchmarks/*.py)); do \
 		echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+fuzz: install ## fuzz for SECONDS (60), with atheris where it is installed; what it finds lies in fuzz/
+	$(BIN)/python -m tests.fuzz $(or $(SECONDS),60)
 
 clean: ## remove .venv, caches and build results
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov

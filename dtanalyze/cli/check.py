@@ -1,7 +1,7 @@
 """``dtanalyze check``."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Annotated, Final, NamedTuple
 
@@ -11,15 +11,14 @@ from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
 from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.groups import Group
-from dtanalyze.cli.jobs import MOST_JOBS, in_order, shown
 from dtanalyze.cli.kept import Kept, Seen
-from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, Limits, limits_from
+from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_JOBS, Limits, limits_from
 from dtanalyze.cli.run import Sources, checked, made_of, report_failures, usage_errors
 from dtanalyze.cli.settings import working_folder
 from dtanalyze.errors import InputFailure, UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
-from dtanalyze.inputs.files import expanded
+from dtanalyze.inputs.files import Given, expanded
 from dtanalyze.report.whole import Report
 from dtanalyze.version import __version__
 
@@ -109,7 +108,7 @@ def command(
     groups: Kept[tuple[CheckResult, ...]] = Kept()
     failures: list[InputFailure] = []
     work = partial(made_of, analyse=lambda item: checked(item, asked, question), sources=sources)
-    for found, failed in shown(in_order(items, work, batch.jobs), total):
+    for found, failed in _outcomes(items, work, batch.jobs, total):
         for group in found:
             groups.append(group)
         failures += failed
@@ -139,6 +138,20 @@ def command(
         raise typer.Exit(2)
     if threshold is not None and _reaches(answer.results, threshold):
         raise typer.Exit(1)
+
+
+def _outcomes(
+    items: Iterator[Given | InputFailure],
+    work: Callable[[Given], tuple[list[tuple[CheckResult, ...]], list[InputFailure]]],
+    jobs: int,
+    total: int,
+) -> Iterator[tuple[list[tuple[CheckResult, ...]], list[InputFailure]]]:
+    """Yield what comes of each input; one process and no terminal need nothing of what many trees need."""
+    if jobs == 1 and not total:
+        return (([], [item]) if isinstance(item, InputFailure) else work(item) for item in items)
+    from dtanalyze.cli.jobs import in_order, shown
+
+    return shown(in_order(items, work, jobs), total)
 
 
 def _reaches(results: Iterable[CheckResult], threshold: Severity) -> bool:

@@ -24,12 +24,11 @@ from dtanalyze.inputs.confined import die_with
 from dtanalyze.inputs.files import Given
 from dtanalyze.inputs.reading import READ, remember
 
-__all__ = ["MOST_JOBS", "in_order", "shown"]
+__all__ = ["in_order", "shown"]
 
 T = TypeVar("T")
 Outcome = tuple[list[T], list[InputFailure]]
 
-MOST_JOBS: Final = 256
 _QUEUED: Final = 4
 """Outcomes that may wait for an earlier one, for each worker: enough to keep all busy, few enough to hold in memory."""
 
@@ -59,8 +58,15 @@ class _Turn(Generic[T]):
 
 
 class _Worker(NamedTuple):
+    """A process, and two pipes rather than one of both ways, which would be a socket."""
+
     process: int
-    pipe: Connection
+    orders: Connection
+    answers: Connection
+
+    def close(self) -> None:
+        self.orders.close()
+        self.answers.close()
 
 
 class _Crew(Generic[T]):
@@ -94,17 +100,17 @@ class _Crew(Generic[T]):
         worker = self._idle.pop() if self._idle else self._hired()
         self._busy[worker] = turn
         try:
-            worker.pipe.send(turn.item)
+            worker.orders.send(turn.item)
         except OSError:
             self._lost(worker)
 
     def _listen(self) -> None:
         """Wait until a worker has an outcome, or has died."""
-        by_pipe = {worker.pipe: worker for worker in self._busy}
+        by_pipe = {worker.answers: worker for worker in self._busy}
         for pipe in wait(list(by_pipe)):
             worker = by_pipe[pipe]  # type: ignore[index]  # what was given comes back
             try:
-                outcome, read = worker.pipe.recv()
+                outcome, read = worker.answers.recv()
             except (EOFError, OSError):
                 self._lost(worker)
                 continue
@@ -119,20 +125,23 @@ class _Crew(Generic[T]):
         self._end(worker)
 
     def _hired(self) -> _Worker:
-        ours, theirs = Pipe()
+        orders, our_orders = Pipe(duplex=False)
+        our_answers, answers = Pipe(duplex=False)
         parent = os.getpid()
         process = os.fork()
         if process == 0:
             # Pipes of the others would keep them from seeing that we have ended.
             for worker in (*self._idle, *self._busy):
-                worker.pipe.close()
-            ours.close()
-            _serve(theirs, self._work, parent)
-        theirs.close()
-        return _Worker(process, ours)
+                worker.close()
+            our_orders.close()
+            our_answers.close()
+            _serve(orders, answers, self._work, parent)
+        orders.close()
+        answers.close()
+        return _Worker(process, our_orders, our_answers)
 
     def _end(self, worker: _Worker) -> None:
-        worker.pipe.close()
+        worker.close()
         os.kill(worker.process, signal.SIGKILL)
         os.waitpid(worker.process, 0)
 
@@ -142,7 +151,7 @@ class _Crew(Generic[T]):
         self._idle, self._busy = [], {}
 
 
-def _serve(pipe: Connection, work: Callable[[Given], Outcome[T]], parent: int) -> None:
+def _serve(orders: Connection, answers: Connection, work: Callable[[Given], Outcome[T]], parent: int) -> None:
     """Be a worker: answer each input until the pipe ends, and never return."""
     status = 1
     try:
@@ -155,8 +164,8 @@ def _serve(pipe: Connection, work: Callable[[Given], Outcome[T]], parent: int) -
             os.dup2(nothing, stream)
         while True:
             READ.clear()
-            outcome = work(pipe.recv())
-            pipe.send((outcome, frozenset(READ)))
+            outcome = work(orders.recv())
+            answers.send((outcome, frozenset(READ)))
     except (EOFError, OSError):
         status = 0
     finally:

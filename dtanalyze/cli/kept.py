@@ -6,8 +6,6 @@ what was written to it.
 
 from __future__ import annotations
 
-import pickle
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, Final, Generic, TypeVar, overload
 
@@ -35,6 +33,9 @@ class Kept(Sequence[T]):
         if len(self._few) < _FEW:
             self._few.append(item)
             return
+        import pickle  # both only where there is much to keep
+        import tempfile
+
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115  # it lives as long as the sequence does
         self._file.seek(0, 2)
@@ -60,6 +61,8 @@ class Kept(Sequence[T]):
         if place < len(self._few):
             return self._few[place]
         assert self._file is not None
+        import pickle
+
         self._file.seek(self._places[place - len(self._few)])
         item: T = pickle.load(self._file)
         return item

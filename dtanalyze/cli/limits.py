@@ -18,10 +18,11 @@ from typing import Final, NamedTuple
 from dtanalyze.address.units import GIB, MIB, format_size, parse_size
 from dtanalyze.errors import InputError, UsageError
 
-__all__ = ["DEFAULT_MEMORY", "DEFAULT_SECONDS", "Limits", "Spent", "limits_from", "within"]
+__all__ = ["DEFAULT_MEMORY", "DEFAULT_SECONDS", "MOST_JOBS", "Limits", "Spent", "limits_from", "within"]
 
 DEFAULT_SECONDS: Final = 300.0
 DEFAULT_MEMORY: Final = "2G"
+MOST_JOBS: Final = 256
 _LEAST_MEMORY: Final = 64 * MIB
 _MOST_SECONDS: Final = 1e6
 _TICK: Final = 0.05

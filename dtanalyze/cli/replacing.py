@@ -11,7 +11,6 @@ import contextlib
 import errno
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -75,6 +74,8 @@ def _own_stream(found: os.stat_result | None) -> int | None:
 
 @contextmanager
 def _beside(path: str, found: os.stat_result | None) -> Iterator[BinaryIO]:
+    import tempfile  # not for the many runs that write to standard output alone
+
     place = os.path.realpath(path)
     if found is not None and not os.access(place, os.W_OK):  # a file that may not be written may not be replaced either
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
