@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from dtanalyze.address.units import parse_range
 from dtanalyze.analysis.verify import Given, Verified, verify
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.evidence.bundle import Item, gathered
@@ -27,6 +28,8 @@ _TREE_OF_DOM0: Final = re.compile(r"Loading d0 DTB to 0x([0-9a-f]+)-0x([0-9a-f]+
 _LINUX_DONE: Final = re.compile(rb"@@lab end|\(XEN\).*Panic on CPU|Kernel panic")
 _LARGEST_TREE: Final = 2 << 20
 _TREE_ROOM: Final = 64 * 1024
+_GRANT_TABLE: Final = 64 * 4096
+"""gnttab_max_frames' default, at Xen's text."""
 _EVIDENCE: Final = ("host.dtb", "guest.dtb", "xen.txt", "dmesg.txt", "iomem-before.txt", "iomem-after.txt")
 
 
@@ -61,7 +64,8 @@ class Lab:
         started = start_tree(machine, host, content, linux=linux is not None)
         versions = {"xen": xen.package.version, "linux": linux.package.version if linux is not None else None}
         recorded = record_of(case, versions, host, started.console, started.memory.get("guest.dtb"))
-        recorded.record["options"] = ["--fdt-address", hex(placed.tree)]
+        grant = f"{placed.xen:#x}-{placed.xen + _GRANT_TABLE:#x}"
+        recorded.record["options"] = ["--fdt-address", hex(placed.tree), "--grant-table", grant]
         write_record(self.out / case.name, recorded)
         return started.seconds
 
@@ -74,7 +78,9 @@ class Lab:
         folder = self.out / case.name
         record = json.loads((folder / "case.json").read_text())
         items = [_item(folder / name) for name in _EVIDENCE if (folder / name).exists()]
-        return verify(gathered(items), Given(None, None, XenOptions(fdt_address=int(record["options"][1], 16))))
+        _, tree, _, grant = record["options"]
+        known = XenOptions(fdt_address=int(tree, 16), grant_table=parse_range(grant))
+        return verify(gathered(items), Given(None, None, known))
 
     def _ramdisk(self, linux: LinuxBuild) -> bytes:
         shift = 14 if "16k" in linux.package.name else 12

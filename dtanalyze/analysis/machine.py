@@ -68,8 +68,11 @@ def _dmesg(result: CheckResult, as_tree: CheckResult, console: LinuxConsole, sou
         )
     if console.kaslr is not None and as_tree.kaslr is not None:
         same = as_tree.kaslr == console.kaslr.value
-        cause = "" if same else "the seed is not in this tree, or the kernel is built without KASLR"
-        yield Comparison("KASLR", _on(as_tree.kaslr), _on(console.kaslr.value), same, source, console.kaslr.line, cause)
+        cause = "" if same else "the kernel is built without CONFIG_RANDOMIZE_BASE, or something on its command line says so"
+        agrees: bool | None = same
+        if console.kaslr.value and not same:
+            agrees, cause = None, "the seed came from the CPU (FEAT_RNG) or the firmware: no tree shows that"
+        yield Comparison("KASLR", _on(as_tree.kaslr), _on(console.kaslr.value), agrees, source, console.kaslr.line, cause)
     if console.ram:
         seen = [item.value for item in console.ram]
         same = same_ram(result.ram, seen)
@@ -118,6 +121,11 @@ def _range(item: Resource) -> AddressRange:
     return AddressRange.spanning(item.start, item.end + 1)
 
 
+def _first_fit(allowed: RangeSet, size: int) -> int | None:
+    """Return where the first request of all lands when it takes ``size`` bytes."""
+    return next((run.start for run in allowed if run.size >= size), None)
+
+
 def _scratch(result: CheckResult, listed: Named) -> Comparison:
     """Compare where scratch pages were put: whole sections, where the model allows them, from the first one on."""
     pattern = re.compile(r"\s*([0-9a-f]+)-([0-9a-f]+) : Xen scratch", re.IGNORECASE)
@@ -132,7 +140,7 @@ def _scratch(result: CheckResult, listed: Named) -> Comparison:
     first = next((item.taken for item in result.answer.requests if item.taken), None) if result.answer is not None else None
     inside = all(any(run.covers(item) for run in allowed) for _, item in seen)
     whole = all(item.start % size == 0 and item.size % size == 0 for _, item in seen)
-    begun = first is None or any(item.covers(first) for _, item in seen)
+    begun = first is None or any(item.start == _first_fit(allowed, item.size) for _, item in seen)
     mine = f"whole sections of {size >> 20} MiB within {shown(allowed)}" + (f", {shown((first,))} first" if first else "")
     why = [
         text

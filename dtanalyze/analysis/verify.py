@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from dtanalyze.analysis.guest import check_guest, kind_of
 from dtanalyze.analysis.host import tree_ram
@@ -19,12 +19,19 @@ from dtanalyze.evidence.bundle import Bundle
 from dtanalyze.evidence.xen_console import XenConsole
 from dtanalyze.facts import Comparison
 from dtanalyze.xen.boot_log import log_of
+from dtanalyze.xen.build import BUILDS, DEFAULT
 from dtanalyze.xen.options import XenOptions, usable
+from dtanalyze.xen.partial_tree import PartialTree
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import PRESETS, XenProfile, preset, release_of
 
 __all__ = ["Given", "Verified", "verify"]
+
+
+_ANY_START: Final = "one of the places that concurrent scrubbing allows"
+_OPEN_START: Final = "concurrent scrubbing decides, and this start was not among those computed"
+_SHORT: Final = "Failed to allocate requested dom0 memory"
 
 
 class Given(NamedTuple):
@@ -51,6 +58,7 @@ class Verified(NamedTuple):
 class _Trees(NamedTuple):
     host: tuple[str, Tree] | None
     guests: tuple[tuple[str, Tree], ...]
+    partial: tuple[tuple[str, Tree], ...] = ()
 
     @property
     def guest(self) -> tuple[str, Tree] | None:
@@ -71,7 +79,7 @@ def verify(bundle: Bundle, given: Given) -> Verified:
     written: Tree | None = None
     if trees.host is not None:
         release = _release(bundle, given, trees.guest)
-        made = _Host(trees.host[1], release, given.host, bundle)
+        made = _Host(trees.host[1], release, given.host, bundle, _partial_trees(trees))
         profile += made.profile()
         found += made.comparisons()
         dom0 = next((item for item in made.known if item.domain == "dom0"), None)
@@ -97,12 +105,36 @@ def _sorted_trees(bundle: Bundle) -> _Trees:
             found.append((name, parse(data)))
         except BlobError as error:
             raise InputError(f"{name}: {error}") from error
+    partial = tuple(item for item in found if _is_partial(item[1]))
+    found = [item for item in found if not _is_partial(item[1])]
     found.sort(key=lambda item: (kind_of(item[1]) != "host", not has_modules(item[1])))
     first = found[0][1] if found else None
     # A board's own tree may hold a hypervisor node; beside the tree of a guest, the boot modules tell.
     if first is not None and (kind_of(first) == "host" or (len(found) > 1 and has_modules(first))):
-        return _Trees(found[0], tuple(found[1:]))
-    return _Trees(None, tuple(found))
+        return _Trees(found[0], tuple(found[1:]), partial)
+    return _Trees(None, tuple(found), partial)
+
+
+def _is_partial(tree: Tree) -> bool:
+    """Tell whether it is the content of a multiboot,device-tree module: devices to pass through, and no machine."""
+    root = tree.root
+    return root.child("passthrough") is not None and root.child("chosen") is None and root.child("hypervisor") is None
+
+
+def _partial_trees(trees: _Trees) -> tuple[tuple[str, PartialTree], ...]:
+    """Return the partial trees under the domains they are for: those whose node names a device-tree module, in order."""
+    chosen = trees.host[1].root.child("chosen") if trees.host is not None else None
+    domains = [
+        node.path
+        for node in chosen or ()
+        if node.is_compatible("xen,domain") and any(child.is_compatible("multiboot,device-tree") for child in node.children)
+    ]
+    unlike = {tree.totalsize: (name, tree) for name, tree in trees.partial}
+    if len(domains) != len(unlike):
+        return ()
+    return tuple(
+        (path, PartialTree(tree, tree.totalsize, name)) for path, (name, tree) in zip(domains, unlike.values(), strict=True)
+    )
 
 
 def _native(name: str) -> Comparison:
@@ -132,14 +164,25 @@ def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> Xe
 class _Host:
     """The board's tree through Xen, once with what the log settles and once without dom0's banks."""
 
-    def __init__(self, tree: Tree, release: XenProfile, options: XenOptions, bundle: Bundle) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        release: XenProfile,
+        options: XenOptions,
+        bundle: Bundle,
+        partial: tuple[tuple[str, PartialTree], ...],
+    ) -> None:
         self.source, self.console = bundle.xen or ("", XenConsole())
         self.tree, self.release = tree, release
         log = log_of(self.console)
         memory = options.memory or log.ram
         listed = tree_ram(tree)
         self.listed = listed
-        self.options = usable(options._replace(log=log, memory=() if same_ram(listed, memory) else memory))
+        options = options._replace(log=log, memory=() if same_ram(listed, memory) else memory)
+        if self.console.package is not None and options.build == DEFAULT:
+            # Debian's and Ubuntu's packages are built with upstream's defaults, and nothing that a tree asks for beside.
+            options = options._replace(build=BUILDS["debian"])
+        self.options = usable(options._replace(partial_trees=(*options.partial_trees, *partial)))
         self.host = prepare(tree, self.options)
         self.known = self._predicted(self.options)
         self.alone = self._predicted(self.options._replace(log=log._replace(dom0_banks=())))
@@ -158,24 +201,51 @@ class _Host:
         if ram is not None:
             yield ram
         if self.source:
-            # Banks that are given would hide a stop over dom0's memory.
-            yield reach(self.alone if not self.console.banks_of("d0") else self.known, self.console, self.source)
+            yield self._reach()
         yield from self._banks()
         for item in regions(self.known, self.console, self.source):
             yield item if item.agrees is not False else item._replace(cause=self._cause(item))
+
+    def _reach(self) -> Comparison:
+        """Compare how far Xen came; banks that are given would hide a stop over dom0's memory."""
+        if self.console.banks_of("d0"):
+            return reach(self.known, self.console, self.source)
+        item = reach(self.alone, self.console, self.source)
+        if item.agrees is not False:
+            return item
+        others = self._other_starts()
+        for start in others:
+            other = reach((start, *self.alone[1:]), self.console, self.source)
+            if other.agrees:
+                return other._replace(cause=_ANY_START)
+        return item._replace(agrees=None, cause=_OPEN_START) if others else self._unplaced(item)
+
+    def _other_starts(self) -> tuple[Prediction, ...]:
+        return next((item.others for item in self.alone if item.domain == "dom0"), ())
+
+    def _unplaced(self, item: Comparison) -> Comparison:
+        """Leave open how much dom0 lacks when it is not known which RAM Xen itself takes: 4.17 stops before it says so."""
+        placed = self.options.grant_table is not None or self.console.grant_table is not None
+        both = _SHORT in item.predicted and _SHORT in item.seen
+        if placed or not both:
+            return item
+        return item._replace(agrees=None, cause="where the boot loader put Xen is not known (--grant-table)")
 
     def _banks(self) -> Iterator[Comparison]:
         seen = self.console.banks_of("d0")
         mine = next((item for item in self.alone if item.domain == "dom0"), None)
         if not seen or mine is None:
             return
-        same = same_ram(mine.memory, seen)
+        starts = (mine, *mine.others)
+        same = any(same_ram(item.memory, seen) for item in starts)
         line = self.console.banks[0].line
         placed = any(item.value.kind == "Device Tree" for item in self.console.modules)
         known = placed or self.options.fdt_address is not None
         cause = "" if same else "the model of Xen's allocator is wrong here"
         if not same and not known:
             cause = "where the boot loader put the tree is not known, and dom0's RAM goes round it (--fdt-address)"
+        if len(starts) > 1:
+            known, cause = same, _ANY_START if same else _OPEN_START
         agrees = None if not same and not known else same
         yield Comparison("dom0's RAM", shown(mine.memory), shown(seen), agrees, self.source, line, cause)
 

@@ -13,6 +13,7 @@ from dtanalyze.errors import BlobError, InputError, UsageError
 from dtanalyze.linux.profile import LinuxProfile
 
 if TYPE_CHECKING:  # only a user with such a file needs its reader
+    from dtanalyze.xen.boot_log import XenLog
     from dtanalyze.xen.build import Build
     from dtanalyze.xen.partial_tree import PartialTree
     from dtanalyze.xen.xl_config import Toolstack
@@ -163,7 +164,7 @@ class HostOptions(NamedTuple):
             partial_trees=tuple(_partial_tree(item) for item in self.partial_dtb or ()),
             toolstack=tuple(_toolstack(item) for item in self.xl_config or ()),
             efi=self.efi,
-            build=self._build(),
+            build=self._build(log),
             guests=tuple(parse_size(item) for item in self.domu or ()),
             iomem=tuple(parse_range(item) for item in self.iomem or ()),
         )
@@ -173,12 +174,15 @@ class HostOptions(NamedTuple):
         return HostQuestion(options, linux, releases, _iommus(self.iommu), usable(host))
 
 
-    def _build(self) -> "Build":
-        from dtanalyze.xen.build import DEFAULT, build_named, read_build
+    def _build(self, log: "XenLog | None") -> "Build":
+        from dtanalyze.xen.build import BUILDS, DEFAULT, build_named, read_build
 
         if self.xen_config is not None:
             return read_file(self.xen_config, read_build)
-        return build_named(self.xen_build) if self.xen_build is not None else DEFAULT
+        if self.xen_build is not None:
+            return build_named(self.xen_build)
+        packaged = log is not None and log.console.package is not None
+        return BUILDS["debian"] if packaged else DEFAULT
 
 
 HostGroup = Annotated[HostOptions, Group("Xen, for a host's own tree")]

@@ -45,13 +45,15 @@ class XenConsole(NamedTuple):
     """What one boot says; empty or None where it is silent.
 
     ``boots`` counts those that the log holds, ``boot`` (from 1) is the one taken. ``version`` is as the banner has it
-    (``4.20.5-pre``). ``ended`` is Xen's last line before it stopped, ``started`` the line on which it was done.
-    ``refused`` are the domains (``d0``) for which it printed that it found no extended regions.
+    (``4.20.5-pre``), ``package`` a distribution's own version of it. ``ended`` is Xen's last line before it stopped,
+    ``started`` the line on which it was done. ``refused`` are the domains (``d0``) for which it printed that it found no
+    extended regions.
     """
 
     boots: int = 0
     boot: int = 0
     version: Fact[str] | None = None
+    package: Fact[str] | None = None
     command_line: Fact[str] | None = None
     ram: tuple[Fact[AddressRange], ...] = ()
     reserved: tuple[Fact[AddressRange], ...] = ()
@@ -174,6 +176,12 @@ def _panic(boot: _Boot, _match: re.Match[str], _line: int) -> None:
     boot.after_panic = True
 
 
+def _banner(boot: _Boot, match: re.Match[str], line: int) -> None:
+    boot.one("version", match[1], line)
+    if match[2]:
+        boot.one("package", match[2], line)
+
+
 def _set(key: str, value: Callable[[re.Match[str]], object]) -> Callable[[_Boot, re.Match[str], int], None]:
     return lambda boot, match, line: boot.one(key, value(match), line)
 
@@ -182,7 +190,7 @@ _DOM: Final = r"(?:(d\d+|dom\d+|\[VE\]|dom0):? )?"
 _RULES: Final[tuple[_Rule, ...]] = tuple(
     (re.compile(pattern), action)
     for pattern, action in (
-        (r"Xen version (\d+\.\d+\S*).*", _set("version", lambda match: match[1])),
+        (r"Xen version (\d+\.\d+\S*)(?: \(((?:Debian|Ubuntu) [^()]+)\))?.*", _banner),
         (r"Command line: (.*)", _set("command_line", lambda match: match[1])),
         (rf"RAM: {_HEX} - {_HEX}", _ram),
         (rf" ?RESVD\[\d+\]: {_HEX} - {_HEX}", _reserved),

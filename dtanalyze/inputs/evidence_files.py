@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 from dtanalyze.errors import InputError
 from dtanalyze.evidence.bundle import Item
+from dtanalyze.inputs.reading import open_log
 
 __all__ = ["LIVE", "evidence_items", "live_items"]
 
@@ -43,7 +44,7 @@ def live_items(root: Path = Path("/")) -> Iterator[Item]:
 
 
 def _file(path: Path) -> Item:
-    return Item(str(path), lambda: path.open("rb"))
+    return Item(str(path), lambda: open_log(str(path)))
 
 
 def _members(path: Path) -> Iterator[Item]:

@@ -17,6 +17,7 @@ from dtanalyze.address.units import parse_range
 from dtanalyze.analysis.verify import Given, Verified, verify
 from dtanalyze.errors import DtanalyzeError
 from dtanalyze.evidence.bundle import Item, gathered
+from dtanalyze.xen.build import BUILDS, DEFAULT
 from dtanalyze.xen.options import XenOptions
 from tests.evidence.noise import NOISE
 
@@ -26,7 +27,7 @@ NOT_EVIDENCE = ("case.json", "xen-cmdline", "linux-cmdline", "resources-before.t
 def items(folder: Path, case: dict[str, Any], change: Callable[[str], str]) -> Iterator[Item]:
     """Yield the files of a case; where a recording kept no console, the lines that its record holds."""
     for path in sorted(folder.iterdir()):
-        if path.name in NOT_EVIDENCE or path.name.endswith("partial.dtb"):
+        if path.name in NOT_EVIDENCE:
             continue
         data = path.read_bytes()
         if path.name == "xen.txt":
@@ -49,7 +50,8 @@ def given(case: dict[str, Any]) -> Given:
     release = case.get("xen_release")
     # "treat as IOMMU on": a Xen that was made to take that path without one.
     forced = True if case.get("iommu") is True or "gtholes=1" in " ".join(case.get("xen_messages", [])) else None
-    host = XenOptions(iommu=forced, fdt_address=int(fdt, 16) if fdt else None, grant_table=table)
+    build = DEFAULT if not case.get("xen_build_options", "").startswith("Debian") else BUILDS["debian"]
+    host = XenOptions(build=build, iommu=forced, fdt_address=int(fdt, 16) if fdt else None, grant_table=table)
     return Given(release, None, host)
 
 
