@@ -5,38 +5,19 @@ Also without atheris: mutants one after another until the time is up. What it fi
 
 from __future__ import annotations
 
-import contextlib
-import random
 import sys
 import time
 import traceback
 from pathlib import Path
 
-from dtanalyze.devicetree.blob import parse
-from dtanalyze.devicetree.overlay import apply_overlay
-from dtanalyze.errors import DtanalyzeError
-from dtanalyze.inputs.files import trees_in
-from tests.conftest import FIXTURES
-from tests.fuzz.chain import answered
-from tests.fuzz.mutants import SEEDS, mutants
-
 FOUND = Path("fuzz")
-BASE = SEEDS[0]
-
-
-def once(data: bytes) -> None:
-    """Try one input as a tree, as what holds trees, and as an overlay."""
-    answered(data, random.Random(len(data)))
-    with contextlib.suppress(DtanalyzeError):
-        for item in trees_in("x.itb", data, None):
-            if isinstance(item, tuple) and isinstance(item[1], bytes):
-                parse(item[1])
-    with contextlib.suppress(DtanalyzeError):
-        apply_overlay(parse(BASE.read_bytes()), parse(data))
 
 
 def seeded(seconds: float) -> int:
     """Go through mutants for so many seconds; return how many defects they brought out."""
+    from tests.fuzz.mutants import mutants
+    from tests.fuzz.once import once
+
     FOUND.mkdir(exist_ok=True)
     stop, seed, tried, defects = time.monotonic() + seconds, 0, 0, set[str]()
     while time.monotonic() < stop:
@@ -66,8 +47,10 @@ def main() -> None:
         print("== atheris is not installed (pip install '.[fuzz]'): mutants of the shipped trees only")
         sys.exit(1 if seeded(seconds) else 0)
     FOUND.mkdir(exist_ok=True)
+    with atheris.instrument_imports(include=["dtanalyze"]):
+        from tests.conftest import FIXTURES
+        from tests.fuzz.once import once
     corpus = [str(FIXTURES / "dtb" / "hostile"), str(FIXTURES / "dtb" / "boots")]
-    atheris.instrument_all()
     atheris.Setup(
         [sys.argv[0], f"-max_total_time={seconds:.0f}", "-max_len=20000", f"-artifact_prefix={FOUND}/", str(FOUND), *corpus],
         once,
