@@ -1,0 +1,43 @@
+"""``make performance`` writes docs/performance.md: what the other two measurements print, from a run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+HERE: Final = Path(__file__).parent
+HEAD: Final = """# Performance
+
+Made by `make performance`, from runs. Ratios of interleaved pairs and exponents carry over; seconds depend on the machine
+and on who else uses it.
+
+## Beside programs that everybody knows
+
+CPU of whole processes, user and system time, medians of interleaved pairs (`benchmarks/ratios.py`).
+"""
+GROWTH: Final = """
+## Growth
+
+From a small number of one thing to a larger one: the exponent of CPU time and of the peak of memory, 1 being linear
+(`benchmarks/growth.py`; `--full` goes to the largest numbers that the reader takes). `inf` is a run that was ended.
+"""
+
+
+def table(script: str, *argv: str) -> str:
+    """Return the table that a measurement prints; what it misses is for `make bench` to refuse."""
+    ran = subprocess.run([sys.executable, str(HERE / script), *argv], stdout=subprocess.PIPE, text=True, check=False)
+    return "".join(line + "\n" for line in ran.stdout.splitlines() if line.startswith("|"))
+
+
+def main() -> None:
+    """Measure and print the document."""
+    print(HEAD)
+    print(table("ratios.py"), end="")
+    print(GROWTH)
+    print(table("growth.py", *sys.argv[1:]), end="")
+
+
+if __name__ == "__main__":
+    main()
