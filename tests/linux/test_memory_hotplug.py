@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.analysis import CheckOptions, check
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.memory_hotplug import (
     PluggableRange,
@@ -17,7 +19,9 @@ from dtanalyze.linux.memory_hotplug import (
     within_linear_map,
 )
 from dtanalyze.linux.profile import PRESETS, Arch, LinuxProfile
+from dtanalyze.rules.examples import host
 from tests.linux.build import answer, guest
+from tests.trees import dtb
 
 L612 = PRESETS["6.12"]
 K16, K64 = L612._replace(page_size=16384), L612._replace(page_size=65536)
@@ -216,3 +220,14 @@ def test_an_unknown_width_is_said_where_another_one_would_change_the_answer() ->
     assert "taken as 44 bits; with 48 bits it would not" in kaslr_line(L612, "arm,armv8")
     assert "taken as 44 bits; with 40 bits it would do so" in kaslr_line(K64._replace(va_bits=42))
     assert kaslr_line(L612, "arm,cortex-a57").endswith("it moves the linear map, so that space below RAM is usable")
+
+
+def test_the_hosts_narrowest_cpu_counts_where_xen_names_the_first_for_all() -> None:
+    """make_cpus_node gives dom0 the first CPU's compatible for every one; of these two, 40 bits leave room and 44 do not."""
+    nodes = " ".join(
+        f'cpu@{at} {{ device_type = "cpu"; compatible = "{name}"; reg = <{at}>; }};'
+        for at, name in enumerate(("arm,cortex-a57", "arm,cortex-a53"))
+    )
+    body = re.sub(r"cpus \{.*?\}; \};", f"cpus {{ #address-cells = <1>; #size-cells = <0>; {nodes} }};", host(), count=1)
+    (result,) = check(dtb(body), "board.dtb", CheckOptions(linux=K64._replace(va_bits=42), kaslr=True))
+    assert any("it moves the linear map" in item for item in result.assumed)
