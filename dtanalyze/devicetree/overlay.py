@@ -202,11 +202,17 @@ def _keep_phandles(root: Node, over: Node, local: Node | None) -> None:
 def _merge(target: Node, content: Node) -> None:
     for prop in content.properties.values():
         set_property(target, prop.name, prop.value)
+    # As `_child` finds them, by an index: an overlay may bring thousands of children for one node.
+    whole: dict[str, Node] = {}
+    base: dict[str, Node] = {}
+    for known in reversed(target.children):
+        whole[known.name] = base[known.base_name] = known
     for child in content.children:
-        below = _child(target, child.name)
+        below = whole.get(child.name) if "@" in child.name else base.get(child.name)
         if below is None:
             below = Node(child.name, target, 0)
             target.children.insert(0, below)
+            whole[below.name] = base[below.base_name] = below
         _merge(below, child)
 
 
