@@ -93,7 +93,15 @@ class Node:
         return f"Node({self.path!r})"
 
     def __iter__(self) -> "Iterator[Node]":
-        """Yield this node and all below it in document order."""
+        """Yield this node and all below it in document order; those of a whole tree that was read are listed once."""
+        if self.parent is not None or self.known is None:
+            return self._below()
+        found: tuple[Node, ...] | None = self.known.get("nodes")
+        if found is None:
+            found = self.known["nodes"] = tuple(self._below())
+        return iter(found)
+
+    def _below(self) -> "Iterator[Node]":
         stack = [self]
         while stack:
             node = stack.pop()

@@ -214,7 +214,7 @@ def _padded(cells: Cells, count: int) -> Cells:
 
 def _u32(node: Node, name: str) -> int | None:
     prop = node.prop(name)
-    return prop.cells[0] if prop is not None and prop.cells else None
+    return int.from_bytes(prop.value[:4], "big") if prop is not None and len(prop.value) >= 4 else None
 
 
 def _address_cells(node: Node) -> int:
