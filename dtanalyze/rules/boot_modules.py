@@ -11,7 +11,7 @@ from dtanalyze.findings import Severity, Source
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
-from dtanalyze.xen.bootfdt import MAX_MODULES, Module
+from dtanalyze.xen.bootfdt import MAX_MODULES, Module, loaded_by_efi
 
 __all__ = ["BOOT_MODULES"]
 
@@ -54,6 +54,8 @@ def module_without_usable_reg(view: HostView) -> Hits:
         if depth > _DEPTH or not node.path.startswith("/chosen") or node.parent is None:
             continue
         prop, counts = node.prop("reg"), inherited_cells(node.parent, CellCounts(2, 1))
+        if prop is None and loaded_by_efi(node, efi=view.options.efi):
+            continue
         if prop is None or len(prop.value) < 4 * (counts.address + counts.size):
             what = (
                 "no reg"

@@ -86,7 +86,9 @@ class Boot:
     @cached_property
     def info(self) -> BootInfo:
         """What the scan of the flat tree leaves."""
-        return boot_fdt_info(self.host.tree, self.profile, modules=self._known_modules(), build=self.options.build)
+        return boot_fdt_info(
+            self.host.tree, self.profile, modules=self._known_modules(), build=self.build, efi=self.options.efi
+        )
 
     def _known_modules(self) -> tuple[Module, ...]:
         """Return what start_xen registers before it scans the tree: Xen itself and the tree, as far as it is known."""

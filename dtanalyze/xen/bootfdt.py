@@ -17,7 +17,7 @@ from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.xen.build import DEFAULT, Build
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["DEVICE_TREE", "Bank", "BankType", "BootInfo", "Module", "boot_fdt_info", "dom0_modules_of"]
+__all__ = ["DEVICE_TREE", "Bank", "BankType", "BootInfo", "Module", "boot_fdt_info", "dom0_modules_of", "loaded_by_efi"]
 
 DEVICE_TREE_MAX_DEPTH: Final = 16
 MAX_MODULES: Final = 32
@@ -106,6 +106,11 @@ def dom0_modules_of(tree: Tree) -> Iterator[tuple[Node, str]]:
             yield node, kind
 
 
+def loaded_by_efi(node: Node, *, efi: bool) -> bool:
+    """Tell whether Xen's loader loads the module from a file and writes its address (handle_module_node, efi-dom0.c)."""
+    return efi and node.prop("xen,uefi-binary") is not None
+
+
 def _is_module(node: Node) -> bool:
     return node.is_compatible("xen,multiboot-module") or node.is_compatible("multiboot,module")
 
@@ -123,9 +128,19 @@ class _PanicError(Exception):
     """A panic() inside the scan itself."""
 
 
-def boot_fdt_info(tree: Tree, profile: XenProfile, *, modules: tuple[Module, ...] = (), build: Build = DEFAULT) -> BootInfo:
-    """Scan ``tree``; ``modules`` are those known before (Xen itself, the tree)."""
-    scan = _Scan(tree, profile, modules, build)
+def boot_fdt_info(
+    tree: Tree,
+    profile: XenProfile,
+    *,
+    modules: tuple[Module, ...] = (),
+    build: Build = DEFAULT,
+    efi: bool = False,
+) -> BootInfo:
+    """Scan ``tree``; ``modules`` are those known before (Xen itself, the tree).
+
+    Through ``efi`` Xen's own loader gives the modules that name a file their ``reg``.
+    """
+    scan = _Scan(tree, profile, modules, build, efi=efi)
     panic = stopped_at = said = None
     try:
         scan.run()
@@ -148,8 +163,9 @@ def boot_fdt_info(tree: Tree, profile: XenProfile, *, modules: tuple[Module, ...
 
 
 class _Scan:
-    def __init__(self, tree: Tree, profile: XenProfile, modules: tuple[Module, ...], build: Build) -> None:
+    def __init__(self, tree: Tree, profile: XenProfile, modules: tuple[Module, ...], build: Build, *, efi: bool) -> None:
         self.build = build
+        self.efi = efi
         self.tree = tree
         self.profile = profile
         self.mem: list[Bank] = []
@@ -253,6 +269,8 @@ class _Scan:
             return
         prop = node.prop("reg")
         counts = inherited_cells(_parent(node), _ROOT)
+        if prop is None and loaded_by_efi(node, efi=self.efi):
+            return
         if prop is None:
             raise _PanicError(f"node {node.name} missing `reg' property")
         if len(prop.value) < 4 * (counts.address + counts.size):

@@ -30,6 +30,9 @@ from dtanalyze.xen.vgic import vgic_max_vcpus
 __all__ = ["STAGES", "Run", "reach", "start_xen"]
 
 
+_DATA_ABORT: Final = "CPU0: Unexpected Trap: Data Abort"
+
+
 class Run(NamedTuple):
     """The stages that ran, each with its outcome; the last is the one that refuses, if one does."""
 
@@ -143,7 +146,7 @@ def _search_crash(boot: Boot, regions: Regions, domain: str) -> Stop | None:
     if regions.error != "crash" or not boot.ram_known:
         return None
     because = f"Xen crashes while it looks for the extended regions of {domain}: {regions.message}"
-    return Stop("dom0-devices", (), because, domain=None if domain == "dom0" else domain)
+    return Stop("dom0-devices", (_DATA_ABORT,), because, domain=None if domain == "dom0" else domain)
 
 
 def _dom0_tree(boot: Boot) -> Outcome:

@@ -569,14 +569,15 @@ def test_a_search_that_crashes_stops_xen() -> None:
         assert (found.stopped_by is not None) is iommu
     assert found.stopped_by is not None
     assert found.stopped_by.stage == "dom0-devices"
-    assert found.stopped_by.message.startswith("Xen crashes while it looks for the extended regions of dom0: ")
+    assert found.stopped_by.lines == ("CPU0: Unexpected Trap: Data Abort",), "as 36h-r93 and 36h-r117 booted"
+    assert found.stopped_by.because.startswith("Xen crashes while it looks for the extended regions of dom0: ")
     # dom0 comes before the domains in /chosen.
     domain = 'chosen { bad { compatible = "xen,domain"; memory = <0 0x40000>; }; };'
     kernel = "chosen { #address-cells = <2>; #size-cells = <2>; " + KERNEL.format(at=0x48000000)
     both = host(GIC + body + domain.replace("chosen {", kernel))
     found, other = predict(prepare(both, XenOptions(iommu=True)), preset("4.20"), XenOptions(iommu=True))
     assert found.stopped_by == other.stopped_by
-    assert found.stopped_by is not None and found.stopped_by.message.startswith("Xen crashes while")
+    assert found.stopped_by is not None and found.stopped_by.because.startswith("Xen crashes while")
     # A placeholder for RAM, where a hole starts behind the device.
     empty = HEAD.replace("0 0x40000000>;", "0 0>;").replace("memory@", "dev@0 { reg = <0 0 0 0x40000000>; };\nmemory@")
     options = XenOptions(iommu=True)

@@ -404,3 +404,13 @@ def test_how_far_the_answer_reaches(tmp_path: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(["predict", str(board), "--explain"])
     assert f"gic_preinit: REFUSES: {NO_INTC}" in capsys.readouterr().out
+
+
+def test_modules_that_xens_own_loader_loads() -> None:
+    """docs/misc/efi.pandoc: a module names a file, and the loader adds its reg."""
+    body = 'chosen { m { compatible = "multiboot,kernel", "multiboot,module"; xen,uefi-binary = "Image"; bootargs = "quiet"; }; };'
+    assert stop_of(CPUS, TIMER, GICV3, body, efi=True) is None
+    without = stop_of(CPUS, TIMER, GICV3, body)
+    assert without is not None and without.lines == ("node m missing `reg' property",)
+    named = stop_of(CPUS, TIMER, GICV3, body.replace('xen,uefi-binary = "Image";', ""), efi=True)
+    assert named is not None and named.lines == ("node m missing `reg' property",)
