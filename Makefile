@@ -8,7 +8,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean
+.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean upstream
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ test-all: install ## the tests that need a browser (Debian: chromium), after `ma
 lint: install ## ruff and mypy --strict, of the program, its tests and its benchmarks
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
+
+upstream: install ## list Xen's commits to the mirrored files since the pinned one: make upstream XEN=path/to/xen
+	$(BIN)/python docs/upstream.py $(or $(XEN),../xen)
 
 docs: install ## write docs/rules.md and docs/glossary.md, docs/formats.md from a run
 	$(BIN)/dtanalyze rules --format markdown > docs/rules.md

@@ -1,7 +1,8 @@
 """Memory and reserved banks as Xen's scan of the flat tree sees them, before the tree is unflattened.
 
 Mirrors boot_fdt_info, early_scan_node and device_tree_for_each_node (arch/arm/bootfdt.c, from 4.20
-common/device-tree/bootfdt.c), add_boot_module and check_reserved_regions_overlap (arch/arm/setup.c, from 4.20
+common/device-tree/bootfdt.c, from 4.21 also
+common/device-tree/bootinfo-fdt.c), add_boot_module and check_reserved_regions_overlap (arch/arm/setup.c, from 4.20
 common/device-tree/bootinfo.c). Left out: EFI's memory map, ACPI, the content of modules.
 """
 

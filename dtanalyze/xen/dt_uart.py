@@ -1,6 +1,6 @@
 """The UART that Xen takes for its console.
 
-Mirrors dt_uart_init (drivers/char/arm-uart.c).
+Mirrors dt_uart_init (drivers/char/arm-uart.c, from 4.20 drivers/char/uart-init.c).
 """
 
 from __future__ import annotations
