@@ -58,4 +58,31 @@ NOT_SHOWN: Final = (
         "Whether gnttab_max_frames, ext_regions or dom0_mem are set where no tree shows them (xen.cfg of an EFI boot)",
         "Options of the same names say so.",
     ),
+    NotShown(
+        "A06",
+        "What the hardware answers while Xen boots: the GIC's version and lines, the timer's frequency, the CPUs' features",
+        'Xen panics over some of it ("GICv3: no distributor detected", "CPU does not support the Generic Timer v1 '
+        'interface"), and no tree tells it; --gic-lines and --ipa-bits say what is known.',
+    ),
+    NotShown(
+        "A07",
+        "What a kernel image says of itself: compressed, a uImage, for 32 bits, or none that Xen knows",
+        "Only its place and size stand in the tree; it is taken for a raw arm64 Image.",
+    ),
+    NotShown(
+        "A08",
+        "ACPI, PCI passthrough by Xen, TEE mediators, SVE, XSM policies, NUMA",
+        "Off by default. Where Xen's command line asks for one, *Assumed* says that it is not modelled.",
+    ),
+    NotShown(
+        "A09",
+        'Xen\'s own allocations that fail ("GICv3: Failed to allocate memory for rdist regions", -ENOMEM)',
+        "They need more memory than any board that is described here lacks.",
+    ),
+    NotShown(
+        "A10",
+        "How Xen for 32-bit Arm lays out its own heap, and Xen for RISC-V",
+        "Only arm64 is mirrored there: a 32-bit board is told about its domains, a RISC-V board that there is no "
+        "hypervisor node.",
+    ),
 )

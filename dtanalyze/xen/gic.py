@@ -64,6 +64,7 @@ def gic_preinit(tree: Tree, profile: XenProfile, build: Build) -> Outcome:
     if node is not None:
         return Passed((f"{node.path} ({'GICv3' if is_gicv3(node) else 'GICv2'})",))
     others = [node for node in tree.root if node.prop("interrupt-controller") is not None]
+    others.sort(key=lambda node: node.base_name not in ("interrupt-controller", "gic", "intc"))  # rather than GPIOs
     near = next((node for node in others if node.is_any_of(_GICV2 + _GICV3)), None)
     return Stop(_STAGE, (profile.no_interrupt_controller,), _why_none(near, others, build), _path(near, others), silent=True)
 
