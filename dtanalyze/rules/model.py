@@ -3,6 +3,7 @@
 A rule states itself once; the registry, ``explain``, the SARIF catalogue and the documentation all render that object.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, Final, NamedTuple
@@ -11,6 +12,10 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.findings import Change, Finding, Severity, Source
 
 __all__ = ["GUEST", "HOST", "TREE", "Example", "Hit", "Hits", "NotShown", "Rule", "Statement", "findings", "rule"]
+
+_LONG: Final = re.compile(r"[^\s/]{256,}")
+"""Longer than any name of a node or a file: the text of a property."""
+_SAMPLE: Final = 60
 
 TREE: Final = "tree"
 """Asked of the tree that the user gave, whoever it is for."""
@@ -130,4 +135,11 @@ def findings(rules: tuple[Rule, ...], view: object) -> Iterator[Finding]:
         for hit in _bounded(item.check(view), item.severity):
             severity = item.severity if hit.severity is None else hit.severity
             advice = hit.advice or item.advice
-            yield Finding(item.code, item.name, severity, hit.message, advice, hit.node, hit.ranges, hit.offset, hit.change)
+            message = _LONG.sub(_sampled, hit.message)
+            yield Finding(item.code, item.name, severity, message, advice, hit.node, hit.ranges, hit.offset, hit.change)
+
+
+def _sampled(found: re.Match[str]) -> str:
+    """Return the beginning of a word that is too long: a report never quotes more of a property than a sample."""
+    return f"{found.group()[:_SAMPLE]}… ({len(found.group())} characters)"
+

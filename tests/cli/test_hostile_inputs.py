@@ -72,3 +72,13 @@ def test_numbers_wrap_as_in_c() -> None:
     assert parse_bootargs(f"dom0_mem={'9' * 5000}B").dom0_mem == (10**5000 - 1) % (1 << 64)
     assert parse_bootargs("gnttab_max_frames=2147483648").max_grant_frames == 64
     assert parse_bootargs("gnttab_max_frames=2147483647").max_grant_frames == 2147483647
+
+
+def test_no_report_quotes_more_of_a_property_than_a_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = parse((ROOT / "fixtures" / "dtb" / "hosts" / "01-dom0-x420-l612.dtb").read_bytes())
+    (module,) = [node for node in tree.root if node.is_compatible("multiboot,kernel")]
+    set_property(module, "compatible", strings("multiboot,kernel", "multiboot,moduleQ" + "Q" * 5000))
+    path = tmp_path / "board.dtb"
+    path.write_bytes(to_blob(tree.root))
+    out = run(capsys, "check", str(path), "--format", "json")[1]
+    assert "multiboot,moduleQ" in out and "Q" * 256 not in out
