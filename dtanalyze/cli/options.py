@@ -323,12 +323,12 @@ def _named(path: str, make: Callable[[], T]) -> T:
 
 
 def read_log(path: str, reader: "Callable[[Iterator[Line]], T]") -> T:
-    """Return what ``reader`` makes of a log of any size, of which no more than a line is held; errors name the file."""
-    from dtanalyze.evidence.lines import read_lines
+    """Return what ``reader`` makes of Xen's lines in a log of any size, one held at a time; errors name the file."""
+    from dtanalyze.evidence.lines import XEN, read_lines
 
     def read() -> T:
         with reading.open_log(path) as stream:
-            return reader(read_lines(stream))
+            return reader(read_lines(stream, XEN))
 
     return _named(path, read)
 

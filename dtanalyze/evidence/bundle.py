@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import BinaryIO, Final, NamedTuple
 
 from dtanalyze.errors import InputError
-from dtanalyze.evidence.lines import cleaned, read_lines
+from dtanalyze.evidence.lines import XEN, cleaned, read_lines
 from dtanalyze.evidence.linux_console import LinuxConsole, read_linux_console
 from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
 
@@ -96,7 +96,7 @@ def _with_log(found: Bundle, item: Item) -> Bundle:
     xen = linux = None
     try:
         with item.open() as stream:
-            xen = read_xen_console(read_lines(stream))
+            xen = read_xen_console(read_lines(stream, XEN))
     except InputError:
         xen = None
     try:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final, Generic, NamedTuple, TypeVar
 
-__all__ = ["LONGEST", "Fact", "Line", "cleaned", "continued", "lines_of", "linux_text", "read_lines", "xen_texts"]
+__all__ = ["LONGEST", "XEN", "Fact", "Line", "cleaned", "continued", "lines_of", "linux_text", "read_lines", "xen_texts"]
 
 LONGEST: Final = 1 << 16
 """Bytes of a line that are looked at; what follows is read as another line, so that memory stays bounded."""
@@ -19,6 +19,8 @@ _ESCAPE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _QUOTE: Final = re.compile(r"^(?:> ?)+")
 _XEN: Final = "(XEN)"
+XEN: Final = _XEN.encode()
+"""What every line of Xen's console begins with."""
 # Xen's console_timestamps=boot, date, datems and raw.
 _XEN_TIME: Final = re.compile(r" ?\[(?:\s*\d+\.\d+|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?|[0-9a-f]{16})\]")
 # printk.time, with a level and a caller before or after it; dmesg -T; a journal.
@@ -54,11 +56,19 @@ def cleaned(text: str) -> str:
     return "\n".join(line.text for line in lines_of(text))
 
 
-def read_lines(stream: BinaryIO) -> Iterator[Line]:
-    """Yield the lines of an open file of any size, cleaned; never more than one of them is held."""
-    number = 0
+def read_lines(stream: BinaryIO, near: bytes = b"") -> Iterator[Line]:
+    """Yield the lines of an open file of any size, cleaned; never more than one of them is held.
+
+    With ``near`` only those that hold it, and the one after each, which may be the rest of it: most of a long serial log
+    is a guest's.
+    """
+    number, after = 0, False
     while raw := stream.readline(LONGEST):
         number += 1
+        holds = near in raw
+        if not holds and not after:
+            continue
+        after = holds
         yield Line(number, _cleaned(raw.decode("utf-8", "replace")))
 
 

@@ -143,3 +143,17 @@ def test_a_line_without_end_costs_no_memory() -> None:
 def test_a_log_that_repeats_itself_stays_small() -> None:
     seen = console("(XEN) RAM: 0000000040000000 - 00000000bfffffff\n" * 10000)
     assert len(seen.ram) == 4096
+
+
+def test_only_lines_near_xens_are_looked_at() -> None:
+    """A wrapped line keeps its rest, and numbers stay those of the file."""
+    guest = b"[    1.0] a guest's line\n" * 1000
+    text = (
+        guest
+        + b"(XEN) d0: extended region 0: 0x40600000->0x5f\ne00000\n"
+        + guest
+        + b"(XEN) BANK[0] 0x00000060000000-0x00000080000000 (512MB)\n"
+    )
+    seen = read_xen_console(read_lines(io.BytesIO(text), b"(XEN)"))
+    assert [(item.line, hex(item.value.range.stop)) for item in seen.regions] == [(1001, "0x5fe00000")]
+    assert [item.line for item in seen.banks] == [2003]
