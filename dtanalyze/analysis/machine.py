@@ -14,7 +14,7 @@ from dtanalyze.analysis.observed import same_ram, shown
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import InputError
-from dtanalyze.evidence.bundle import Bundle, Named
+from dtanalyze.evidence.bundle import Bundle, Named, memblock_ranges
 from dtanalyze.evidence.linux_console import LinuxConsole
 from dtanalyze.facts import CheckResult, Comparison
 from dtanalyze.linux.proc_iomem import read_proc_iomem, system_ram
@@ -52,6 +52,11 @@ def linux_comparisons(tree: Tree, linux: LinuxProfile, bundle: Bundle) -> Iterat
     kaslr = console.kaslr.value if console.kaslr is not None else None
     result = check_guest(tree, "", CheckOptions(linux=linux, kaslr=kaslr, requests=(1,)), written=True)
     yield from _dmesg(result, check_guest(tree, "", CheckOptions(linux=linux), written=True), console, source)
+    if bundle.memblock is not None:
+        seen = memblock_ranges(bundle.memblock)
+        same = same_ram(result.ram, seen)
+        cause = "" if same else "the boot loader, mem= or firmware changed the RAM"
+        yield Comparison("memblock", shown(result.ram), shown(seen), same, bundle.memblock.name, cause=cause)
     for listed in (bundle.iomem, bundle.iomem_after):
         if listed is not None:
             yield from _iomem(result, listed)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.analysis.host import tree_ram
 from dtanalyze.devicetree.tree import Tree
+from dtanalyze.errors import InputError
 from dtanalyze.evidence.bundle import Bundle
+from dtanalyze.linux.proc_iomem import read_proc_iomem, system_ram
 
 __all__ = ["wrong_pairing"]
 
@@ -20,7 +22,22 @@ def wrong_pairing(host: tuple[str, Tree] | None, guest: tuple[str, Tree] | None,
         one, other = _model(host[1]), _model(guest[1])
         if one and other and one != other:
             return f"{guest[0]} is of another board than {host[0]}: '{other}', not '{one}'"
-    return _by_ram(host, bundle) if host is not None else ""
+    found = _by_ram(host, bundle) if host is not None else ""
+    return found or (_by_iomem(guest, bundle) if guest is not None else "")
+
+
+def _by_iomem(guest: tuple[str, Tree], bundle: Bundle) -> str:
+    """No byte of the kernel's RAM is RAM in the tree that it booted with."""
+    name, tree = guest
+    mine = RangeSet(tree_ram(tree))
+    for listed in (bundle.iomem, bundle.iomem_after):
+        try:
+            seen = system_ram(read_proc_iomem(listed.text)) if listed is not None else None
+        except InputError:
+            continue  # read without privilege, or cut: said where it is compared
+        if listed is not None and seen and mine and not any(mine.touches(item) for item in seen):
+            return f"{listed.name} is of another board than {name}: none of its RAM is RAM in the tree"
+    return ""
 
 
 def _model(tree: Tree) -> str | None:

@@ -15,7 +15,7 @@ from dtanalyze.analysis.written_tree import against_tree
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import BlobError, InputError
-from dtanalyze.evidence.bundle import Bundle
+from dtanalyze.evidence.bundle import Bundle, version_of
 from dtanalyze.evidence.xen_console import XenConsole
 from dtanalyze.facts import Comparison
 from dtanalyze.xen.boot_log import log_of
@@ -71,7 +71,8 @@ def verify(bundle: Bundle, given: Given) -> Verified:
     trees = _sorted_trees(bundle)
     if trees.host is None and trees.guest is None:
         raise InputError("the evidence holds no devicetree: name the board's, or the one in /sys/firmware/fdt")
-    if bundle.xen is None and bundle.linux is None and bundle.iomem is None and trees.guest is None:
+    said = (bundle.xen, bundle.linux, bundle.iomem, bundle.iomem_after, bundle.memblock, trees.guest)
+    if all(item is None for item in said):
         raise InputError("the evidence holds nothing that a machine said: no Xen log, dmesg, /proc/iomem or guest tree")
     wrong = wrong_pairing(trees.host, trees.guest, bundle)
     profile: list[str] = []
@@ -89,7 +90,7 @@ def verify(bundle: Bundle, given: Given) -> Verified:
             native = kind_of(item[1]) == "host" and bundle.xen is None
             found += [_native(item[0])] if native else list(against_tree(made.known, item))
     guest = trees.guest[1] if trees.guest is not None else written
-    if guest is not None and (bundle.linux is not None or bundle.iomem is not None or bundle.iomem_after is not None):
+    if guest is not None and any(item is not None for item in said[1:5]):
         linux, notes = linux_of(bundle, given.linux)
         profile += notes
         found += linux_comparisons(guest, linux, bundle)
@@ -153,6 +154,9 @@ def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> Xe
         return preset(given.xen)
     if bundle.xen is not None and bundle.xen[1].version is not None:
         return release_of(log_of(bundle.xen[1]).version)
+    told = version_of(bundle.xl_info) if bundle.xl_info is not None else None
+    if told is not None:
+        return release_of(told)
     if bundle.linux is not None and bundle.linux[1].xen is not None:
         return release_of(bundle.linux[1].xen.value)
     if guest is not None:
@@ -175,7 +179,8 @@ class _Host:
         self.source, self.console = bundle.xen or ("", XenConsole())
         self.tree, self.release = tree, release
         log = log_of(self.console)
-        memory = options.memory or log.ram
+        firmware = bundle.linux[1].efi_ram if bundle.linux is not None and not tree_ram(tree) else ()
+        memory = options.memory or log.ram or firmware
         listed = tree_ram(tree)
         self.listed = listed
         options = options._replace(log=log, memory=() if same_ram(listed, memory) else memory)

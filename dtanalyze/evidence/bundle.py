@@ -7,18 +7,19 @@ import zlib
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, Final, NamedTuple
 
+from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.errors import InputError
 from dtanalyze.evidence.lines import XEN, cleaned, read_lines
 from dtanalyze.evidence.linux_console import LinuxConsole, read_linux_console
 from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
 
-__all__ = ["Bundle", "Item", "Named", "gathered"]
+__all__ = ["Bundle", "Item", "Named", "gathered", "memblock_ranges", "version_of"]
 
 MOST_BYTES: Final = 1 << 24
 """What a file that is no log may have: trees and configs are far smaller."""
 _HEAD: Final = 1 << 16
 _IOMEM: Final = re.compile(r"\s*[0-9a-f]{8,16}-[0-9a-f]{8,16} : ")
-_MEMBLOCK: Final = re.compile(r"\s*\d+: +0x[0-9a-f]+\.\.0x[0-9a-f]+")
+_MEMBLOCK: Final = re.compile(r"\s*\d+: +(0x[0-9a-f]+)\.\.(0x[0-9a-f]+).*")
 _TREE: Final = b"\xd0\x0d\xfe\xed"
 _GZIP: Final = b"\x1f\x8b"
 
@@ -47,7 +48,21 @@ class Bundle(NamedTuple):
     iomem_after: Named | None = None
     kconfig: Named | None = None
     xl_info: Named | None = None
+    memblock: Named | None = None
     unknown: tuple[str, ...] = ()
+
+
+def memblock_ranges(named: Named) -> tuple[AddressRange, ...]:
+    """Return the ranges of a file of /sys/kernel/debug/memblock, whose ends are inclusive."""
+    found = (_MEMBLOCK.fullmatch(line.rstrip()) for line in named.text.split("\n"))
+    pairs = [(int(match[1], 16), int(match[2], 16) + 1) for match in found if match is not None]
+    return tuple(AddressRange.spanning(start, stop) for start, stop in pairs if start < stop <= ADDRESS_SPACE)
+
+
+def version_of(named: Named) -> str | None:
+    """Return the release that ``xl info`` names (xen_version), without what follows its numbers."""
+    found = re.search(r"^xen_version +: +(\d+\.\d+(?:\.\d+)?)", named.text, re.MULTILINE)
+    return found[1] if found is not None else None
 
 
 def gathered(items: Iterable[Item]) -> Bundle:
@@ -84,6 +99,8 @@ def _with_text(found: Bundle, item: Item, head: str) -> Bundle:
         if "Xen scratch" in named.text:
             return found._replace(iomem_after=named)
         return found._replace(iomem=named)
+    if _MEMBLOCK.match(first):
+        return found._replace(memblock=Named(item.name, cleaned(_whole(item).decode("utf-8", "replace"))))
     if _is_config(head):
         return found._replace(kconfig=Named(item.name, _whole(item).decode("utf-8", "replace")))
     if re.search(r"^(xen_version|xen_major) +:", head, re.MULTILINE):

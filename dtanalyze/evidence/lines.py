@@ -92,7 +92,8 @@ def linux_text(line: str) -> str | None:
     if found is None or _XEN in line[: found.start()]:
         return None
     text, _, _ = line[found.end() :].partition(_XEN)
-    return text.rstrip()
+    again = _LINUX_TIME.match(text)  # a journal's own, before the kernel's
+    return text[again.end() if again is not None else 0 :].rstrip()
 
 
 def continued(lines: Iterable[Line]) -> Iterator[tuple[Line, str]]:

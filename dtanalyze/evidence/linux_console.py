@@ -17,6 +17,7 @@ from dtanalyze.evidence.lines import Fact, Line, linux_text
 __all__ = ["EfiRange", "LinuxConsole", "read_linux_console"]
 
 _MOST: Final = 4096
+_EFI_RAM: Final = ("Conventional Memory", "Boot Code", "Boot Data")
 
 
 class EfiRange(NamedTuple):
@@ -42,6 +43,11 @@ class LinuxConsole(NamedTuple):
     ram: tuple[Fact[AddressRange], ...] = ()
     efi: tuple[Fact[EfiRange], ...] = ()
     refused: tuple[Fact[str], ...] = ()
+
+    @property
+    def efi_ram(self) -> tuple[AddressRange, ...]:
+        """The firmware's RAM as Xen's EFI loader takes it (efi_process_memory_map_bootinfo): free, or boot services'."""
+        return tuple(item.value.range for item in self.efi if item.value.kind in _EFI_RAM)
 
     @property
     def without_target(self) -> Fact[str] | None:

@@ -39,7 +39,7 @@ def items(folder: Path, case: dict[str, Any], change: Callable[[str], str]) -> I
         yield Item("xen_messages", lambda: io.BytesIO(text))
 
 
-def given(case: dict[str, Any]) -> Given:
+def given(case: dict[str, Any], xen_cmdline: str = "") -> Given:
     """Return what the recording says and no file of it: the release, and what the loader did."""
     options = dict(zip(case.get("options", [])[::2], case.get("options", [])[1::2], strict=False))
     fdt = options.get("--fdt-address")
@@ -49,7 +49,7 @@ def given(case: dict[str, Any]) -> Given:
         table = parse_range("-".join(case["grant_table"]))
     release = case.get("xen_release")
     # "treat as IOMMU on": a Xen that was made to take that path without one.
-    forced = True if case.get("iommu") is True or "gtholes=1" in " ".join(case.get("xen_messages", [])) else None
+    forced = True if case.get("iommu") is True or "gtholes=1" in xen_cmdline else None
     build = DEFAULT if not case.get("xen_build_options", "").startswith("Debian") else BUILDS["debian"]
     host = XenOptions(build=build, iommu=forced, fdt_address=int(fdt, 16) if fdt else None, grant_table=table)
     return Given(release, None, host)
@@ -58,7 +58,9 @@ def given(case: dict[str, Any]) -> Given:
 def verified(folder: Path, change: Callable[[str], str] = lambda text: text) -> Verified:
     """Return what ``verify`` says of one case."""
     case = json.loads((folder / "case.json").read_text())
-    return verify(gathered(items(folder, case, change)), given(case))
+    path = folder / "xen-cmdline"
+    cmdline = path.read_text() if path.is_file() else ""
+    return verify(gathered(items(folder, case, change)), given(case, cmdline))
 
 
 def main(arguments: list[str]) -> int:
