@@ -60,10 +60,13 @@ def no_extended_region(view: GuestView) -> Hits:
 def hypervisor_misplaced(view: GuestView) -> Hits:
     if _exact(view) is not None or view.linux.without_xen:
         return
+    chosen = view.board.tree.root.child("chosen")
+    # Zephyr's build reads the tree, by its own binding: a unit address is right there, and no Linux boots with it.
+    zephyr = chosen is not None and any(name.startswith("zephyr,") for name in chosen.properties)
+    rest = "; the tree is Zephyr's, whose binding wants it so" if zephyr else ""
     for node in view.board.hypervisors:
-        yield Hit(
-            f"{node.path} is compatible with xen,xen, but Linux looks for /hypervisor only", node.path, (), node.offset
-        )
+        text = f"{node.path} is compatible with xen,xen, but Linux looks for /hypervisor only{rest}"
+        yield Hit(text, node.path, (), node.offset, Severity.INFO if zephyr else None)
 
 
 @rule(

@@ -17,7 +17,7 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.architecture import RISCV, arch_of
 from dtanalyze.xen.assigned import Assigned
-from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info
+from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info, dom0_modules_of, loaded_by_efi
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import Word, XenArgs, dom0_command_line, words_of, xen_command_line
 from dtanalyze.xen.device import Machine
@@ -225,6 +225,9 @@ class Boot:
     @cached_property
     def has_dom0(self) -> bool:
         """Whether there is a dom0: with domains in /chosen, only when a kernel is given for it (is_dom0less_mode)."""
+        own = [node for node, kind in dom0_modules_of(self.host.tree) if kind == "Kernel"]
+        if any(loaded_by_efi(node, efi=self.options.efi) for node in own):
+            return True
         listed = any(item.node for item in self.info.modules) or bool(self.info.dropped)
         kernels = [item for item in self.info.modules if item.kind == "Kernel"]
         return not self._described or any(not item.domu for item in kernels) or (listed and not kernels)

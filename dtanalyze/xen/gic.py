@@ -16,7 +16,7 @@ from dtanalyze.board.translate import RegEntry, Translated, reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.profile import XenProfile
-from dtanalyze.xen.stage import Outcome, Passed, Stop
+from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 
 __all__ = ["find_controller", "gic_init", "gic_preinit", "is_gicv3"]
 
@@ -26,6 +26,7 @@ _GICV3: Final = ("arm,gic-v3",)
 _PAGE: Final = 4 * KIB
 _GICC: Final = 8 * KIB
 _STRIDE_64K: Final = 128 * KIB
+_QEMU_GICV2: Final = 64 * KIB
 _QUIRK_64K: Final = "apm,xgene-storm"
 """The platform whose GIC has pages 64 KiB apart (PLATFORM_QUIRK_GIC_64K_STRIDE)."""
 _V2M_SPIS: Final = range(32, 1020)
@@ -92,10 +93,25 @@ def gic_init(tree: Tree, build: Build) -> Outcome:
     if node is None:
         return Passed()
     entries = tuple(reg_entries(node, XEN))
+    if _of_an_emulator(node, entries):
+        because = (
+            f"{node.path} is as QEMU describes it to a machine without EL2, where Xen does not start at all; started with "
+            "virtualization=on QEMU adds the hypervisor's registers itself"
+        )
+        return Open(because, "a tree dumped with virtualization=on")
     problem = _gicv3(tree, node, entries) if is_gicv3(node) else _gicv2(tree, node, entries)
     if problem is not None:
         return Stop(_STAGE, (problem.line,), f"{node.path}: {problem.because}", node.path)
     return Passed((f"{len(entries)} registers of {node.path}",))
+
+
+def _of_an_emulator(node: Node, entries: tuple[RegEntry, ...]) -> bool:
+    """Tell a GICv2 of QEMU's virt machine (hw/arm/virt.c): two registers of 64 KiB and no maintenance interrupt.
+
+    Hardware has 4 and 8 KiB there, and its trees are not written anew at each start.
+    """
+    sizes = [entry.size for entry in entries]
+    return node.is_compatible("arm,cortex-a15-gic") and sizes == [_QEMU_GICV2] * 2 and node.prop("interrupts") is None
 
 
 def _gicv2(tree: Tree, node: Node, entries: tuple[RegEntry, ...]) -> _Problem | None:

@@ -27,7 +27,7 @@ from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Stage, Stop
-from dtanalyze.xen.start_xen import STAGES, Run, reach, start_xen
+from dtanalyze.xen.start_xen import STAGES, Run, open_questions, reach, start_xen
 from dtanalyze.xen.xl_config import Iomem, Toolstack
 
 __all__ = ["predict", "prepare"]
@@ -78,7 +78,15 @@ def _dom0(boot: Boot, run: Run) -> Prediction:
         grant_table=grant,
         regions=regions,
         blob=boot.dom0_blob,
-        assumed=(f"Xen {boot.profile.name}", reach(boot, run), *boot.notes, placed.note, *grant_note, *boot.scan_notes),
+        assumed=(
+            f"Xen {boot.profile.name}",
+            reach(boot, run),
+            *open_questions(run),
+            *boot.notes,
+            placed.note,
+            *grant_note,
+            *boot.scan_notes,
+        ),
     )
 
 
@@ -126,6 +134,7 @@ def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
         assumed=(
             f"Xen {boot.profile.name}",
             reach(boot, run),
+            *open_questions(run),
             *boot.notes,
             _p2m_note(domu),
             *_unsaid(domu, boot.build),
@@ -153,6 +162,7 @@ def _libxl(boot: Boot, run: Run, guest: Toolstack) -> Prediction:
         assumed=(
             f"Xen {boot.profile.name}, a guest of the toolstack",
             reach(boot, run),
+            *open_questions(run),
             *boot.notes,
             *_toolstack_notes(guest),
         ),

@@ -51,7 +51,8 @@ class XenProfile(NamedTuple):
     memreserve_is_reserved: bool = True
     """/memreserve/ entries count as reserved memory, from 4.19."""
     overlap_within_memreserve: bool = True
-    """A reservation or module may lie inside a /memreserve/ entry, from 4.20 (a14593e399)."""
+    """A reservation or module may lie inside a /memreserve/ entry, from 4.19.2 (6f7af8383f) and 4.20
+    (a14593e399) on."""
     status_honoured: bool = True
     """Disabled memory and reserved-memory nodes are skipped, from 4.19 (c419d2dd35)."""
     pci_range_checked: bool = True
@@ -210,11 +211,11 @@ _4_19: Final = _4_20._replace(
     partial_gic_needs_phandle=False,
     xen_reg_cells_checked=False,
     memory_by_name_anywhere=True,
-    overlap_within_memreserve=False,
     hwdom_uses_host_layout=False,
 )
 _4_18: Final = _4_19._replace(
     name="4.18",
+    overlap_within_memreserve=False,
     bootmem_bug="Xen BUG at common/page_alloc.c:292",
     no_driver=_4_19.no_driver - {"fsl,imx8qm-lpuart"} | NEW_IN_4_19,
     removal_extends_lower_range=True,
@@ -266,7 +267,7 @@ _4_16: Final = _4_17._replace(
 )
 
 _BEFORE_POINT: Final[dict[str, tuple[tuple[int, dict[str, object]], ...]]] = {
-    "4.19": ((3, {"removal_extends_lower_range": True}),),
+    "4.19": ((2, {"overlap_within_memreserve": False}), (3, {"removal_extends_lower_range": True})),
     "4.20": (
         (1, {"removal_extends_lower_range": True}),
         (4, {"redistributors_bounded": False, "xen_reg_cells_checked": False}),

@@ -27,7 +27,7 @@ from dtanalyze.xen.smpboot import make_cpus_node
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
-__all__ = ["STAGES", "Run", "reach", "start_xen"]
+__all__ = ["STAGES", "Run", "open_questions", "reach", "start_xen"]
 
 
 _DATA_ABORT: Final = "CPU0: Unexpected Trap: Data Abort"
@@ -48,6 +48,15 @@ class Run(NamedTuple):
 def start_xen(boot: Boot) -> Run:
     """Run the stages until one refuses."""
     return Run(tuple(_until_stop(boot)) if boot.arch != RISCV else ())
+
+
+def open_questions(run: Run) -> tuple[str, ...]:
+    """Return what no stage could tell, each with what would."""
+    return tuple(
+        f"{stage.name}: {outcome.because} (settled by {outcome.settled_by})"
+        for stage, outcome in run.stages
+        if isinstance(outcome, Open) and outcome.settled_by
+    )
 
 
 def reach(boot: Boot, run: Run) -> str:
@@ -153,7 +162,7 @@ def _dom0_tree(boot: Boot) -> Outcome:
     """Xen writes dom0's tree into a buffer little larger than the host's."""
     blob = boot.dom0_blob
     if blob is None:
-        return Open("how large dom0's tree is: RAM is not known", "--memory")
+        return Open("how large dom0's tree is: RAM is not known")
     needs, has = len(blob), boot.host.tree.totalsize + boot.profile.dom0_fdt_extra
     if needs > has:
         needs = bytes_needed(parse(blob).root)

@@ -50,8 +50,12 @@ def spelled(got: Dom0Memory) -> list[tuple[int, int]]:
         pytest.param([(0x40000000, 0x48000000)], 256 * MIB, [(0x40000000, 0x48000000)], 128 * MIB, id="too little"),
         pytest.param([(0x100000000, 0x140000000)], 256 * MIB, [(0x130000000, 0x140000000)], 0, id="only above 4 GiB"),
         pytest.param([(0x40000000, 0x80000000)], 0, [], 0, id="nothing wanted"),
-        pytest.param([(0x40000000, 0x80000000)], 4 * MIB, [(0x7FC00000, 0x80000000)], 0, id="less than 128 MiB: as small as that"),
-        pytest.param([(0x40000000, 0x44000000)], 128 * MIB, [(0x40000000, 0x44000000)], 64 * MIB, id="no low bank: anywhere, in parts"),
+        pytest.param(
+            [(0x40000000, 0x80000000)], 4 * MIB, [(0x7FC00000, 0x80000000)], 0, id="less than 128 MiB: as small as that"
+        ),
+        pytest.param(
+            [(0x40000000, 0x44000000)], 128 * MIB, [(0x40000000, 0x44000000)], 64 * MIB, id="no low bank: anywhere, in parts"
+        ),
         pytest.param(
             [(0x40000000, 0x48000000), (0x48000000, 0x50000000)],
             256 * MIB,
@@ -75,9 +79,7 @@ def spelled(got: Dom0Memory) -> list[tuple[int, int]]:
         ),
     ],
 )
-def test_placement_of_dom0(
-    free: list[tuple[int, int]], wanted: int, banks: list[tuple[int, int]], left: int
-) -> None:
+def test_placement_of_dom0(free: list[tuple[int, int]], wanted: int, banks: list[tuple[int, int]], left: int) -> None:
     found = allocate_memory_11(heap_of(*free), wanted)
     assert (spelled(found), found.unallocated) == (banks, left)
 
@@ -161,6 +163,8 @@ def test_a_huge_size_is_answered_at_once() -> None:
     assert time.monotonic() - started < 1
 
 
-@pytest.mark.parametrize(("size", "below", "above"), [(4096, 0, 0), (4097, 0, 1), (8191, 0, 1), (8192, 1, 1), (12288, 1, 2), (1, -1, 0)])
+@pytest.mark.parametrize(
+    ("size", "below", "above"), [(4096, 0, 0), (4097, 0, 1), (8191, 0, 1), (8192, 1, 1), (12288, 1, 2), (1, -1, 0)]
+)
 def test_orders(size: int, below: int, above: int) -> None:
     assert (get_allocation_size(size), get_order_from_bytes(size)) == (below, above)

@@ -230,7 +230,10 @@ def test_what_4_17_does_not_look_at() -> None:
 
 def test_a_pci_host_without_an_interrupt_parent() -> None:
     machine = (GIC % "b").replace("interrupt-parent = <1>;", "", 1)
-    body = machine.replace("interrupts = <1", "interrupt-parent = <1>; interrupts = <1") + PCI % (IDENTITY, RANGES % "0x20000000")
+    body = machine.replace("interrupts = <1", "interrupt-parent = <1>; interrupts = <1") + PCI % (
+        IDENTITY,
+        RANGES % "0x20000000",
+    )
     assert lines(one(body, gic=" "))[0] == "Device tree generation failed (-22)."
 
 

@@ -57,4 +57,7 @@ def test_too_much_has_another_line() -> None:
     found = predict(prepare(tree, XenOptions()), preset("4.22"), XenOptions())[0]
     assert found.stopped_by is not None
     kib = (2048 - 1018) * 1024  # 1 GiB less what lies below 0x40600000
-    assert found.stopped_by.message == f"Failed to allocate requested domain memory. {kib}KB unallocated. Fix the VMs configurations."
+    assert (
+        found.stopped_by.message
+        == f"Failed to allocate requested domain memory. {kib}KB unallocated. Fix the VMs configurations."
+    )

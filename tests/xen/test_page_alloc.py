@@ -222,7 +222,9 @@ STEPS = st.lists(
 
 @settings(max_examples=40, deadline=None)
 @given(REGIONS, STEPS, st.booleans())
-def test_the_replay_by_blocks_is_that_by_pages(edges: list[int], steps: list[tuple[str, int, int]], need_scrub: bool) -> None:
+def test_the_replay_by_blocks_is_that_by_pages(
+    edges: list[int], steps: list[tuple[str, int, int]], need_scrub: bool
+) -> None:
     regions = list(zip(edges[::2], edges[1::2], strict=False))
     boot = boot_of(*((BASE + first, BASE + last) for first, last in regions))
     heap, model = boot.end_boot_allocator(need_scrub=need_scrub), PageByPage()

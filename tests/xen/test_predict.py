@@ -108,10 +108,16 @@ def test_booleans_turn_round(text: str, on: bool) -> None:
         ('bootargs = "b"; m@1 { compatible = "multiboot,kernel", "multiboot,module"; bootargs = "c"; };', "b"),
         ('bootargs = "b"; m@1 { compatible = "multiboot,kernel"; bootargs = "c"; };', ""),  # no module without the word
         ('bootargs = "b"; m@1 { compatible = "xen,linux-zimage", "xen,multiboot-module"; bootargs = "c"; };', "b"),
-        ('bootargs = "b"; m@1 { compatible = "multiboot,module"; bootargs = "c"; };', "b"),  # the first of no kind is a kernel
+        (
+            'bootargs = "b"; m@1 { compatible = "multiboot,module"; bootargs = "c"; };',
+            "b",
+        ),  # the first of no kind is a kernel
         ('bootargs = "b"; m@1 { compatible = "multiboot,ramdisk", "multiboot,module"; bootargs = "c"; };', ""),
         ('bootargs = "b"; d { m@1 { compatible = "multiboot,kernel", "multiboot,module"; bootargs = "c"; }; };', "b"),
-        ('bootargs = "b"; d { compatible = "xen,domain"; m@1 { compatible = "multiboot,kernel", "multiboot,module"; bootargs = "c"; }; };', ""),
+        (
+            'bootargs = "b"; d { compatible = "xen,domain"; m@1 { compatible = "multiboot,kernel", "multiboot,module"; bootargs = "c"; }; };',
+            "",
+        ),
         ("", ""),
     ],
 )
@@ -848,7 +854,8 @@ def test_only_given_ram_is_known() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("hello", "not a Xen boot log"), ("(XEN) RAM: 40000000 - 3ffffff0", "line 1: the range 40000000-3ffffff0 is empty")]
+    ("text", "words"),
+    [("hello", "not a Xen boot log"), ("(XEN) RAM: 40000000 - 3ffffff0", "line 1: the range 40000000-3ffffff0 is empty")],
 )
 def test_boot_log_that_is_none(text: str, words: str) -> None:
     with pytest.raises(InputError, match=words):

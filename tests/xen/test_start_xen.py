@@ -410,7 +410,29 @@ def test_modules_that_xens_own_loader_loads() -> None:
     """docs/misc/efi.pandoc: a module names a file, and the loader adds its reg."""
     body = 'chosen { m { compatible = "multiboot,kernel", "multiboot,module"; xen,uefi-binary = "Image"; bootargs = "quiet"; }; };'
     assert stop_of(CPUS, TIMER, GICV3, body, efi=True) is None
+    domu = (
+        body.removesuffix(" };")
+        + """ d { compatible = "xen,domain"; cpus = <1>; memory = <0 0x40000>; xen,enhanced;
+        k { compatible = "multiboot,kernel", "multiboot,module"; xen,uefi-binary = "guest"; }; }; };"""
+    )
+    assert stop_of(CPUS, TIMER, GICV3, domu, efi=True) is None, "dom0 has a kernel, and serves xenstore"
     without = stop_of(CPUS, TIMER, GICV3, body)
     assert without is not None and without.lines == ("node m missing `reg' property",)
     named = stop_of(CPUS, TIMER, GICV3, body.replace('xen,uefi-binary = "Image";', ""), efi=True)
     assert named is not None and named.lines == ("node m missing `reg' property",)
+
+
+def test_a_tree_of_an_emulator_without_el2() -> None:
+    """hw/arm/virt.c writes hypervisor registers and the maintenance interrupt only with virtualization=on."""
+    virt = """intc@8000000 { compatible = "arm,cortex-a15-gic"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
+        reg = <0 0x8000000 0 0x10000>, <0 0x8010000 0 0x10000>; };"""
+    found = boot(CPUS, TIMER, virt)
+    assert found.stopped_by is None
+    assert any("virtualization=on" in note for note in found.assumed), "it is said, as an open question"
+    for old, new in (
+        ("0x8010000 0 0x10000", "0x8010000 0 0x2000"),
+        ("cortex-a15-gic", "gic-400"),
+        ("reg =", "interrupts = <1 9 4>; reg ="),
+    ):
+        stop = stop_of(CPUS, TIMER, gone(virt, old, new))
+        assert stop is not None and stop.lines == ("GICv2: Cannot find a valid address for the hypervisor",)
