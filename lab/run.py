@@ -30,7 +30,7 @@ _LARGEST_TREE: Final = 2 << 20
 _TREE_ROOM: Final = 64 * 1024
 _GRANT_TABLE: Final = 64 * 4096
 """gnttab_max_frames' default, at Xen's text."""
-_EVIDENCE: Final = ("host.dtb", "guest.dtb", "xen.txt", "dmesg.txt", "iomem-before.txt", "iomem-after.txt")
+_EVIDENCE: Final = ("host.dtb", "guest.dtb", "xen.txt", "dmesg.txt", "iomem-before.txt", "iomem-after.txt", "config")
 
 
 class Lab:
@@ -64,6 +64,8 @@ class Lab:
         started = start_tree(machine, host, content, linux=linux is not None)
         versions = {"xen": xen.package.version, "linux": linux.package.version if linux is not None else None}
         recorded = record_of(case, versions, host, started.console, started.memory.get("guest.dtb"))
+        if linux is not None:
+            recorded.files["config"] = linux.config.encode()
         grant = f"{placed.xen:#x}-{placed.xen + _GRANT_TABLE:#x}"
         recorded.record["options"] = ["--fdt-address", hex(placed.tree), "--grant-table", grant]
         write_record(self.out / case.name, recorded)
@@ -78,8 +80,11 @@ class Lab:
         folder = self.out / case.name
         record = json.loads((folder / "case.json").read_text())
         items = [_item(folder / name) for name in _EVIDENCE if (folder / name).exists()]
-        _, tree, _, grant = record["options"]
-        known = XenOptions(fdt_address=int(tree, 16), grant_table=parse_range(grant))
+        said = dict(zip(record["options"][::2], record["options"][1::2], strict=True))
+        grant = said.get("--grant-table")
+        known = XenOptions(
+            fdt_address=int(said["--fdt-address"], 16), grant_table=parse_range(grant) if grant is not None else None
+        )
         return verify(gathered(items), Given(None, None, known))
 
     def _ramdisk(self, linux: LinuxBuild) -> bytes:
