@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtanalyze.address.units import format_size
-from dtanalyze.analysis.guest import check_guest, kind_of, memory_of
+from dtanalyze.analysis.guest import check_guest, kind_of, memory_of, no_overlay
 from dtanalyze.analysis.memory_hint import memory_hint
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.board.build import build_board
@@ -21,6 +21,7 @@ def check(data: bytes, path: str, options: CheckOptions, question: HostQuestion 
     (``options.tree`` or found out) goes through Xen first and gives one for each cell and domain.
     """
     tree = parse(data)
+    no_overlay(tree)
     kind = options.tree or kind_of(tree)
     if options.assume_memory and not options.memory and not (question and question.host and question.host.memory):
         options = _with_memory(tree, options)

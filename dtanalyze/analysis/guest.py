@@ -31,7 +31,7 @@ from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.linux.resource import Resource
 from dtanalyze.verdicts import memory_assumed, memory_contradicts, need_finding, request_finding, verdict_finding
 
-__all__ = ["check_guest", "kind_of", "memory_findings", "memory_of", "with_findings", "worse_of"]
+__all__ = ["check_guest", "kind_of", "memory_findings", "memory_of", "no_overlay", "with_findings", "worse_of"]
 
 GUEST_GNTTAB_BASE: Final = 0x38000000
 GUEST_GNTTAB_SIZE: Final = 0x01000000
@@ -96,6 +96,14 @@ def memory_findings(board: Board, options: CheckOptions) -> Iterator[Finding]:
     other = contradicting(board, options.memory) if options.memory else None
     if other is not None:
         yield memory_contradicts(*other, options.memory)
+
+
+def no_overlay(tree: Tree) -> None:
+    """Raise `InputError` for an overlay: it says what is to change in another tree, and is no board."""
+    fragment = next((node for node in tree.root.children if node.child("__overlay__") is not None), None)
+    if fragment is not None:
+        what = f"it is an overlay ({fragment.path} has __overlay__)"
+        raise InputError(f"{what}, to be applied to a board's tree: --overlay FILE")
 
 
 def kind_of(tree: Tree) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import MIB, format_size
-from dtanalyze.analysis.guest import check_guest, memory_findings, memory_of, with_findings, worse_of
+from dtanalyze.analysis.guest import check_guest, memory_findings, memory_of, no_overlay, with_findings, worse_of
 from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
 from dtanalyze.analysis.observed import contradictions, same_ram
 from dtanalyze.analysis.offsets import offset_of, placed_in
@@ -53,6 +53,7 @@ def check_host(tree: Tree, path: str, question: HostQuestion) -> tuple[CheckResu
 
 def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Predicted]:
     """Yield one prediction for each cell and domain, in the order release, kernel, IOMMU."""
+    no_overlay(tree)
     given = question.host or XenOptions()
     memory = given.memory or question.options.memory
     listed = tree_ram(tree) if memory else ()

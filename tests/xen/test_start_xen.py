@@ -436,3 +436,12 @@ def test_a_tree_of_an_emulator_without_el2() -> None:
     ):
         stop = stop_of(CPUS, TIMER, gone(virt, old, new))
         assert stop is not None and stop.lines == ("GICv2: Cannot find a valid address for the hypervisor",)
+
+
+def test_an_overlay_is_no_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    over = tmp_path / "over.dtbo"
+    over.write_bytes(blob('fragment@0 { target-path = "/"; __overlay__ { added; }; };'))
+    for command in ("check", "predict"):
+        with pytest.raises(SystemExit) as left:
+            main([command, str(over), "--memory", "0x40000000+2G"])
+        assert left.value.code == 2 and "it is an overlay (/fragment@0 has __overlay__)" in capsys.readouterr().err
