@@ -80,7 +80,7 @@ class BootInfo(NamedTuple):
     """What the scan leaves. ``panic`` is Xen's last line when it stops here; ``stopped_at`` is the node whose error ended
     the scan without a word (older releases), after which nothing of the tree was seen.
 
-    ``said`` is what Xen prints of that node.
+    ``said`` is what Xen prints of that node, ``hangs_at`` the node at which it scans for ever.
     """
 
     mem: tuple[Bank, ...]
@@ -91,6 +91,7 @@ class BootInfo(NamedTuple):
     panic: str | None
     stopped_at: str | None
     said: str | None = None
+    hangs_at: str | None = None
 
 
 def dom0_modules_of(tree: Tree) -> Iterator[tuple[Node, str]]:
@@ -125,6 +126,10 @@ class _ScanError(Exception):
         self.line = line
 
 
+class _HangError(Exception):
+    """The walk comes to no end at this node."""
+
+
 class _PanicError(Exception):
     """A panic() inside the scan itself."""
 
@@ -142,9 +147,11 @@ def boot_fdt_info(
     Through ``efi`` Xen's own loader gives the modules that name a file their ``reg``.
     """
     scan = _Scan(tree, profile, modules, build, efi=efi)
-    panic = stopped_at = said = None
+    panic = stopped_at = said = hangs_at = None
     try:
         scan.run()
+    except _HangError as error:
+        hangs_at = str(error)
     except _PanicError as error:
         panic = str(error)
     except _ScanError as error:
@@ -160,6 +167,7 @@ def boot_fdt_info(
         panic=panic,
         stopped_at=stopped_at,
         said=said,
+        hangs_at=hangs_at,
     )
 
 
@@ -188,6 +196,8 @@ class _Scan:
     def _each(self, node: Node, depth: int) -> None:
         for child in node.children:
             if depth + 1 >= DEVICE_TREE_MAX_DEPTH:
+                if self.profile.deep_nodes_hang:
+                    raise _HangError(child.path)
                 continue
             self._node(child, depth + 1)
             self._each(child, depth + 1)

@@ -104,6 +104,8 @@ class XenProfile(NamedTuple):
     """What /chosen says of dom0less domains and of the static heap is kept from dom0, from 4.18 (c6bda36af0, 290f82375d)."""
     redistributors_bounded: bool = True
     """dom0's GICv3 has no more redistributors than the host's, from 4.20.4, 4.21.2 and 4.22 on (961cc8cc0f)."""
+    deep_nodes_hang: bool = False
+    """A node 16 levels deep is scanned for ever; fixed by 3b717f57dc (4.20.4, 4.21.2, 4.22)."""
     bootmem_bug: str = "Xen BUG at common/page_alloc.c:308"
     """Where bootmem_region_add finds that RAM is there twice; the line moves from release to release."""
     double_free_bug: str = "Xen BUG at common/page_alloc.c:1429"
@@ -201,6 +203,7 @@ _4_20: Final = _4_21._replace(
 )
 _4_19: Final = _4_20._replace(
     name="4.19",
+    deep_nodes_hang=True,
     static_mem_needs_build=False,
     bootmem_bug="Xen BUG at common/page_alloc.c:293",
     no_driver=_4_20.no_driver | NEW_IN_4_20,
@@ -270,9 +273,9 @@ _BEFORE_POINT: Final[dict[str, tuple[tuple[int, dict[str, object]], ...]]] = {
     "4.19": ((2, {"overlap_within_memreserve": False}), (3, {"removal_extends_lower_range": True})),
     "4.20": (
         (1, {"removal_extends_lower_range": True}),
-        (4, {"redistributors_bounded": False, "xen_reg_cells_checked": False}),
+        (4, {"deep_nodes_hang": True, "redistributors_bounded": False, "xen_reg_cells_checked": False}),
     ),
-    "4.21": ((2, {"redistributors_bounded": False, "xen_reg_cells_checked": False}),),
+    "4.21": ((2, {"deep_nodes_hang": True, "redistributors_bounded": False, "xen_reg_cells_checked": False}),),
 }
 """What was fixed in a point release, and how it was before: a bare minor means its latest."""
 

@@ -81,6 +81,10 @@ def _until_stop(boot: Boot) -> Iterator[tuple[Stage, Outcome]]:
 
 def _boot_scan(boot: Boot) -> Outcome:
     info = boot.info
+    if info.hangs_at is not None:
+        line = f"Warning: device tree node `{info.hangs_at.rpartition('/')[2]}' is nested too deep"
+        because = f"{info.hangs_at} is 16 levels deep, and Xen comes back to it for ever"
+        return Stop("boot-scan", (line,), because, info.hangs_at, silent=True)
     if info.panic is not None:
         lines = (info.panic,) if info.said is None else (info.said, info.panic)
         because = f"at {info.stopped_at}" if info.stopped_at else ""

@@ -445,3 +445,18 @@ def test_an_overlay_is_no_board(tmp_path: Path, capsys: pytest.CaptureFixture[st
         with pytest.raises(SystemExit) as left:
             main([command, str(over), "--memory", "0x40000000+2G"])
         assert left.value.code == 2 and "it is an overlay (/fragment@0 has __overlay__)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("release", "depth", "stopped"),
+    [
+        ("4.17", 16, True), ("4.17", 15, False), ("4.19", 16, True), ("4.20.3", 16, True), ("4.20", 16, False),
+        ("4.21.1", 16, True), ("4.21", 16, False), ("4.22", 16, False),
+    ],
+)  # fmt: skip
+def test_a_node_that_is_too_deep(release: str, depth: int, stopped: bool) -> None:
+    """device_tree_for_each_node goes on to the same node, before 3b717f57dc."""
+    stop = stop_of(CPUS, TIMER, GICV3, "n { " * depth + "}; " * depth, release=release)
+    assert (stop is not None) is stopped
+    if stop is not None:
+        assert stop.lines == ("Warning: device tree node `n' is nested too deep",) and stop.node == "/n" * 16
