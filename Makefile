@@ -36,9 +36,11 @@ test: install lint ## lint, then run all tests
 test-shuffled: install ## all tests in a random order, two at a time
 	$(BIN)/python -m pytest -o addopts='-q --strict-markers --strict-config' -n 2
 
-test-all: install ## the tests that need a browser (Debian: chromium), after `make test`
+test-all: install ## the tests that need a browser (Debian: chromium, npm), after `make test`
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null || \
 		echo "== NO BROWSER: install chromium, else the page of \`map --html\` is not tested"
+	@test -f node_modules/axe-core/axe.min.js || npm install --silent --no-save --no-audit --no-fund axe-core@4 || \
+		echo "== NO AXE-CORE: whether everybody can read the page is not tested"
 	$(BIN)/python -m pytest tests/browser -rs
 
 lint: install ## ruff and mypy --strict, of the program, its tests and its benchmarks

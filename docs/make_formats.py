@@ -126,8 +126,9 @@ def _page(made: dict[str, str], picture: str) -> str:
         "",
         "![The address space of the tree](formats/map.svg)",
         "",
-        "`--html map.html` writes [one page](formats/map.html) that needs nothing else, for a CI artifact: zoom, the",
-        "allocation step by step, a click on a finding goes to its place. Seen in Chromium:",
+        "`--html map.html` writes [one page](formats/map.html) that needs nothing else, for a CI artifact. Findings of one",
+        "cause are one card, named on the map, in the row and on the card. Scripts add zoom, the allocation step by step and",
+        "a search. Seen in Chromium:",
         "",
         "![The page in a browser](map.png)",
     ]
@@ -148,12 +149,12 @@ def main() -> None:
         return
     page = (DOCS / "formats" / "map.html").as_uri()
     flags = [
-        "--headless=new",
+        "--headless",
         "--no-sandbox",
         "--disable-gpu",
         "--hide-scrollbars",
         "--disable-lcd-text",
-        "--window-size=1300,720",
+        "--window-size=1300,1180",
     ]
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run(

@@ -18,9 +18,13 @@ __all__ = [
     "CheckResult",
     "Comparison",
     "Fix",
+    "HostFacts",
+    "HostRange",
+    "ModuleUse",
     "Predicted",
     "RegionUse",
     "Reuse",
+    "ScanNode",
     "Trial",
 ]
 
@@ -52,6 +56,48 @@ class Assumption(NamedTuple):
     matters: bool | None = None
 
 
+class HostRange(NamedTuple):
+    """A range of machine addresses: ``kind`` is ``ram``, ``reserved``, ``device`` or ``PCI window``."""
+
+    kind: str
+    range: RawRange
+    node: str
+
+
+class ModuleUse(NamedTuple):
+    """A boot module, where it lies and which domains it is for; Xen itself and the tree are modules too."""
+
+    kind: str
+    range: RawRange
+    node: str
+    users: tuple[str, ...]
+
+
+class ScanNode(NamedTuple):
+    """A node that Xen's scan of the flat tree reads, in its order. ``state`` is ``read``, ``stops`` or ``not seen``."""
+
+    node: str
+    kind: str
+    ranges: tuple[RawRange, ...]
+    state: str
+
+
+class HostFacts(NamedTuple):
+    """The machine that Xen boots on, as far as the tree and a log tell; the same for all domains of a boot.
+
+    ``scan`` is empty when no node stops Xen. ``stop_node`` is the node at which Xen stops, ``stage`` where on its way.
+    """
+
+    ram: tuple[HostRange, ...]
+    reserved: tuple[HostRange, ...]
+    devices: tuple[HostRange, ...]
+    modules: tuple[ModuleUse, ...]
+    stage: str | None
+    stop_node: str | None
+    scan: tuple[ScanNode, ...]
+    dom0_known: bool
+
+
 class RegionUse(NamedTuple):
     """What Linux can make of one extended region; ``lost`` is in bytes, ``why_lost`` says to what.
 
@@ -78,6 +124,7 @@ class CheckResult(NamedTuple):
     """The answer for one tree and one kernel.
 
     ``file`` is the file that the tree stands in, where ``path`` names more: a tree inside a file, overlays applied to it.
+    ``host`` is the machine, for a domain on a host's tree.
     ``cause`` is the finding that says why the verdict is what it is; None when only the verdict's own says it.
     """
 
@@ -102,6 +149,7 @@ class CheckResult(NamedTuple):
     file: str = ""
     cause: Finding | None = None
     assumptions: tuple[Assumption, ...] = ()
+    host: HostFacts | None = None
 
     @property
     def location(self) -> str:

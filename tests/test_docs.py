@@ -318,7 +318,8 @@ class _Page(HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.loads += [value for key, value in attrs if key in ("src", "srcset", "href") and value and value[0] != "#"]
+        if tag != "a":  # a link loads nothing until somebody follows it
+            self.loads += [value for key, value in attrs if key in ("src", "srcset", "href") and value and value[0] != "#"]
         if tag not in ("meta", "link", "br", "hr", "input", "img"):
             self.open.append(tag)
 

@@ -13,6 +13,7 @@ from typing import Final
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import MIB, format_size
 from dtanalyze.analysis.guest import check_guest, memory_findings, memory_of, no_overlay, with_findings, worse_of
+from dtanalyze.analysis.host_facts import devices_of, host_facts
 from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
 from dtanalyze.analysis.observed import contradictions, same_ram
 from dtanalyze.analysis.offsets import offset_of, placed_in
@@ -25,7 +26,7 @@ from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.facts import Alternative, CheckResult, Predicted
+from dtanalyze.facts import Alternative, CheckResult, HostFacts, HostRange, Predicted
 from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
@@ -178,6 +179,14 @@ class _Judged:
         return out
 
     @cached_property
+    def _devices(self) -> tuple[HostRange, ...]:
+        return devices_of(self._board)
+
+    def facts(self, prediction: Prediction) -> HostFacts:
+        """The machine of this boot."""
+        return host_facts(self._board, prediction, self._devices)
+
+    @cached_property
     def hint(self) -> MemoryHint | str:
         """The option that supplies RAM."""
         return memory_hint(self._board) or NO_HINT
@@ -281,7 +290,7 @@ def _predicted(
     verdict = tuple(
         item._replace(offset=offset_of(tree, item.node)) if item.rule.startswith("V-") else item for item in result.findings
     )
-    return Predicted(prediction, guest, result._replace(findings=verdict))
+    return Predicted(prediction, guest, result._replace(findings=verdict, host=judged.facts(prediction)))
 
 
 def _of_the_host(prediction: Prediction, judged: _Judged) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import typer
 from dtanalyze.causes import folded
 from dtanalyze.cli import options, xen_options
 from dtanalyze.cli.console import say
+from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.replacing import write_file
 from dtanalyze.cli.run import Sources, checked, each_input, report_failures, usage_errors
 from dtanalyze.errors import UsageError
@@ -77,7 +78,7 @@ def _text(results: tuple[CheckResult, ...], style: Style, *, listed: bool, certa
     from dtanalyze.report.picture.scene import scene
     from dtanalyze.report.picture.terminal import picture_text
 
-    return "\n".join(picture_text(scene(result), style=style) for result in results)
+    return "\n".join(picture_text(scene(result), style=style, width=columns()) for result in results)
 
 
 def _files(results: tuple[CheckResult, ...], html: str | None, svg: str | None) -> bool:

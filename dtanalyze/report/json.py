@@ -15,11 +15,12 @@ from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, Translated
 from dtanalyze.causes import cause_keys, folded
 from dtanalyze.errors import InputFailure
-from dtanalyze.facts import Alternative, CheckResult, Predicted, Reuse
+from dtanalyze.facts import Alternative, CheckResult, HostFacts, HostRange, Predicted, Reuse
 from dtanalyze.findings import Change, Finding
 from dtanalyze.linux.unpopulated_alloc import Request
 from dtanalyze.linux.view import View
 from dtanalyze.report.foreign import json_text
+from dtanalyze.report.pieces import Piece, pieces
 
 if TYPE_CHECKING:
     from dtanalyze.controls.baseline import Compared
@@ -110,15 +111,45 @@ def check_result(result: CheckResult) -> dict[str, Any]:
         "sections": result.sections,
         "pages": result.pages,
         "largest_request": room.largest_request if room else 0,
+        "section_runs": [_piece(item) for item in pieces(result)],
         "requests": [_request(item) for item in (answer.requests if answer else ())],
         "views": {
             "xen_resource": _view(result.xen_view),
             "iomem_resource": _view(result.iomem_view),
         },
+        "assumptions": [item._asdict() for item in result.assumptions],
+        **({"host": _host(result.host)} if result.host is not None else {}),
         "cause": _cause(result, keys),
         "findings": [{**finding_json(item), "cause": keys[id(item)]} for item in result.findings],
         **({"reuse": [_reuse(item) for item in result.reuse]} if result.reuse else {}),
     }
+
+
+def _piece(piece: Piece) -> dict[str, Any]:
+    order = [piece.first, piece.last] if piece.first else None
+    return {"range": _range(piece.range), "state": piece.kind, "order": order, "region": piece.region}
+
+
+def _host(host: HostFacts) -> dict[str, Any]:
+    """Return the machine: who has which machine addresses, and where Xen stops."""
+    return {
+        "memory": [_of_the_host(item) for item in host.ram],
+        "reserved": [_of_the_host(item) for item in host.reserved],
+        "devices": [_of_the_host(item) for item in host.devices],
+        "modules": [
+            {"kind": item.kind, "range": _range(item.range), "node": item.node or None, "users": list(item.users)}
+            for item in host.modules
+        ],
+        "stopped_by": {"stage": host.stage, "node": host.stop_node} if host.stage is not None else None,
+        "scan": [
+            {"node": item.node, "kind": item.kind, "ranges": [_range(span) for span in item.ranges], "state": item.state}
+            for item in host.scan
+        ],
+    }
+
+
+def _of_the_host(item: HostRange) -> dict[str, Any]:
+    return {"kind": item.kind, "range": _range(item.range), "node": item.node}
 
 
 def _cause(result: CheckResult, keys: dict[int, str]) -> dict[str, Any] | None:

@@ -1,35 +1,39 @@
-"""The picture as one page that needs nothing from outside: what a person opens from a CI run.
+"""The pictures as one page that needs nothing from outside: what a person opens from a CI run.
 
-The page is written whole and reads without its script; the script adds zoom, the allocation step by step, the jump from a
-finding to its place, and the choice among several results. Nothing has an id: a notebook shows several pictures.
+The page is whole without its script: links lead from map to card and back, long lists fold. The script adds zoom, the
+allocation step by step and a search. Names of places begin with a digest of the page, since a notebook shows several pages
+in one document.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
-from html import escape
+from hashlib import sha256
 from importlib.resources import files
+from itertools import groupby
 
-from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.address.units import format_range, format_size
 from dtanalyze.facts import CheckResult
-from dtanalyze.report.naming import printable
-from dtanalyze.report.picture.scene import Band, Claim, Piece, Scene
-from dtanalyze.report.picture.svg import COLOURS, height_of
+from dtanalyze.report.lines import sentence
+from dtanalyze.report.naming import cell
+from dtanalyze.report.picture.guest import facts_html, guest_body
+from dtanalyze.report.picture.host import host_body
+from dtanalyze.report.picture.marks import badge, cause, words
+from dtanalyze.report.picture.scene import Scene
+from dtanalyze.report.picture.sweep import sweep_body
 
 __all__ = ["picture_html"]
 
 
 def picture_html(scenes: tuple[Scene, ...], *, fragment: bool = False) -> str:
     """Return the page for these results; as a ``fragment`` what stands inside ``body``, style and script included."""
-    style = f"<style>{_asset('page.css')}{_colours()}</style>"
-    body = "\n".join([style, *_body(scenes), f"<script>{_asset('page.js')}</script>"])
+    body = "\n".join([f"<style>{_asset('page.css')}</style>", *_body(scenes), f"<script>{_asset('page.js')}</script>"])
     if fragment:
         return f'<div class="dtanalyze">{body}</div>'
+    worst = scenes[0].title if len(scenes) == 1 else f"{len(scenes)} results"
     return (
         '<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8"><meta name="viewport" '
-        'content="width=device-width, initial-scale=1"><title>dtanalyze map</title></head>\n'
+        f'content="width=device-width, initial-scale=1"><title>dtanalyze map: {words(worst)}</title></head>\n'
         f'<body class="dtanalyze">\n{body}\n</body>\n</html>\n'
     )
 
@@ -39,121 +43,48 @@ def _asset(name: str) -> str:
     return files("dtanalyze.report.picture").joinpath(name).read_text(encoding="utf-8")
 
 
-def _colours() -> str:
-    return "".join(f".k-{kind}{{--k:{colour}}}" for kind, colour in COLOURS.items())
-
-
-def _text(value: str) -> str:
-    return escape(printable(value), quote=True)
-
-
 def _body(scenes: tuple[Scene, ...]) -> Iterator[str]:
-    yield "<header><h1>dtanalyze map</h1>"
-    if len(scenes) > 1:
-        yield '<label>Result <select class="which">'
-        for number, scene in enumerate(scenes):
-            yield f'<option value="{number}">{_text(scene.title)}: {scene.result.verdict.value}</option>'
-        yield "</select></label>"
+    yield "<main>"
     yield (
-        '<div class="tools" role="toolbar" aria-label="View">'
+        '<div class="tools" role="toolbar" aria-label="View" hidden>'
         '<button type="button" class="out" aria-label="Zoom out">−</button>'
         '<button type="button" class="in" aria-label="Zoom in">+</button>'
-        '<button type="button" class="play">Play the allocation</button>'
-        '<output class="step" aria-live="polite"></output></div></header>'
+        '<button type="button" class="play">Step by step</button>'
+        '<input class="find" type="search" aria-label="Search" placeholder="Search: node, address, rule">'
+        '<output class="step s mute" aria-live="polite"></output></div>'
     )
-    for number, scene in enumerate(scenes):
-        yield from _section(number, scene)
-    yield from _legend()
+    for _, group in groupby(scenes, lambda item: item.result.path):
+        yield from _tree(tuple(group))
+    yield "</main>"
 
 
-def _section(number: int, scene: Scene) -> Iterator[str]:
+def _tree(scenes: tuple[Scene, ...]) -> Iterator[str]:
+    """Yield all that was asked of one tree: a sweep, a host with its domains, or one domain."""
+    prefix = f"d{sha256('|'.join(item.title for item in scenes).encode('utf-8', 'surrogateescape')).hexdigest()[:8]}-"
+    first = scenes[0].result
+    yield f'<article class="tree" aria-label="{words(first.path)}">'
+    if len({(item.result.xen, item.result.iommu, item.result.linux) for item in scenes}) > 1:
+        yield from sweep_body(scenes, prefix)
+    elif len(scenes) > 1 or first.host is not None:
+        yield from host_body(scenes, prefix)
+    else:
+        yield from _head(scenes[0], prefix)
+        yield from guest_body(scenes[0], prefix)
+    yield "</article>"
+
+
+def _head(scene: Scene, prefix: str) -> Iterator[str]:
     result = scene.result
-    hidden = "" if number == 0 else " hidden"
-    yield f'<section class="result" data-number="{number}"{hidden} aria-label="{_text(scene.title)}">'
-    verdict = f'<span class="verdict v-{result.verdict.value}">{result.verdict.value}</span>'
-    yield f"<h2>{verdict} {_text(scene.title)}</h2>"
-    yield f"<p>{_text(result.reason)}.</p>"
-    yield '<div class="sides">'
-    yield from _findings(result)
-    yield (
-        '<table class="map"><caption class="sr">Address space, lowest address first</caption><thead><tr>'
-        '<th scope="col">Addresses</th><th scope="col">Size</th><th scope="col">xen_resource</th>'
-        '<th scope="col">iomem_resource</th></tr></thead><tbody>'
-    )
-    for band in scene.bands:
-        yield _row(band)
-    yield "</tbody></table></div></section>"
+    yield f'<div class="top">{badge(result.verdict)}<div><h1>{words(result.path)}</h1>'
+    kernel = f"{cell(result)}, {result.linux.arch.value}, {result.linux.page_size >> 10}K pages"
+    yield f'<p class="mute s">{words(kernel)}</p></div></div>'
+    key = scene.cards[0].key if scene.cards and _explains(result) else None
+    yield f'<p class="say">{words(sentence(result.reason))}{" " + cause(key, prefix) if key else ""}</p>'
+    yield facts_html(scene)
+    if scene.cards and scene.cards[0].findings[0].advice:
+        yield f'<p class="do"><b>Do:</b> {words(scene.cards[0].findings[0].advice)}</p>'
 
 
-def _findings(result: CheckResult) -> Iterator[str]:
-    if not result.findings:
-        yield '<p class="none">No findings.</p>'
-        return
-    yield '<ul class="findings" aria-label="Findings">'
-    for item in result.findings:
-        spans = " ".join(_span(span) for span in item.ranges)
-        node = f" <code>{_text(item.node)}</code>" if item.node else ""
-        # What the heading says already is not said again.
-        said = [item.message] if item.message != result.reason else []
-        words = "".join(f"<p>{_text(text)}{'' if text.endswith('.') else '.'}</p>" for text in [*said, item.advice] if text)
-        yield (
-            f'<li><button type="button" class="finding s-{item.severity.label}" data-ranges="{spans}">'
-            f"<b>{item.severity.label}</b> {_text(item.rule)} {_text(item.name)}</button>{node}{words}</li>"
-        )
-    yield "</ul>"
-
-
-def _span(span: AddressRange | RawRange) -> str:
-    return f"{span.start:x}-{max(span.stop, span.start + 1):x}"
-
-
-def _row(band: Band) -> str:
-    data = f'data-start="{band.range.start:x}" data-stop="{band.range.stop:x}" style="--h:{height_of(band)}px"'
-    if band.is_gap:
-        return f'<tr class="gap" {data}><td>⋮</td><td>{format_size(band.range.size)}</td><td></td><td></td></tr>'
-    order = f' data-first="{band.piece.first}" data-last="{band.piece.last}"' if band.piece and band.piece.first else ""
-    span = f"<code>{format_range(band.range.start, band.range.stop)}</code>"
-    return (
-        f'<tr tabindex="0" {data}{order}><td>{span}</td><td>{format_size(band.range.size)}</td>'
-        f"{_piece(band.piece)}{_claims(band)}</tr>"
-    )
-
-
-def _piece(piece: Piece | None) -> str:
-    if piece is None:
-        return "<td></td>"
-    return f'<td class="block k-{piece.kind}">{_text(piece.label)}</td>'
-
-
-def _claims(band: Band) -> str:
-    if not band.claims:
-        return "<td></td>"
-    tips = "\n".join(_claim(item) for item in band.claims)
-    few = _text(band.claims_text)
-    if len(band.claims) > 1:
-        rows = "".join(f"<li>{_text(_claim(item))}</li>" for item in band.claims)
-        few = f"<details><summary>{few}</summary><ul>{rows}</ul></details>"
-    return f'<td class="block k-{band.claims[0].kind}" title="{_text(tips)}">{few}</td>'
-
-
-def _claim(item: Claim) -> str:
-    where = f"{format_range(item.range.start, item.range.stop)} {item.node or item.name}"
-    doubt = "" if item.certain else ", if a driver binds" if item.kind == "device" else ""
-    return f"{where}{f', {item.chain}' if item.chain else ''}{doubt}"
-
-
-def _legend() -> Iterator[str]:
-    words = {
-        "scratch": "scratch, numbered in the order taken",
-        "hazard": "scratch over something in use",
-        "refused": "refused",
-        "unreached": "not reached",
-        "lost": "lost: no whole section",
-        "grant": "grant table",
-        "ram": "RAM",
-        "reserved": "reserved",
-        "device": "devices",
-        "pci": "PCI windows",
-    }
-    items = "".join(f'<li><span class="swatch k-{kind}"></span>{text}</li>' for kind, text in words.items())
-    yield f'<footer><ul class="legend" aria-label="Legend">{items}</ul></footer>'
+def _explains(result: CheckResult) -> bool:
+    rules: Iterable[str] = (item.rule for item in result.findings)
+    return result.cause is not None or f"V-{result.verdict.value}" in rules

@@ -1,84 +1,166 @@
-"""The picture as data: one axis, cut into bands at every address where something begins or ends, empty space folded.
+"""The picture as data: lines of sixteen sections at one scale, like a hex dump of the address space.
 
-Both views share the axis: what Xen offers and the kernel takes of it on the one side, who uses what on the other. Devices
-that no region touches are drawn together, or a board's hundreds of them would bury everything else.
+A cell of a line is a section, so that every line has the same scale and sizes can be compared by eye. Lines with nothing in
+them become a gap with its size, lines that are alike are drawn once with how often they stand there: eight thousand sections
+are one line. What is seen from the machine and what a domain sees never share a line.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Final, NamedTuple, TypeAlias
 
-from dtanalyze.address.range import AddressRange
-from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.board.translate import chain_text
+from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.causes import cause_keys, grouped
 from dtanalyze.facts import CheckResult
-from dtanalyze.linux.iomem import Unseen
-from dtanalyze.linux.memory_hotplug import PluggableRange
-from dtanalyze.linux.view import View
+from dtanalyze.findings import Finding
+from dtanalyze.report.picture.claims import Claim, claims
+from dtanalyze.report.pieces import Piece, pieces
 
-__all__ = ["Band", "Claim", "Piece", "Scene", "scene", "title"]
+__all__ = ["CELLS", "Card", "Claim", "Item", "Line", "Row", "Scene", "scene", "title"]
 
-_JOINED: Final = ("device", "pci")
-_SEVERAL: Final = 4
-"""So many claims in one band are named; more are counted."""
-
-
-class Piece(NamedTuple):
-    """A part of an extended region. ``kind`` is ``scratch``, ``refused``, ``hazard``, ``unreached``, ``lost`` or ``grant``.
-
-    ``first`` and ``last`` number the sections in the order in which the kernel takes them, from 1; 0 when it takes none.
-    """
-
-    range: AddressRange
-    kind: str
-    label: str
-    first: int = 0
-    last: int = 0
+CELLS: Final = 16
+"""Sections in a line."""
+_SEVERAL: Final = 3
+"""So many devices that follow each other are named; more are counted."""
+Item: TypeAlias = "Piece | Claim"
 
 
-class Claim(NamedTuple):
-    """Who uses a range: ``kind`` is ``ram``, ``reserved``, ``device`` or ``pci``; ``certain`` as in iomem_resource."""
+class Line(NamedTuple):
+    """One line, or so many (``times``) that are alike, from ``start``; ``gap`` is the empty space before it, in bytes."""
 
-    range: AddressRange
-    kind: str
-    name: str
-    node: str
-    certain: bool
-    chain: str = ""
-
-
-class Band(NamedTuple):
-    """Part of the axis between two edges. With neither pieces nor claims it is empty space, folded."""
-
-    range: AddressRange
-    piece: Piece | None
-    claims: tuple[Claim, ...]
+    start: int
+    size: int
+    times: int
+    gap: int
+    upper: tuple[Piece, ...]
+    lower: tuple[Claim, ...]
 
     @property
-    def is_gap(self) -> bool:
-        """Whether nobody says anything of it."""
-        return self.piece is None and not self.claims
+    def stop(self) -> int:
+        """The first address behind it."""
+        return self.start + self.size * self.times
+
+    def place(self, item: Item) -> tuple[float, float]:
+        """Return where an item begins and ends in the line, from 0 to 1."""
+        if self.times > 1:
+            return 0.0, 1.0
+        low, high = max(item.range.start, self.start), min(item.range.stop, self.stop)
+        return (low - self.start) / self.size, (high - self.start) / self.size
+
+
+class Row(NamedTuple):
+    """One entry of the list below a line: an item, or several devices that follow each other; ``keys`` name causes."""
+
+    range: AddressRange
+    items: tuple[Item, ...]
+    keys: tuple[str, ...]
 
     @property
-    def claims_text(self) -> str:
-        """The claims in words, many of them counted."""
-        named = [f"{item.name}{'' if item.certain else ' ?'}" for item in self.claims]
-        if len(named) <= _SEVERAL:
-            return ", ".join(named)
-        return f"{len(named)} devices, {self.claims[0].name} to {self.claims[-1].name}"
+    def kind(self) -> str:
+        """What it is drawn as."""
+        return self.items[0].kind
 
 
-class Scene(NamedTuple):
-    """The picture of one result, lowest address first."""
+class Card(NamedTuple):
+    """The findings of one cause: ``key`` is its name on map, row and card."""
 
-    result: CheckResult
-    bands: tuple[Band, ...]
+    key: str
+    findings: tuple[Finding, ...]
+
+
+class Scene:
+    """The picture of one result."""
+
+    def __init__(self, result: CheckResult) -> None:
+        self.result = result
+        self.pieces = pieces(result)
+        self.claims = claims(result)
+        keys = cause_keys(result)
+        self.cards = tuple(Card(keys[id(group[0])], group) for group in grouped(result))
 
     @property
     def title(self) -> str:
         """Whose tree it is, with the releases."""
         return title(self.result)
+
+    @property
+    def line_size(self) -> int:
+        """Bytes in a line."""
+        return CELLS * self.result.linux.section_size
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """The lines, lowest address first."""
+        return tuple(_lines(self.pieces, self.claims, self.line_size))
+
+    @cached_property
+    def _marks(self) -> tuple[tuple[str, Item], ...]:
+        return tuple((card.key, item) for card in self.cards for item in self._meant(card))
+
+    def keys_of(self, item: Item) -> tuple[str, ...]:
+        """Return the names of the causes that are about this item."""
+        return tuple(dict.fromkeys(key for key, other in self._marks if other is item))
+
+    def places_of(self, card: Card) -> tuple[Item, ...]:
+        """Return the items that a cause is about."""
+        return tuple(item for key, item in self._marks if key == card.key)
+
+    def _meant(self, card: Card) -> Iterator[Item]:
+        """Yield what a card's findings are about: users at their node, what is laid over them, or what a region loses."""
+        for finding in card.findings:
+            spans = [span for span in finding.ranges if span.size]
+            users = [item for item in self.claims if item.node == finding.node and any(_meets(item, span) for span in spans)]
+            yield from users
+            others = [item for item in self.claims if item not in users and len(spans) > 1 and _equals(item, spans)]
+            yield from others
+            yield from self._taken(finding, spans, bool(users))
+
+    def _taken(self, finding: Finding, spans: list[AddressRange | RawRange], over_users: bool) -> Iterator[Piece]:
+        inside = [item for item in self.pieces if spans and _meets(item, spans[0])]
+        if over_users or len(spans) > 1:
+            bad = [
+                item for item in inside if item.kind in ("hazard", "refused") and all(_meets(item, span) for span in spans)
+            ]
+            yield from bad
+            return
+        if finding.rule.startswith(("X", "V", "K")):
+            lost = [item for item in inside if item.kind in ("lost", "outside")]
+            yield from lost or inside[:1]
+
+    def rows(self, line: Line) -> tuple[Row, ...]:
+        """Return the entries for what begins in a line, lowest address first; devices that follow each other as one."""
+        here: list[Item] = [*line.upper, *line.lower]
+        first = [item for item in here if line.start <= item.range.start < line.stop]
+        ordered = sorted(first, key=lambda item: (item.range.start, isinstance(item, Claim), -item.range.size))
+        return tuple(self._joined(ordered))
+
+    def _joined(self, items: list[Item]) -> Iterator[Row]:
+        run: list[Item] = []
+        for item in items:
+            if item.kind == "device":
+                run.append(item)
+                continue
+            yield from self._devices(run)
+            run = []
+            yield Row(item.range, (item,), self.keys_of(item))
+        yield from self._devices(run)
+
+    def _devices(self, run: list[Item]) -> Iterator[Row]:
+        if len(run) <= _SEVERAL:
+            yield from (Row(item.range, (item,), self.keys_of(item)) for item in run)
+            return
+        span = AddressRange.spanning(run[0].range.start, max(item.range.stop for item in run))
+        yield Row(span, tuple(run), tuple(dict.fromkeys(key for item in run for key in self.keys_of(item))))
+
+
+def _meets(item: Item, span: AddressRange | RawRange) -> bool:
+    return item.range.start < span.stop and span.start < item.range.stop
+
+
+def _equals(item: Claim, spans: list[AddressRange | RawRange]) -> bool:
+    return item.kind != "ram" and any((item.range.start, item.range.stop) == (span.start, span.stop) for span in spans)
 
 
 def title(result: CheckResult) -> str:
@@ -90,123 +172,50 @@ def title(result: CheckResult) -> str:
 
 def scene(result: CheckResult) -> Scene:
     """Return the picture of a result; one without a kernel's answer shows what is known."""
-    pieces = tuple(_pieces(result))
-    claims = tuple(dict.fromkeys(_claims(result)))
-    return Scene(result, tuple(_bands(pieces, claims)))
+    return Scene(result)
 
 
-def _pieces(result: CheckResult) -> Iterator[Piece]:
-    regions = [found for region in result.extended_regions if (found := region.checked()) is not None]
-    room = result.answer.capacity if result.answer else None
-    grant = result.grant_table.checked() if result.grant_table else None
-    if grant is not None:
-        yield Piece(grant, "grant", "grant table")
-    if room is None or result.answer is None or result.answer.target_name != "xen_resource":
-        for region in regions:
-            yield Piece(region, "unreached", "extended region, not used")
-        return
-    size = result.linux.section_size
-    number, taken = 0, []
-    hit = {landing.number for landing in room.landings}
-    for run in room.runs:
-        for part in _split_run(run.start, run.sections, number, hit, size):
-            taken.append(part.range)
-            yield part
-        number += run.sections
-    if room.refusal is not None:
-        with_whom = f" because of {room.refusal.by.name}" if room.refusal.by is not None else ""
-        taken.append(room.refusal.range)
-        yield Piece(room.refusal.range, "refused", f"refused{with_whom}")
-    gaps = RangeSet(AddressRange(run.start, run.sections * size) for run in room.gaps)
-    for region in regions:
-        for rest in RangeSet([region]).difference(taken):
-            yield from (Piece(part, "unreached", "never reached") for part in gaps.intersection([rest]))
-            yield from _lost(RangeSet([rest]).difference(gaps), result.answer.limits)
-
-
-def _lost(parts: Iterable[AddressRange], limits: PluggableRange | None) -> Iterator[Piece]:
-    """Yield what gives no section: because the linear map does not reach it, or because no whole one is left."""
-    for part in parts:
-        reached = RangeSet([AddressRange.spanning(limits.low, limits.high + 1)]) if limits else RangeSet([part])
-        for inside in reached.intersection([part]):
-            yield Piece(inside, "lost", "lost: no whole section")
-        for outside in RangeSet([part]).difference(reached):
-            yield Piece(outside, "lost", "lost: the linear map does not reach it")
-
-
-def _split_run(start: int, count: int, before: int, hit: set[int], size: int) -> Iterator[Piece]:
-    """Cut a run of sections so that those laid over something stand alone."""
-    at = 0
-    while at < count:
-        stop = at + 1
-        kind = "hazard" if before + at in hit else "scratch"
-        if kind == "scratch":
-            ahead = [number - before for number in hit if before + at < number < before + count]
-            stop = min(ahead, default=count)
-        first, last = before + at + 1, before + stop
-        what = "scratch" if kind == "scratch" else "scratch over something in use"
-        label = f"section {first}: {what}" if first == last else f"sections {first} to {last}: {what}"
-        yield Piece(AddressRange(start + at * size, (stop - at) * size), kind, label, first, last)
-        at = stop
-
-
-def _claims(result: CheckResult) -> Iterator[Claim]:
-    if result.answer is None:
-        for run in result.ram:
-            yield Claim(run, "ram", "RAM", "", True)
-        return
-    view = result.iomem_view
-    chains = {(user.source, user.range.start): user for user in result.answer.unseen}
-    for child in view.children if view is not None else ():
-        user = chains.get((child.source or "", child.range.start))
-        yield from [_unseen(user)] if user is not None else _claim(child)
-    # What a driver may claim stands in the view already, unless a claim of somebody else is in its way.
-    places = {(child.source, child.range.start) for child in (view.children if view is not None else ())}
-    for user in result.answer.unseen:
-        if user.kind != "grant table" and (user.source, user.range.start) not in places:
-            yield _unseen(user)
-
-
-def _claim(child: View) -> Iterator[Claim]:
-    found = child.range.checked()
-    if found is None or child.name == "Xen scratch":
-        return
-    kind = {"System RAM": "ram", "reserved": "reserved"}.get(child.name, "device")
-    name = child.name if kind != "device" else (child.source or child.name).rpartition("/")[2] or child.name
-    yield Claim(found, kind, name, child.source or "", child.claim == "certain")
-
-
-def _unseen(user: Unseen) -> Claim:
-    kind = {"reservation": "reserved", "device": "device"}.get(user.kind, "pci")
-    name = user.source.rpartition("/")[2] or user.source
-    return Claim(user.range, kind, name, user.source, False, chain_text(user.chain))
-
-
-def _bands(pieces: tuple[Piece, ...], claims: tuple[Claim, ...]) -> Iterator[Band]:
-    grouped = _grouped(pieces, claims)
-    spans = [*(item.range for item in pieces), *(span for span, _ in grouped)]
-    edges = sorted({edge for span in spans for edge in (span.start, span.stop)})
-    by_start = sorted(grouped, key=lambda item: item[0])
+def _lines(upper: tuple[Piece, ...], lower: tuple[Claim, ...], size: int) -> Iterator[Line]:
+    """Cut the axis where an item begins or ends; between two cuts all lines are alike."""
+    items: list[Item] = [*upper, *lower]
+    cuts = {
+        cut for item in items for first in (item.range.start // size, item.range.last // size) for cut in (first, first + 1)
+    }
+    edges = sorted(cuts)
+    before = 0
+    last: Line | None = None
+    by_start = sorted(items, key=lambda item: item.range.start)
+    active: list[Item] = []
+    place = 0
     for low, high in zip(edges, edges[1:], strict=False):
-        band = AddressRange.spanning(low, high)
-        piece = next((item for item in pieces if item.range.overlaps(band)), None)
-        members = [claim for span, members in by_start if span.overlaps(band) for claim in members]
-        yield Band(band, piece, tuple(members))
+        while place < len(by_start) and by_start[place].range.start < high * size:
+            active.append(by_start[place])
+            place += 1
+        active = [item for item in active if item.range.stop > low * size]
+        if not active:
+            continue
+        made = Line(
+            low * size,
+            size,
+            high - low,
+            low * size - before,
+            tuple(item for item in active if isinstance(item, Piece)),
+            tuple(item for item in active if isinstance(item, Claim)),
+        )
+        if last is not None and _alike(last, made):
+            last = last._replace(times=last.times + made.times)
+        else:
+            if last is not None:
+                yield last
+            last = made
+        before = high * size
+    if last is not None:
+        yield last
 
 
-def _grouped(pieces: tuple[Piece, ...], claims: Iterable[Claim]) -> list[tuple[AddressRange, list[Claim]]]:
-    """Join devices that follow each other with nothing between them that has to be seen."""
-    seen = RangeSet(item.range for item in pieces)
-    out: list[tuple[AddressRange, list[Claim]]] = []
-    edges = sorted({edge for item in pieces for edge in (item.range.start, item.range.stop)})
-    for claim in sorted(claims, key=lambda item: (item.range, item.node)):
-        joins = claim.kind in _JOINED and not seen.touches(claim.range)
-        if joins and out and out[-1][1][0].kind in _JOINED and not seen.touches(out[-1][0]):
-            span = out[-1][0]
-            between = any(span.stop <= edge <= claim.range.start for edge in edges)
-            if not between and claim.range.start - span.stop < 1 << 28:
-                stop = max(span.stop, claim.range.stop)
-                out[-1] = (AddressRange.spanning(span.start, stop), [*out[-1][1], claim])
-                continue
-        out.append((claim.range, [claim]))
-    return out
+def _alike(one: Line, other: Line) -> bool:
+    """Whether two lines that follow each other are filled from end to end by the same items."""
+    if one.stop != other.start or (one.upper, one.lower) != (other.upper, other.lower):
+        return False
+    spans = [*(piece.range for piece in one.upper), *(claim.range for claim in one.lower)]
+    return all(span.start <= one.start and other.stop <= span.stop for span in spans)

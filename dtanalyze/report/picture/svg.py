@@ -1,96 +1,111 @@
-"""The picture as SVG: one file, no fonts or styles from outside, colours that the colour-blind tell apart."""
+"""The picture as one SVG file for a document: the lines of the page, without its lists."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from html import escape
 from typing import Final
 
 from dtanalyze.address.units import format_size
-from dtanalyze.report.naming import printable
-from dtanalyze.report.picture.scene import Band, Scene
+from dtanalyze.report.foreign import visible
+from dtanalyze.report.naming import cell
+from dtanalyze.report.picture.scene import CELLS, Line, Scene
+from dtanalyze.report.pieces import Piece
 
-__all__ = ["COLOURS", "height_of", "picture_svg"]
+__all__ = ["picture_svg"]
 
-COLOURS: Final = {
+_COLOURS: Final = {
     "scratch": "#0072b2",
-    "hazard": "#d55e00",
-    "refused": "#c0392b",
-    "unreached": "#9ccbe6",
-    "lost": "#d8d8d8",
+    "hazard": "#b84600",
+    "refused": "#b84600",
+    "lost": "#ffffff",
+    "outside": "#e4e7ea",
+    "unreached": "#e4e7ea",
     "grant": "#cc79a7",
-    "ram": "#009e73",
-    "reserved": "#5f8f80",
-    "device": "#e69f00",
-    "pci": "#f0c800",
+    "ram": "#9fdcc8",
+    "reserved": "#c6c9cd",
+    "device": "#f3c56b",
+    "pci": "#f4ec9a",
 }
-"""By kind, after Okabe and Ito."""
-_WIDTH: Final = 1100
-_AXIS: Final = 330
-_COLUMN: Final = 370
-_GAP: Final = 14
-_TOP: Final = 96
-
-
-def height_of(band: Band) -> int:
-    """Return a band's height in pixels: by the logarithm of its size, so that kilobytes and terabytes are both seen."""
-    if band.is_gap:
-        return _GAP
-    return 20 + 2 * max(band.range.size.bit_length() - 27, 0)
+_WIDTH: Final = 960
+_LEFT: Final = 130
+_LANE: Final = 24
+_STEP: Final = 2 * _LANE + 30
 
 
 def picture_svg(scene: Scene) -> str:
-    """Return the picture of one result as a whole SVG document."""
-    heights = [height_of(band) for band in scene.bands]
-    reason = textwrap.wrap(printable(scene.result.reason), 145, break_on_hyphens=False)
-    top = _TOP + 16 * (len(reason) - 1)
-    total = top + sum(heights) + 30
-    title = escape(printable(f"{scene.title}: {scene.result.verdict.value}"))
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{total}" viewBox="0 0 {_WIDTH} {total}" '
-        f'role="img" aria-label="{title}" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">',
-        f'<rect width="{_WIDTH}" height="{total}" fill="#ffffff"/>',
-        f'<text x="16" y="28" font-size="16" font-weight="bold">{title}</text>',
-        *(f'<text x="16" y="{50 + 16 * place}">{escape(line)}</text>' for place, line in enumerate(reason)),
-        f'<text x="{_AXIS}" y="{top - 12}" font-weight="bold">xen_resource</text>',
-        f'<text x="{_AXIS + _COLUMN + 10}" y="{top - 12}" font-weight="bold">iomem_resource</text>',
+    """Return the picture of one result as SVG, sizes in user units."""
+    result = scene.result
+    height = 76 + sum(_STEP + (16 if number and line.gap else 0) for number, line in enumerate(scene.lines))
+    name = f"{result.path}: {result.verdict.value}. {result.reason}"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{_text(name)}" '
+        'font-family="DejaVu Sans, sans-serif" font-size="12">',
+        f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
+        _words(10, 22, f"{result.verdict.value}: {result.path}", 'font-weight="bold" font-size="15"'),
+        _words(10, 40, _short(result.reason, 140), ""),
+        _words(10, 56, f"{cell(result)}; one line is {format_size(scene.line_size)}, one cell a section", 'fill="#565d66"'),
     ]
-    y = top
-    for band, height in zip(scene.bands, heights, strict=True):
-        lines += _band(band, y, height)
-        y += height
-    return "\n".join([*lines, "</svg>"]) + "\n"
+    top = 70
+    for number, line in enumerate(scene.lines):
+        if number and line.gap:
+            parts.append(_words(_LEFT, top + 10, f"{format_size(line.gap)} with nothing in it", 'fill="#565d66"'))
+            top += 16
+        parts += _line(scene, line, top)
+        top += _STEP
+    return "\n".join([*parts, "</svg>"]) + "\n"
 
 
-def _band(band: Band, y: int, height: int) -> Iterator[str]:
-    middle = y + height // 2 + 4
-    if band.is_gap:
-        yield f'<text x="{_AXIS - 20}" y="{middle}" text-anchor="end" fill="#777777">⋮ {format_size(band.range.size)}</text>'
+def _short(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _text(value: str) -> str:
+    return escape(visible(value), quote=True)
+
+
+def _words(left: float, top: float, text: str, more: str) -> str:
+    return f'<text x="{left:.1f}" y="{top:.1f}" {more}>{_text(text)}</text>'
+
+
+def _line(scene: Scene, line: Line, top: int) -> Iterator[str]:
+    room = _WIDTH - _LEFT - 10
+    yield _words(10, top + 17, f"{line.start:#x}", 'font-family="DejaVu Sans Mono, monospace"')
+    alike = f"x {line.times}, " if line.times > 1 else ""
+    yield _words(10, top + 17 + _LANE, f"{alike}{format_size(line.size * line.times)}", 'fill="#565d66"')
+    for place in range(CELLS + 1):
+        left = _LEFT + room * place / CELLS
+        yield f'<line x1="{left:.1f}" y1="{top}" x2="{left:.1f}" y2="{top + 2 * _LANE}" stroke="#d3d8de"/>'
+    for piece in line.upper:
+        yield from _piece(scene, line, piece, top, room)
+    for claim in line.lower:
+        low, high = line.place(claim)
+        label = claim.label.partition("@")[0] if high - low > 0.1 else ""
+        yield _block(low, high, top + _LANE, room, claim.kind, f"{claim.node or claim.name}, {claim.range}", label)
+
+
+def _piece(scene: Scene, line: Line, piece: Piece, top: int, room: int) -> Iterator[str]:
+    low, high = line.place(piece)
+    if not piece.first or line.times > 1:
+        label = f"{piece.first} to {piece.last}" if piece.first else piece.label.partition(":")[0]
+        yield _block(low, high, top, room, piece.kind, f"{piece.label}, {piece.range}", label if high - low > 0.05 else "")
         return
-    span = f"{band.range.start:#x}–{band.range.last:#x}"
-    yield f'<text x="{_AXIS - 20}" y="{middle}" text-anchor="end">{span}</text>'
-    if band.piece is not None:
-        tip = f"{span}, {format_size(band.range.size)}: {band.piece.label}"
-        yield from _block(_AXIS, y, height, band.piece.kind, band.piece.label, tip)
-    if band.claims:
-        tip = "\n".join(_claim_tip(item.node or item.name, item.chain) for item in band.claims)
-        yield from _block(_AXIS + _COLUMN + 10, y, height, band.claims[0].kind, band.claims_text, tip)
+    size = scene.result.linux.section_size
+    start = max(piece.range.start, line.start)
+    number = piece.first + (start - piece.range.start) // size
+    for place in range((min(piece.range.stop, line.stop) - start) // size):
+        left = (start + place * size - line.start) / line.size
+        yield _block(left, left + 1 / CELLS, top, room, piece.kind, f"section {number + place}", f"{number + place}")
 
 
-def _claim_tip(node: str, chain: str) -> str:
-    return f"{node}, {chain}" if chain else node
-
-
-def _block(x: int, y: int, height: int, kind: str, label: str, tip: str) -> Iterator[str]:
-    dash = ' stroke-dasharray="4 3"' if kind in ("unreached", "lost") else ""
-    yield (
-        f"<g><title>{escape(printable(tip))}</title>"
-        f'<rect x="{x}" y="{y + 1}" width="{_COLUMN}" height="{height - 2}" rx="3" '
-        f'fill="{COLOURS[kind]}" fill-opacity="0.28" stroke="{COLOURS[kind]}"{dash}/>'
-        f'<text x="{x + 8}" y="{y + height // 2 + 4}">{escape(printable(_cut(label, 48)))}</text></g>'
+def _block(low: float, high: float, top: int, room: int, kind: str, title: str, label: str) -> str:
+    left, width = _LEFT + low * room, max((high - low) * room, 2.0)
+    edge = ' stroke-dasharray="4 2"' if kind in ("lost", "outside", "unreached") else ""
+    thick = 2.5 if kind in ("hazard", "refused") else 1
+    colour = "#ffffff" if kind in ("scratch", "hazard", "refused") else "#1b1d21"
+    middle = f'x="{left + width / 2:.1f}" y="{top + 16}" text-anchor="middle" font-size="11" fill="{colour}"'
+    text = f"<text {middle}>{_text(label)}</text>" if label else ""
+    return (
+        f'<g><title>{_text(title)}</title><rect x="{left:.1f}" y="{top + 1}" width="{width:.1f}" height="{_LANE - 2}" '
+        f'fill="{_COLOURS[kind]}" stroke="#3b3f46" stroke-width="{thick}"{edge}/>{text}</g>'
     )
-
-
-def _cut(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
