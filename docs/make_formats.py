@@ -127,8 +127,8 @@ def _page(made: dict[str, str], picture: str) -> str:
         "![The address space of the tree](formats/map.svg)",
         "",
         "`--html map.html` writes [one page](formats/map.html) that needs nothing else, for a CI artifact. Findings of one",
-        "cause are one card, named on the map, in the row and on the card. Scripts add zoom, the allocation step by step and",
-        "a search. Seen in Chromium:",
+        "cause are one card, named on the map, in the row and on the card. Scripts add zoom, the allocation step by step",
+        "and a search. Seen in Chromium:",
         "",
         "![The page in a browser](map.png)",
     ]

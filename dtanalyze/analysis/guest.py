@@ -253,8 +253,17 @@ def with_findings(result: CheckResult, need: int | None, found: Iterable[Finding
     every = [verdict_finding(result), need_finding(result, need), request_finding(result), *found]
     listed = tuple(sorted((item for item in every if item is not None), key=lambda item: item.sort_key))
     result = result._replace(findings=listed)
-    matters = {"KASLR": bool(result.alternatives)} if result.kaslr is None and result.answer else {}
-    return result._replace(cause=cause_of(result), assumptions=assumptions(result.assumed, matters))
+    return result._replace(cause=cause_of(result), assumptions=assumptions(result.assumed, _matters(result)))
+
+
+def _matters(result: CheckResult) -> dict[str, bool]:
+    """Return for what was tried whether another value would change the verdict: KASLR, where dom0's RAM lies."""
+    found = {}
+    if result.kaslr is None and result.answer is not None:
+        found["KASLR"] = len({item.verdict for item in result.alternatives if item.kaslr is not None}) > 1
+    if any(item.dom0_memory for item in result.alternatives):
+        found["dom0's RAM"] = len({item.verdict for item in result.alternatives if item.dom0_memory}) > 1
+    return found
 
 
 def worse_of(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:
