@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 
@@ -29,7 +31,7 @@ def main(arguments: list[str]) -> int:
         if options.run is not _evidence and shutil.which(QEMU) is None:
             raise MissingError(f"{QEMU} is not there: apt-get install qemu-system-arm")
         status: int = options.run(options)
-    except MissingError as error:
+    except (MissingError, subprocess.SubprocessError, tarfile.TarError) as error:
         sys.stderr.write(f"lab: {error}\n")
         return 3
     except (DtanalyzeError, MachineError, OSError) as error:

@@ -16,8 +16,10 @@ from lab.host_tree import host_tree, images_of
 from lab.initramfs import initramfs
 from lab.kernel_image import EMPTY_IMAGE
 from lab.machine import boot_loader
+from lab.packages import Package
 from lab.random_cases import random_case
 from lab.record import record_of, sections_of
+from lab.releases import XenBuild
 from tests.trees import dtb
 
 MIB = 1 << 20
@@ -146,3 +148,16 @@ def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     monkeypatch.setenv("PATH", "/nowhere")
     assert command.main(["run"]) == 3
     assert capsys.readouterr().err == "lab: qemu-system-aarch64 is not there: apt-get install qemu-system-arm\n"
+
+
+def test_a_qemu_that_fails_is_no_difference(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """CI must not take it for one: status 3, one line."""
+    fake = tmp_path / "qemu-system-aarch64"
+    fake.write_text("#!/bin/sh\nexit 7\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr("lab.run.xen_image", lambda *_: XenBuild(Package("xen", "1"), b"", ""))
+    status = command.main(["--cache", str(tmp_path / "c"), "run", "--only", "plain-417", "--out", str(tmp_path / "o")])
+    assert status == 3 and "exit status 7" in capsys.readouterr().err
