@@ -12,11 +12,19 @@ from typing import Final
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
-from dtanalyze.xen.bootfdt import BootInfo, Module
+from dtanalyze.xen.bootfdt import BankType, BootInfo, Module
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 
-__all__ = ["discard_initial_modules", "dom0_kernel", "dom0_modules", "dom0_ramdisk", "kernel_probe", "place_modules"]
+__all__ = [
+    "copied_into_a_hole",
+    "discard_initial_modules",
+    "dom0_kernel",
+    "dom0_modules",
+    "dom0_ramdisk",
+    "kernel_probe",
+    "place_modules",
+]
 
 _PAGE: Final = 4096
 _ALIGN: Final = 2 * MIB
@@ -87,6 +95,25 @@ def dom0_modules(banks: Sequence[AddressRange], info: BootInfo, tree: int) -> Ou
     if stop is not None:
         return stop._replace(node=kernel.node or None)
     return Passed((f"{format_size(kernel.size)} of kernel in a bank of {format_size(banks[0].size)}",))
+
+
+def copied_into_a_hole(info: BootInfo, domain: str) -> int | None:
+    """Return the first address outside RAM that Xen writes to when it loads a domain of one piece of static memory.
+
+    Xen reaches the domain's RAM through its direct map, which has entries for RAM only. Kernel, tree and ramdisk go where
+    place_modules puts them.
+    """
+    pieces = [bank for bank in info.reserved_mem if bank.type is BankType.STATIC_DOMAIN and bank.node == domain]
+    sizes = {item.kind: item.size for item in info.modules if item.node.rpartition("/")[0] == domain}
+    if len(pieces) != 1 or "Kernel" not in sizes:
+        return None
+    start, ramdisk = pieces[0].start, sizes.get("Ramdisk", 0)
+    modules = _ALIGN + _rounded(ramdisk)
+    at_128 = pieces[0].size >= _MODULES_AT + modules and sizes["Kernel"] < _MODULES_AT
+    base = start + (_MODULES_AT if at_128 else pieces[0].size - modules)
+    written = [(start, sizes["Kernel"]), (base + _ALIGN, ramdisk), (base, _PAGE)]
+    ends = (address for low, size in written if size for address in (low, low + size - 1))
+    return next((address for address in ends if not any(bank.start <= address < bank.stop for bank in info.mem)), None)
 
 
 def _is_ram(info: BootInfo, module: Module) -> bool:

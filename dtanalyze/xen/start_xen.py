@@ -19,7 +19,7 @@ from dtanalyze.xen.fdt_sw import bytes_needed
 from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions
 from dtanalyze.xen.iommu import iommu_setup
-from dtanalyze.xen.kernel import discard_initial_modules, dom0_modules, kernel_probe
+from dtanalyze.xen.kernel import copied_into_a_hole, discard_initial_modules, dom0_modules, kernel_probe
 from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.platforms import platform_init
 from dtanalyze.xen.regions import Regions
@@ -186,6 +186,16 @@ def _dom0_modules(boot: Boot) -> Outcome:
     return dom0_modules(boot.dom0_memory.banks, boot.info, len(boot.dom0_blob or b""))
 
 
+def _into_a_hole(boot: Boot) -> Stop | None:
+    """Return what Xen dies of when it loads a domain whose static memory is no RAM of the tree there."""
+    for domu in boot.domus if boot.ram_known else ():
+        address = copied_into_a_hole(boot.info, domu.node.path)
+        if address is not None:
+            because = f"xen,static-mem of {domu.node.path} is not all RAM: Xen copies a module to {address:#x}"
+            return Stop("domains", (_DATA_ABORT,), because, domu.node.path, domu.node.path)
+    return None
+
+
 def _not_built(boot: Boot) -> Stop | None:
     """Return what a build without static memory says of the first domain that wants it."""
     domu = next((item for item in boot.domus if item.static), None)
@@ -199,7 +209,7 @@ def _not_built(boot: Boot) -> Stop | None:
 
 
 def _domains(boot: Boot) -> Outcome:
-    stop = _not_built(boot) or create_domUs(boot)
+    stop = _not_built(boot) or create_domUs(boot) or _into_a_hole(boot)
     crashes = (_search_crash(boot, domu_regions(boot, domu)[1], domu.node.path) for domu in boot.domus)
     return stop or next((crash for crash in crashes if crash), None) or Passed((_count(len(boot.domus), "domain"),))
 

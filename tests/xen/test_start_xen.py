@@ -460,3 +460,21 @@ def test_a_node_that_is_too_deep(release: str, depth: int, stopped: bool) -> Non
     assert (stop is not None) is stopped
     if stop is not None:
         assert stop.lines == ("Warning: device tree node `n' is nested too deep",) and stop.node == "/n" * 16
+
+
+@pytest.mark.parametrize(
+    ("start", "stopped"),
+    [
+        ("0xb8000000", True),  # RAM ends at 0xc0000000, where the tree would go: 128 MiB into it
+        ("0xb0000000", False),
+    ],
+)
+def test_a_domain_is_not_loaded_into_a_hole(start: str, stopped: bool) -> None:
+    """Booted as 22h6: the frame table covers the hole, the direct map does not."""
+    domu = f"""memory@d0000000 {{ device_type = "memory"; reg = <0 0xd0000000 0 0x10000000>; }};
+        chosen {{ #address-cells = <2>; #size-cells = <2>; d {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>;
+        memory = <0 0x48000>; cpus = <1>; xen,static-mem = <0 {start} 0 0x12000000>; #xen,static-mem-address-cells = <2>;
+        #xen,static-mem-size-cells = <2>; m@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; }}; }}; }};"""
+    stop = stop_of(CPUS, TIMER, GICV3, domu, release="4.21")
+    assert (stop.lines if stop else None) == (("CPU0: Unexpected Trap: Data Abort",) if stopped else None)
+    assert stop is None or (stop.stage == "domains" and "Xen copies a module to 0xc0000000" in stop.because)
