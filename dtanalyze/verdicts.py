@@ -36,7 +36,7 @@ _STATED: Final[dict[Verdict, tuple[Severity, str, str, str]]] = {
         Severity.ERROR,
         "answer-needs-more",
         "Something that decides the answer is missing: RAM, which a boot loader fills in.",
-        "Pass the option that the reason names.",
+        "Pass the option that the reason names, with the board's own RAM. In a batch, `--assume-memory auto` guesses it.",
     ),
     Verdict.CONFLICT: (
         Severity.ERROR,

@@ -107,9 +107,11 @@ def command(
         total = len(listed) if len(listed) > 1 else 0
     groups: Kept[tuple[CheckResult, ...]] = Kept()
     failures: list[InputFailure] = []
+    kinds: set[str] = set()
     work = partial(made_of, analyse=lambda item: checked(item, asked, question), sources=sources)
     for found, failed in _outcomes(items, work, batch.jobs, total):
         for group in found:
+            kinds.update(item.tree for item in group)
             groups.append(group)
         failures += failed
     answer = Report(
@@ -132,6 +134,9 @@ def command(
         answer = answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
     written = outputs.write(wanted, answer)
     report_failures(failures)
+    idle = outputs.without_effect(ctx, kinds)
+    if idle is not None and not report.quiet:
+        complain(idle)
     for used in answer.settings if report.quiet else ():
         complain(str(used))
     if failures or not written:

@@ -18,7 +18,18 @@ from dtanalyze.report import FORMATS, check_format
 from dtanalyze.report.style import PLAIN
 from dtanalyze.report.whole import Report
 
-__all__ = ["InOrder", "Output", "ReportGroup", "ReportOptions", "asked", "columns", "pair", "pair_in_order", "write"]
+__all__ = [
+    "InOrder",
+    "Output",
+    "ReportGroup",
+    "ReportOptions",
+    "asked",
+    "columns",
+    "pair",
+    "pair_in_order",
+    "without_effect",
+    "write",
+]
 
 _ORDER: Final = "dtanalyze.order"
 _COLUMNS: Final = 80
@@ -87,6 +98,21 @@ def asked(ctx: typer.Context) -> tuple[str, ...]:
         for item in value if isinstance(value, list | tuple) else (value,):
             words += [param.opts[0], str(item)]
     return tuple(words)
+
+
+def without_effect(ctx: typer.Context, kinds: set[str]) -> str | None:
+    """Return a line about options that cannot matter for trees of these ``kinds``, None when all can."""
+    given = [
+        param.opts[0]
+        for param in ctx.command.params
+        if param.name in HostOptions._fields
+        and getattr(ctx.get_parameter_source(param.name), "name", "DEFAULT") == "COMMANDLINE"
+    ]
+    if given and kinds and "host" not in kinds:
+        return f"{', '.join(given)}: no effect, every tree is a guest's, which Xen has written already"
+    if "--iomem" in given and "--domu" not in given:
+        return "--iomem: no effect without --domu, the guest that gets the ranges"
+    return None
 
 
 class InOrder(GroupedCommand):

@@ -101,6 +101,6 @@ def _commands(result: CheckResult, shown: tuple[tuple[Finding, ...], ...], repor
     if is_a_file and any(item.change is not None for item in result.findings):
         words = shlex.join(["dtanalyze", "fix", result.path, *report.asked])
         yield from wrapped(f"{words} > fix.dtso", width, first="  The change as an overlay: ", rest="    ")
-    codes = list(dict.fromkeys(group[0].rule for group in shown))[:3]
+    codes = [code for code in dict.fromkeys(group[0].rule for group in shown) if not code.startswith("V-")][:3]
     if codes:
         yield from wrapped(f"dtanalyze explain {' '.join(codes)}", width, first="  Why, with sources: ", rest="    ")

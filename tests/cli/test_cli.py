@@ -318,3 +318,23 @@ def test_predict_text(run: Run) -> None:
     out = run("predict", str(HOSTS / "01-dom0-x420-l612.dtb"), "--xen", "4.20", "--explain")[1]
     assert "dom0, Xen 4.20: 2 extended regions, 1526 MiB" in out
     assert "remove the domain's RAM 0x60000000-0x7fffffff" in out
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["--xen", "4.20", "--dom0-mem", "1G"], "--xen, --dom0-mem: no effect, every tree is a guest's, which Xen has written already"),
+        (["--quiet", "--xen", "4.20"], ""),
+        ([], ""),
+    ],
+)
+def test_options_without_effect_are_said(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", GOOD, "--no-config", *argv])
+    assert capsys.readouterr().err == (f"dtanalyze: {said}\n" if said else "")
+
+
+def test_iomem_needs_a_guest(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["check", str(HOSTS / "01-dom0-x420-l612.dtb"), "--no-config", "--iomem", "0x10000000+4K"])
+    assert "--iomem: no effect without --domu" in capsys.readouterr().err
