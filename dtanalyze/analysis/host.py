@@ -248,6 +248,23 @@ def _settles_kaslr(tree: Tree) -> bool:
     return chosen.prop("kaslr-seed") is not None
 
 
+_COVERS: Final = (
+    "Xen makes this region. Correct the node in the host tree, so that Xen sees its range, or use a release that leaves the "
+    "range out (`--xen all` tries them)."
+)
+_SIZED: Final = "Xen makes this region: RAM, reservations and `dom0_mem=` decide where it begins and ends."
+_BY_XEN: Final = {
+    **dict.fromkeys(("X01", "X02", "X03", "X04", "X05", "X06", "X07"), _COVERS),
+    **dict.fromkeys(("X12", "X13", "X14"), _SIZED),
+}
+"""What to do on a host about regions that nobody but Xen can cut or move."""
+
+
+def _of_xen(finding: Finding) -> Finding:
+    """Return a finding of a tree that Xen writes as one for the host's: nobody can edit the former."""
+    return finding._replace(change=None, advice=_BY_XEN.get(finding.rule, finding.advice))
+
+
 def _predicted(
     tree: Tree,
     prediction: Prediction,
@@ -280,7 +297,7 @@ def _predicted(
     # What would change the tree that Xen writes is no change of the host's.
     in_guest = placed_in(
         tree,
-        [item._replace(change=None) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
+        [_of_xen(item) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
     )
     if starts:
         unlike = len({item.verdict for item in starts}) > 1
