@@ -4,8 +4,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.devicetree.source_map import Place
 
-__all__ = ["Change", "Finding", "Severity", "Source"]
+__all__ = ["Change", "Finding", "Place", "Severity", "Source"]
 
 
 class Severity(StrEnum):
@@ -76,7 +77,8 @@ class Change(NamedTuple):
 class Finding(NamedTuple):
     """One thing worth acting on, with the node, the ranges and the byte offset in the file that show it.
 
-    ``change`` is what would remove it, where such a change can be told.
+    ``change`` is what would remove it, where such a change can be told; ``place`` is where it was written, where the
+    sources are known.
     """
 
     rule: str
@@ -88,6 +90,7 @@ class Finding(NamedTuple):
     ranges: tuple[AddressRange | RawRange, ...] = ()
     offset: int | None = None
     change: Change | None = None
+    place: Place | None = None
 
     @property
     def sort_key(self) -> tuple[int, str, str, str]:

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     "evidence": {"address", "errors"},
     "linux": {*BELOW_MIRRORS, "evidence"},
     "xen": {*BELOW_MIRRORS, "evidence"},
-    "findings": {"address"},
+    "findings": {"address", "devicetree"},  # where in the sources something was written
     "facts": {"address", "findings", "linux", "xen"},
     "verdicts": {"address", "linux", "rules", *DATA},
     "causes": {"address", "linux", *DATA},

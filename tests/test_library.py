@@ -45,9 +45,9 @@ PARAMETERS = {
 FIELDS = {
     "Result": """path tree domain linux xen iommu assumed verdict reason kaslr alternatives grant_table extended_regions regions
         ram answer findings reuse file cause assumptions host""",
-    "Finding": "rule name severity message advice node ranges offset change",
+    "Finding": "rule name severity message advice node ranges offset change place",
     "Predicted": "prediction guest host",
-    "Devicetree": "name data original tree file",
+    "Devicetree": "name data original tree file places",
     "AddressRange": "start size",
     "XenOptions": """iommu ipa_bits memory dom0_mem dom0_banks grant_table ext_regions log fdt_address efi guests iomem gic_lines build partial_trees toolstack""",
     "XenLog": "version ram grant_table dom0_banks extended_regions modules iommu ipa_bits console",

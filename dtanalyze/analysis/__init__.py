@@ -8,10 +8,11 @@ from dtanalyze.analysis.memory_hint import memory_hint
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.board.build import build_board
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.source_map import SourceMap
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.facts import CheckResult
 
-__all__ = ["CheckOptions", "HostQuestion", "check", "in_file"]
+__all__ = ["CheckOptions", "HostQuestion", "check", "in_file", "in_sources"]
 
 
 def check(data: bytes, path: str, options: CheckOptions, question: HostQuestion | None = None) -> tuple[CheckResult, ...]:
@@ -56,3 +57,11 @@ def in_file(original: bytes, results: tuple[CheckResult, ...]) -> tuple[CheckRes
 
     tree = parse(original)
     return tuple(result._replace(findings=placed_in(tree, result.findings)) for result in results)
+
+
+def in_sources(original: bytes, places: SourceMap, results: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:
+    """Return results whose findings stand at lines of the sources that ``original`` was compiled from."""
+    from dtanalyze.analysis.offsets import written_in
+
+    tree = parse(original)
+    return tuple(result._replace(findings=written_in(tree, places, result.findings)) for result in results)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dtanalyze.devicetree.tree import Tree
+from dtanalyze.devicetree.source_map import SourceMap
+from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.findings import Finding
 
-__all__ = ["offset_of", "placed_in"]
+__all__ = ["offset_of", "placed_in", "written_in"]
 
 
 def placed_in(tree: Tree, found: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -22,3 +23,21 @@ def offset_of(tree: Tree, path: str | None) -> int | None:
         return None
     reg = node.prop("reg")
     return reg.offset if reg is not None else node.offset
+
+
+def written_in(tree: Tree, places: SourceMap, found: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return the findings with the places in the sources: the property that the offset points into, else the node."""
+    out = []
+    for item in found:
+        node = tree.find(item.node) if item.node is not None and item.node.startswith("/") else None
+        name = _property_at(node, item.offset) if node is not None else None
+        out.append(item if item.node is None else item._replace(place=places.place(item.node, name)))
+    return tuple(out)
+
+
+def _property_at(node: Node, offset: int | None) -> str | None:
+    """Return the name of the property whose value holds the byte at ``offset``; ``reg`` where there is no such offset."""
+    if offset is None:
+        return "reg" if node.prop("reg") is not None else None
+    held = (name for name, prop in node.properties.items() if prop.offset <= offset <= prop.offset + len(prop.value))
+    return next(held, None)

@@ -32,7 +32,8 @@ def command(
         str,
         typer.Option("--rules", metavar="linux|xen", help="Whose rules: Linux up to 6.12, or Xen's dt_device_get_paddr."),
     ] = "linux",
-    include: options.IncludeOption = None,
+    *,
+    source: options.SourceGroup,
 ) -> None:
     """List every reg entry with its CPU address.
 
@@ -51,7 +52,7 @@ def command(
             entries = list(all_reg_entries(tree, LINUX))
         return path, entries, build_board(tree, XEN if rules == "xen" else LINUX).pci_hosts
 
-    results, failures = each_input(paths, analyse, Sources(None, tuple(include or ())))
+    results, failures = each_input(paths, analyse, Sources(None, source.sourcing()))
     if format_ == "json":
         from dtanalyze.report.json import addresses_result, document
 

@@ -81,7 +81,7 @@ def command(
     control: control_options.ControlGroup,
     files: settings.SettingsGroup,
     overlay: options.OverlayGroup,
-    include: options.IncludeOption = None,
+    source: options.SourceGroup,
     batch: Annotated[BatchOptions, Group("Many trees")],
 ) -> None:
     """Tell which way scratch-page allocation goes with a tree.
@@ -99,7 +99,7 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings, reuse=without_reserve)
         question = host.question(asked, profiles)
-        sources = Sources(overlay.read(), tuple(include or ()), batch.limits())
+        sources = Sources(overlay.read(), source.sourcing(), batch.limits())
     items = expanded(paths)
     total = 0
     if not report.quiet and sys.stderr is not None and sys.stderr.isatty():

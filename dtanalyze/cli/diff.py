@@ -45,7 +45,7 @@ def command(
     mappings: options.MappingGroup,
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,
-    include: options.IncludeOption = None,
+    source: options.SourceGroup,
 ) -> None:
     """Compare two versions of a tree.
 
@@ -58,7 +58,7 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings)
         question = host.question(asked, profiles)
-        sources = Sources(overlay.read(), tuple(include or ()))
+        sources = Sources(overlay.read(), source.sourcing())
     groups, failures = each_input([old, new], lambda item: checked(item, asked, question), sources)
     report_failures(failures)
     if failures:

@@ -36,7 +36,7 @@ def command(
     tree: options.TreeGroup,
     kernel: options.KernelGroup,
     host: xen_options.HostGroup,
-    include: options.IncludeOption = None,
+    source: options.SourceGroup,
 ) -> None:
     """Write the smallest changes that remove findings.
 
@@ -49,7 +49,7 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree)
         question = host.question(asked, profiles)
-    sources = Sources(None, tuple(include or ()))
+    sources = Sources(None, source.sourcing())
     results, failures = each_input([path], lambda item: fix(item.data, item.name, asked, question), sources)
     report_failures(failures)
     if failures:

@@ -45,7 +45,7 @@ def command(
     mappings: options.MappingGroup,
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,
-    include: options.IncludeOption = None,
+    source: options.SourceGroup,
 ) -> None:
     """Draw the address space.
 
@@ -56,7 +56,7 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings)
         question = host.question(asked, profiles)
-        sources = Sources(overlay.read(), tuple(include or ()))
+        sources = Sources(overlay.read(), source.sourcing())
 
     groups, failures = each_input(paths, lambda item: checked(item, asked, question), sources)
     results = tuple(folded(result) for group in groups for result in group)

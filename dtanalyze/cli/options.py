@@ -14,6 +14,7 @@ from dtanalyze.cli.groups import Group
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs import reading
 from dtanalyze.inputs.files import Overlays, read_overlays
+from dtanalyze.inputs.sourcing import Sourcing
 from dtanalyze.linux.profile import FORKS, NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = [
     "ColorOption",
     "FormatOption",
-    "IncludeOption",
     "KernelGroup",
     "KernelOptions",
     "MappingGroup",
@@ -33,6 +33,8 @@ __all__ = [
     "OverlayGroup",
     "OverlayOptions",
     "PathsArgument",
+    "SourceGroup",
+    "SourceOptions",
     "TreeGroup",
     "TreeOptions",
     "choice",
@@ -72,18 +74,6 @@ MemoryOption = Annotated[
         "--memory",
         metavar="RANGE",
         help="RAM, replacing the tree's memory nodes (repeatable): 0x40000000+2G.",
-        show_default=False,
-    ),
-]
-
-
-IncludeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--include",
-        "-I",
-        metavar="FOLDER",
-        help="Where a .dts may include from beside its own folder (repeatable).",
         show_default=False,
     ),
 ]
@@ -240,10 +230,40 @@ class OverlayOptions(NamedTuple):
         return read_overlays(self.overlay or [], self.overlay_matrix)
 
 
+class SourceOptions(NamedTuple):
+    """How sources are compiled, and which source a blob was compiled from."""
+
+    include: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--include",
+            "-I",
+            metavar="FOLDER",
+            help="Where a .dts may include from beside its own folder (repeatable).",
+            show_default=False,
+        ),
+    ] = None
+    define: Annotated[
+        list[str] | None,
+        typer.Option("--define", "-D", metavar="NAME[=VALUE]", help="A macro for a .dts (repeatable).", show_default=False),
+    ] = None
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--source", metavar="DTS", help="The source of a .dtb: findings stand at its lines.", show_default=False
+        ),
+    ] = None
+
+    def sourcing(self) -> Sourcing:
+        """Return what is said of sources."""
+        return Sourcing(tuple(self.include or ()), tuple(self.define or ()), self.source)
+
+
 KernelGroup = Annotated[KernelOptions, Group("The kernel")]
 TreeGroup = Annotated[TreeOptions, Group("The tree")]
 MappingGroup = Annotated[MappingOptions, Group("What the guest will map")]
 OverlayGroup = Annotated[OverlayOptions, Group("Overlays")]
+SourceGroup = Annotated[SourceOptions, Group("Sources")]
 
 _NOTHING_MAPPED: Final = MappingOptions()
 

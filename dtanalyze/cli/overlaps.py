@@ -26,7 +26,8 @@ def command(
     paths: options.PathsArgument,
     format_: options.FormatOption = "text",
     color: options.ColorOption = "auto",
-    include: options.IncludeOption = None,
+    *,
+    source: options.SourceGroup,
 ) -> None:
     """List devices that share addresses.
 
@@ -42,7 +43,7 @@ def command(
         data, path = item.data, item.name
         return path, tuple(device_overlaps(build_board(parse(data), LINUX)))
 
-    results, failures = each_input(paths, analyse, Sources(None, tuple(include or ())))
+    results, failures = each_input(paths, analyse, Sources(None, source.sourcing()))
     if format_ == "json":
         from dtanalyze.report.json import document
 

@@ -55,7 +55,7 @@ def command(
     host: xen_options.HostGroup,
     kernel: options.KernelGroup,
     overlay: options.OverlayGroup,
-    include: options.IncludeOption = None,
+    source: options.SourceGroup,
 ) -> None:
     """Tell what Xen does with a board's own tree.
 
@@ -73,7 +73,7 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, options.TreeOptions(memory=memory))
         question = host.question(asked, profiles)
-        sources = Sources(overlay.read(), tuple(include or ()))
+        sources = Sources(overlay.read(), source.sourcing())
 
     def analyse(item: TreeInput) -> list[tuple[str, Predicted]]:
         data, path = item.data, item.name

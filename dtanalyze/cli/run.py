@@ -15,13 +15,15 @@ from typing import Final, NamedTuple, NoReturn, TypeVar
 
 import typer
 
-from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file
+from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file, in_sources
 from dtanalyze.cli.console import complain
 from dtanalyze.cli.groups import wants_debug
 from dtanalyze.cli.limits import Limits, Spent, within
+from dtanalyze.devicetree.source_map import SourceMap
 from dtanalyze.errors import DtanalyzeError, InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.inputs.files import Given, Overlays, expanded, trees_in
+from dtanalyze.inputs.sourcing import Sourcing
 
 __all__ = ["Sources", "TreeInput", "checked", "each_input", "fail", "made_of", "report_failures", "usage_errors"]
 
@@ -35,13 +37,14 @@ class TreeInput(NamedTuple):
     data: bytes
     original: bytes
     file: str
+    places: SourceMap | None = None
 
 
 class Sources(NamedTuple):
     """How inputs are read: overlays applied to each, folders that sources may include from, and what each may cost."""
 
     overlays: Overlays | None = None
-    includes: tuple[str, ...] = ()
+    sourcing: Sourcing = Sourcing()
     limits: Limits = Limits()
 
 
@@ -87,8 +90,11 @@ def made_of(given: Given, analyse: Callable[[TreeInput], T], sources: Sources) -
 
 def _trees(given: Given, sources: Sources, spent: Spent) -> Iterator[TreeInput | InputFailure]:
     """Yield every tree in an input, and those that could not be read."""
-    for item in trees_in(given.name, given.read(), sources.overlays, sources.includes, spent.left()):
-        yield item._replace(file=given.name) if isinstance(item, InputFailure) else TreeInput(*item, given.name)
+    for item in trees_in(given.name, given.read(), sources.overlays, sources.sourcing, spent.left()):
+        if isinstance(item, InputFailure):
+            yield item._replace(file=given.name)
+        else:
+            yield TreeInput(item.name, item.data, item.original, given.name, item.places)
 
 
 def _failure(name: str, file: str, error: Exception, limits: Limits) -> InputFailure:
@@ -116,7 +122,9 @@ def checked(item: TreeInput, options: CheckOptions, question: HostQuestion) -> t
     results = check(item.data, item.name, options, question)
     if item.file != item.name:
         results = tuple(result._replace(file=item.file) for result in results)
-    return results if item.original is item.data else in_file(item.original, results)
+    if item.original is not item.data:
+        results = in_file(item.original, results)
+    return results if item.places is None else in_sources(item.original, item.places, results)
 
 
 def report_failures(failures: list[InputFailure]) -> None:

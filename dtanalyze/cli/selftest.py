@@ -28,7 +28,7 @@ def command(
     color: options.ColorOption = "auto",
     memory: options.MemoryOption = None,
     kernel: options.KernelGroup,
-    include: options.IncludeOption = None,
+    source: options.SourceGroup,
 ) -> None:
     """Seed faults into a tree and tell which rule catches each.
 
@@ -41,7 +41,7 @@ def command(
         check_format(format_)
         style = options.style_from(color)
         asked = options.question(kernel.profiles()[0], kernel.kaslr, options.TreeOptions(memory=memory))
-    sources = Sources(None, tuple(include or ()))
+    sources = Sources(None, source.sourcing())
     results, failures = each_input(
         paths, lambda item: (item.name, selftest(item.data, item.name, asked, asked.memory)), sources
     )

@@ -78,4 +78,6 @@ def _places(said: str) -> Iterator[Place]:
     for item in said.split(", "):
         match = _PLACE.fullmatch(item)
         if match:
-            yield Place(match["file"], *(int(match[key]) for key in ("line", "column", "last_line", "last_column")))
+            line, column, last_line, behind = (int(match[key]) for key in ("line", "column", "last_line", "last_column"))
+            # dtc says the column behind the last.
+            yield Place(match["file"], line, column, last_line, behind - 1)

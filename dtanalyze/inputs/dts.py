@@ -14,16 +14,19 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
+from dtanalyze.devicetree.source_map import Place, SourceMap, read_annotated
 from dtanalyze.errors import InputError
 from dtanalyze.inputs.confined import Ran, run_confined
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes, remember
+from dtanalyze.inputs.sourcing import Sourcing
 
-__all__ = ["compiled"]
+__all__ = ["Compiled", "compiled"]
 
 _CPP: Final = ("cpp", "-nostdinc", "-undef", "-x", "assembler-with-cpp", "-MD", "-MT", "x", "-MF")
 _DTC: Final = ("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", "-", "-d")
+_ANNOTATE: Final = ("dtc", "-q", "-@", "-T", "-T", "-I", "dts", "-O", "dts", "-o", "-")
 _DIRECTIVE: Final = re.compile(rb"^[ \t]*#[ \t]*(?:include|define|undef|if|ifdef|ifndef)\b", re.MULTILINE)
 _INCLUDED: Final = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]+)[">]', re.MULTILINE)
 _COMMENT: Final = re.compile(rb'("(?:[^"\\]|\\.)*(?:"|\Z))|/\*.*?(?:\*/|\Z)|//[^\n]*', re.DOTALL)
@@ -31,37 +34,94 @@ _DTC_READS: Final = re.compile(rb'/(include|incbin)/(?:\s*\(?\s*"([\w./+,@=-]+)"
 """What makes dtc read a file. Its list of files read parts names at blanks, so that only plain names are let through."""
 _ENTERED: Final = re.compile(rb'^# \d+ "((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 _LISTED: Final = re.compile(r"(?:[^\s\\]|\\.)+")
+_MISSING: Final = "No such file or directory"
+_MACRO: Final = re.compile(r"[A-Za-z_]\w*(?:=[^\n\0]*)?")
+_BOARDS: Final = re.compile(r"(?P<top>.*)/arch/[^/]+/boot/dts(?:/.*)?")
+_PREFIXES: Final = os.path.join("scripts", "dtc", "include-prefixes")
+"""Links to what sources of every architecture include; the kernel's build searches it first."""
 _UNWANTED: Final = re.compile(rb"#[ \t]*(?:pragma|embed)\b|_Pragma")
 """What reads files without telling, and what no devicetree source has a use for."""
 
 
-def compiled(path: str, source: bytes, includes: Sequence[str], seconds: float) -> bytes:
-    """Return the blob of a source file.
+class Compiled(NamedTuple):
+    """A source's blob, and where in the sources each of its nodes and properties was written."""
 
-    ``includes`` are the folders that the user named, ``seconds`` the CPU time that each tool may take. Raises
-    `InputError` with the tool's first line when there is no blob, and when a file lies outside of the folders.
+    blob: bytes
+    places: SourceMap
+
+
+class _Folders(NamedTuple):
+    """Where files are looked for, and where those that are found have to lie, links followed. Absolute paths."""
+
+    search: tuple[str, ...]
+    allowed: tuple[str, ...]
+
+
+def compiled(path: str, source: bytes, sourcing: Sourcing, seconds: float) -> Compiled:
+    """Return the blob of a source file, with its places.
+
+    ``seconds`` is the CPU time that each tool may take. Raises `InputError` with the tool's first line when there is no
+    blob, and when a file lies outside of the folders.
     """
     if len(source) > MAX_TEXT:
         raise InputError(f"the source is larger than {MAX_TEXT >> 20} MiB")
+    for macro in sourcing.macros:
+        if not _MACRO.fullmatch(macro):
+            raise InputError(f"{macro!r} is no macro: -D takes NAME or NAME=VALUE")
     folder = os.path.dirname(os.path.abspath(path))
-    roots = (folder, *map(os.path.abspath, includes))
+    roots = _folders(folder, sourcing.includes)
     _refuse(map(os.fsdecode, _INCLUDED.findall(source)), folder, roots)
     with tempfile.TemporaryDirectory() as place:
         listed = os.path.join(place, "read")
-        if _DIRECTIVE.search(source):
-            source = _preprocessed(source, folder, roots, listed, seconds)
+        if _DIRECTIVE.search(source) or sourcing.macros:
+            source = _preprocessed(source, folder, roots, sourcing.macros, listed, seconds)
         _refuse_dtc(source, folder, roots)
-        places = [item for root in roots for item in ("-i", root)]
+        places = [item for root in roots.search for item in ("-i", root)]
         ran = _run([*_DTC, listed, *places, "-"], source, folder, seconds)
         _refuse(_read(listed), folder, roots)
-        return _output("dtc", ran)
+        blob = _output("dtc", ran)
+        said = _run([*_ANNOTATE, *places, "-"], source, folder, seconds)
+    return Compiled(blob, _named(read_annotated(said.output.decode("utf-8", "surrogateescape")), path))
 
 
-def _preprocessed(source: bytes, folder: str, roots: Sequence[str], listed: str, seconds: float) -> bytes:
+def _folders(folder: str, includes: Sequence[str]) -> _Folders:
+    """Return the folders of a source; one in a kernel's tree finds what the kernel's own build lets it find."""
+    named = (folder, *map(os.path.abspath, includes))
+    top = _kernel_tree(folder)
+    if top is None:
+        return _Folders(named, named)
+    return _Folders((*named, os.path.join(top, _PREFIXES), os.path.join(top, "include")), (*named, top))
+
+
+def _kernel_tree(folder: str) -> str | None:
+    """Return the top of the kernel's tree that a source lies in, below ``arch/*/boot/dts``, if it does."""
+    match = _BOARDS.fullmatch(folder)
+    return match["top"] if match and os.path.isdir(os.path.join(match["top"], _PREFIXES)) else None
+
+
+def _named(places: SourceMap, path: str) -> SourceMap:
+    """Return the places with files as the user would name them: as seen from where ``path`` is."""
+    base, folder = os.path.dirname(path), os.path.dirname(os.path.abspath(path))
+
+    def named(place: Place) -> Place:
+        if place.file == "<stdin>":
+            return place._replace(file=path)
+        inside = os.path.relpath(os.path.join(folder, place.file), folder)
+        return place._replace(file=os.path.normpath(os.path.join(base, inside)))
+
+    return SourceMap(
+        {node: tuple(map(named, found)) for node, found in places.nodes.items()},
+        {key: named(place) for key, place in places.properties.items()},
+    )
+
+
+def _preprocessed(
+    source: bytes, folder: str, roots: _Folders, macros: Sequence[str], listed: str, seconds: float
+) -> bytes:
     if (found := _UNWANTED.search(source)) is not None:
         raise InputError(f"{found.group().decode()}: a source must not use this, since it reads files unseen")
-    places = [item for root in roots for item in ("-I", root)]
-    ran = _run([*_CPP, listed, *places, "-"], source, folder, seconds)
+    places = [item for root in roots.search for item in ("-I", root)]
+    ran = _run([*_CPP, listed, *places, *(f"-D{macro}" for macro in macros), "-"], source, folder, seconds)
     _refuse((*_entered(ran.output), *_read(listed)), folder, roots)
     if _UNWANTED.search(ran.output):
         raise InputError("an included file has a #pragma or #embed, which a source must not use")
@@ -78,11 +138,13 @@ def _run(argv: list[str], source: bytes, folder: str, seconds: float) -> Ran:
 def _output(name: str, ran: Ran) -> bytes:
     if ran.status:
         errors = [line for line in ran.said if "error" in line.lower()] or ran.said
-        raise InputError(f"{name}: {errors[0] if errors else f'it ends with status {ran.status} and gives no reason'}")
+        said = errors[0] if errors else f"it ends with status {ran.status} and gives no reason"
+        hint = " (-I names the folder that it is in)" if _MISSING in said else ""
+        raise InputError(f"{name}: {said}{hint}")
     return ran.output
 
 
-def _refuse_dtc(source: bytes, folder: str, roots: Sequence[str]) -> None:
+def _refuse_dtc(source: bytes, folder: str, roots: _Folders) -> None:
     """Look at every file that dtc would read for this source, and for those that it includes."""
     todo, seen = [(source, folder)], set[str]()
     while todo:
@@ -91,7 +153,7 @@ def _refuse_dtc(source: bytes, folder: str, roots: Sequence[str]) -> None:
             what, name = found.groups()
             if name is None:
                 raise InputError(f"/{what.decode()}/ takes the plain name of a file here: letters, digits and ./+,@=-_")
-            _refuse([place := _places(name.decode(), base, roots)[0]], base, roots)
+            _refuse([place := _places(name.decode(), base, roots.search)[0]], base, roots)
             if what == b"include" and place not in seen and os.path.isfile(place):
                 seen.add(place)
                 todo.append((read_bytes(place, MAX_TEXT), os.path.dirname(place)))
@@ -116,13 +178,13 @@ def _read(listed: str) -> Iterator[str]:
         yield re.sub(r"\\(.)", r"\1", word).replace("$$", "$")
 
 
-def _refuse(names: Iterable[str], folder: str, roots: Sequence[str]) -> None:
+def _refuse(names: Iterable[str], folder: str, roots: _Folders) -> None:
     """Raise `InputError` for a file outside of the folders, wherever links lead; remember those inside as inputs."""
-    allowed = [os.path.realpath(root) for root in roots]
+    allowed = [os.path.realpath(root) for root in roots.allowed]
     for name in names:
         if name in ("-", "<stdin>"):
             continue
-        for place in _places(name, folder, roots):
+        for place in _places(name, folder, roots.search):
             real = os.path.realpath(place)
             if not any(os.path.commonpath([real, root]) == root for root in allowed):
                 raise InputError(f"it reads {name}, which is in no folder that was named (--include names one)")

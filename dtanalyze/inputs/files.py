@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dtanalyze.errors import DtanalyzeError, InputError, InputFailure, UsageError
 from dtanalyze.inputs.reading import read_bytes, read_stdin, read_text
+from dtanalyze.inputs.sourcing import Sourcing
 
-__all__ = ["Given", "Overlays", "expanded", "read_overlays", "trees_in"]
+if TYPE_CHECKING:  # only a source has places
+    from dtanalyze.devicetree.source_map import SourceMap
+
+__all__ = ["Found", "Given", "Overlays", "expanded", "read_overlays", "trees_in"]
 
 _MOST_COMBINATIONS: Final = 4096
 _MAGIC: Final = b"\xd0\x0d\xfe\xed"
 _STDIN: Final = "<stdin>"
 _SECONDS: Final = 60.0
+_PLAIN: Final = Sourcing()
+_NESTED: Final = 2
+"""How deep files may stand in each other: a FIT image that is compressed, a kernel with trees behind it."""
 
 
 class Given(NamedTuple):
@@ -27,6 +34,15 @@ class Given(NamedTuple):
     def read(self) -> bytes:
         """Return its bytes; raise `InputError` when they cannot be had."""
         return read_bytes(self.name) if self.data is None else self.data
+
+
+class Found(NamedTuple):
+    """A tree in an input: its name, its bytes, those that stand in the file before overlays, and its sources' places."""
+
+    name: str
+    data: bytes
+    original: bytes
+    places: SourceMap | None = None
 
 
 class Overlays(NamedTuple):
@@ -57,10 +73,20 @@ def read_overlays(paths: list[str], matrix: bool) -> Overlays | None:
     blobs = []
     for path in paths:
         try:
-            blobs.append((os.path.basename(path), read_bytes(path)))
+            blobs.append((os.path.basename(path), _overlay(path)))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
     return Overlays(tuple(blobs), matrix)
+
+
+def _overlay(path: str) -> bytes:
+    """Return an overlay's blob; a source (``.dtso``) is compiled."""
+    data = read_bytes(path)
+    if not path.endswith((".dtso", ".dts")):
+        return data
+    from dtanalyze.inputs.dts import compiled
+
+    return compiled(path, data, _PLAIN, _SECONDS).blob
 
 
 def expanded(paths: list[str]) -> Iterator[Given | InputFailure]:
@@ -116,40 +142,72 @@ def _listed(path: str) -> Iterator[Given | InputFailure]:
 
 
 def trees_in(
-    name: str, data: bytes, overlays: Overlays | None, includes: tuple[str, ...] = (), seconds: float = _SECONDS
-) -> Iterator[tuple[str, bytes, bytes] | InputFailure]:
-    """Yield every tree in a file: its name, its bytes, and the bytes as they stand in the file before overlays.
+    name: str, data: bytes, overlays: Overlays | None, sourcing: Sourcing = _PLAIN, seconds: float = _SECONDS
+) -> Iterator[Found | InputFailure]:
+    """Yield every tree in a file, overlays applied.
 
-    A plain blob is handed on as it is. ``includes`` are folders that a source may read from beside its own, ``seconds`` the
-    CPU time that its compilation may take.
+    A plain blob is handed on as it is. ``sourcing`` says how a source is compiled, ``seconds`` is the CPU time that its
+    compilation may take.
     """
-    for inner, blob in _contained(name, data, includes, seconds):
-        if isinstance(blob, InputFailure):
-            yield blob
-        elif overlays is None:
-            yield inner, blob, blob
-        else:
-            yield from _overlaid(inner, blob, overlays)
-
-
-def _contained(
-    name: str, data: bytes, includes: tuple[str, ...], seconds: float
-) -> Iterator[tuple[str, bytes | InputFailure]]:
-    size = int.from_bytes(data[4:8], "big")
-    several = data[:4] == _MAGIC and len(data) > size and data.find(_MAGIC, max(size, 8)) >= 0
     if name.endswith(".dts"):
         from dtanalyze.inputs.dts import compiled
 
-        yield name, compiled(name, data, includes, seconds)
-    elif b"images\0" in data and (image := _image(name, data)) is not None:
+        made = compiled(name, data, sourcing, seconds)
+        trees: Iterator[tuple[str, bytes | InputFailure]] = iter([(name, made.blob)])
+        places: SourceMap | None = made.places
+    else:
+        trees, places = _contained(name, data), _places_of(sourcing, seconds)
+    for inner, blob in trees:
+        if isinstance(blob, InputFailure):
+            yield blob
+        elif overlays is None:
+            yield Found(inner, blob, blob, places)
+        else:
+            yield from _overlaid(Found(inner, blob, blob, places), overlays)
+
+
+def _places_of(sourcing: Sourcing, seconds: float) -> SourceMap | None:
+    """Return the places in the source that the user names for a blob; a source that cannot be compiled is an error."""
+    if sourcing.source is None:
+        return None
+    from dtanalyze.inputs.dts import compiled
+
+    try:
+        return compiled(sourcing.source, read_bytes(sourcing.source), sourcing, seconds).places
+    except InputError as error:
+        raise InputError(f"--source {sourcing.source}: {error}") from error
+
+
+def _contained(name: str, data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes | InputFailure]]:
+    size = int.from_bytes(data[4:8], "big")
+    several = data[:4] == _MAGIC and len(data) > size and data.find(_MAGIC, max(size, 8)) >= 0
+    if b"images\0" in data and (image := _image(name, data)) is not None:
         yield from image
     elif several:
         from dtanalyze.devicetree.containers import split_concatenation
 
         for number, blob in enumerate(split_concatenation(data), 1):
             yield f"{name}:#{number}", blob
-    else:
+    elif data[:4] == _MAGIC or depth == _NESTED:
         yield name, data
+    else:
+        yield from _unwrapped(name, data, depth)
+
+
+def _unwrapped(name: str, data: bytes, depth: int) -> Iterator[tuple[str, bytes | InputFailure]]:
+    """Yield the trees of a file that is no tree itself: compressed, a kernel, an image of Android, EFI or U-Boot."""
+    from dtanalyze.devicetree.wrappers import unwrapped
+
+    found = unwrapped(data)
+    if found is None:
+        yield name, data  # the reader says at which byte it is no tree
+        return
+    for item in found:
+        inner = f"{name}:{item.name}" if item.name else name
+        if item.problem is not None:
+            yield inner, InputFailure(inner, item.problem, None)
+        else:
+            yield from _contained(inner, item.data, depth + 1)
 
 
 def _image(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailure]] | None:
@@ -172,12 +230,12 @@ def _image(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailure]]
     return found()
 
 
-def _overlaid(name: str, blob: bytes, overlays: Overlays) -> Iterator[tuple[str, bytes, bytes] | InputFailure]:
+def _overlaid(tree: Found, overlays: Overlays) -> Iterator[Found | InputFailure]:
     from dtanalyze.devicetree.blob import parse
     from dtanalyze.devicetree.overlay import apply_overlay
 
     for chosen in overlays.choices():
-        made, called, at = blob, name, ""
+        made, called, at = tree.original, tree.name, ""
         try:
             for at, overlay in chosen:
                 called = f"{called}+{at}"
@@ -185,4 +243,4 @@ def _overlaid(name: str, blob: bytes, overlays: Overlays) -> Iterator[tuple[str,
         except DtanalyzeError as error:
             yield InputFailure(called, f"{at}: {error}" if at else str(error), error.offset)
         else:
-            yield called, made, blob
+            yield Found(called, made, tree.original, tree.places)

@@ -11,7 +11,7 @@ from dtanalyze import analysis
 from dtanalyze.causes import folded
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.errors import InputError, InputFailure, UsageError
-from dtanalyze.inputs.files import trees_in
+from dtanalyze.inputs.files import Found, trees_in
 from dtanalyze.library.results import Devicetree, Predicted, Predictions, Result, Results, Source
 from dtanalyze.library.words import Asked, PathWord, call_words, overlays_from, question_from
 from dtanalyze.linux.profile import NEWEST, LinuxProfile, preset
@@ -50,12 +50,11 @@ def load(
     (chosen,) = found
     if isinstance(chosen, InputFailure):
         raise InputError(f"{chosen.path}: {chosen.message}")
-    inner, blob, original = chosen
-    return Devicetree(inner, blob, original, parse(blob), called)
+    return Devicetree(chosen.name, chosen.data, chosen.original, parse(chosen.data), called, chosen.places)
 
 
-def _name_of(item: tuple[str, bytes, bytes] | InputFailure) -> str:
-    return item.path if isinstance(item, InputFailure) else item[0]
+def _name_of(item: Found | InputFailure) -> str:
+    return item.path if isinstance(item, InputFailure) else item.name
 
 
 def linux_profile(name: str | None = None, *, kconfig: str | None = None) -> LinuxProfile:
@@ -91,6 +90,8 @@ def checked(found: Devicetree, asked: Mapping[str, Any]) -> Results:
     results = analysis.check(found.data, found.name, options, question)
     if found.original is not found.data:
         results = analysis.in_file(found.original, results)
+    if found.places is not None:
+        results = analysis.in_sources(found.original, found.places, results)
     file = "" if found.file == found.name else found.file
     made = Results(Result(*folded(item._replace(file=file))) for item in results)
     made.asked = call_words(asked)

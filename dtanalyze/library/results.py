@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, SupportsIndex, TypeAlias, TypeVar, overload
 from dtanalyze import facts
 from dtanalyze.analysis.guest import kind_of
 from dtanalyze.causes import folded
+from dtanalyze.devicetree.source_map import SourceMap
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
 from dtanalyze.findings import Finding
@@ -32,7 +33,7 @@ class Devicetree(NamedTuple):
     """A tree that was read: what it is called in reports, its bytes, and what they say.
 
     ``original`` are the bytes before overlays were applied; offsets in findings count in them. ``file`` is the file that
-    the tree stands in, where the name says more than that.
+    the tree stands in, where the name says more than that; ``places`` are where a source's nodes were written.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Devicetree(NamedTuple):
     original: bytes
     tree: Tree
     file: str
+    places: SourceMap | None = None
 
     def __repr__(self) -> str:
         """Name the tree; the whole of it would fill pages."""

@@ -81,7 +81,8 @@ def _cause(result: CheckResult, group: tuple[Finding, ...], key: str, report: Re
 
 def _message(item: Finding, nodes: set[str | None]) -> str:
     named = len(nodes) == 1 or item.node is None or item.node in item.message
-    return item.message if named else f"{item.node}: {item.message}"
+    said = item.message if named else f"{item.node}: {item.message}"
+    return said if item.place is None else f"{item.place}: {said}"
 
 
 def _counted(hidden: list[tuple[Finding, ...]]) -> str:

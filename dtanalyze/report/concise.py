@@ -1,6 +1,7 @@
 """One line a finding, ``FILE:LINE: SEVERITY: RULE NAME: MESSAGE``, as compilers print them: for editors, grep and pipes.
 
-A blob has no lines, and what reads this form wants one: it is always the first.
+With sources it is where the cause was written, with its column. A blob has no lines, and what reads this form wants one: it
+is the first.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 
 from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import document
-from dtanalyze.report.naming import cell_in_file, failure_text, placed, relative
+from dtanalyze.report.naming import Placed, cell_in_file, failure_text, placed, relative
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -18,9 +19,16 @@ __all__ = ["render"]
 def render(report: Report) -> Iterator[str]:
     """Yield the lines, in the order of the inputs; nothing at all when there is nothing to say."""
     for item in placed(report):
-        where = f"{relative(item.result.location, report.root)}:1: {item.finding.severity.label}: {item.finding.rule}"
+        where = f"{_where(item, report.root)}: {item.finding.severity.label}: {item.finding.rule}"
         yield document([f"{where} {item.finding.name}: {item.finding.message} ({cell_in_file(item.result)})"])
     for made in decisions(report):
         yield document([f"{made.path}:1: info: {made.kind}: {made.text}"])
     for failure in report.failures:
         yield document([f"{relative(failure.location, report.root)}:1: error: unreadable: {failure_text(failure)}"])
+
+
+def _where(item: Placed, root: str) -> str:
+    place = item.finding.place
+    if place is None:
+        return f"{relative(item.result.location, root)}:1"
+    return f"{relative(place.file, root)}:{place.line}:{place.column}"

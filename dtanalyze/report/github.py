@@ -1,6 +1,7 @@
 """Annotations of GitHub Actions: workflow commands on standard output, one a line.
 
-Escaped as actions/toolkit does (packages/core/src/command.ts). GitHub shows the first ten of each kind of a step.
+Escaped as actions/toolkit does (packages/core/src/command.ts). GitHub shows the first ten of each kind of a
+step, so that the worst stand first.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from dtanalyze.findings import Severity
+from dtanalyze.facts import CheckResult
+from dtanalyze.findings import Finding, Severity
 from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import visible
 from dtanalyze.report.naming import cell_in_file, failure_text, placed, relative
@@ -21,24 +23,42 @@ _COMMANDS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severi
 
 def render(report: Report) -> Iterator[str]:
     """Yield the annotations, findings first; nothing at all when there is nothing to say."""
-    for result, finding, _ in placed(report):
+    # The findings may lie in a file: they are read once for each severity, not sorted in memory.
+    worst_first = ((kind, item) for kind in _COMMANDS for item in placed(report) if item.finding.severity is kind)
+    for kind, (result, finding, _) in worst_first:
         yield _command(
-            _COMMANDS[finding.severity],
-            relative(result.location, report.root),
+            _COMMANDS[kind],
+            _at(finding, result, report.root),
             f"{finding.rule} {finding.name}",
             f"{finding.message} ({cell_in_file(result)}).",
             finding.advice,
         )
     for item in decisions(report):
-        yield _command("notice", item.path, item.kind, item.text)
+        yield _command("notice", _file(item.path), item.kind, item.text)
     for failure in report.failures:
-        yield _command("error", relative(failure.location, report.root), "unreadable input", failure_text(failure))
+        where = _file(relative(failure.location, report.root))
+        yield _command("error", where, "unreadable input", failure_text(failure))
 
 
-def _command(name: str, path: str, title: str, *message: str) -> str:
+def _at(finding: Finding, result: CheckResult, root: str) -> str:
+    """Return where to annotate: the lines of the source where they are known, else the file."""
+    place = finding.place
+    if place is None:
+        return _file(relative(result.location, root))
+    lines = f"line={place.line},endLine={place.last_line}"
+    # GitHub takes columns only where a range stays on one line.
+    columns = f",col={place.column},endColumn={place.last_column}" if place.line == place.last_line else ""
+    return f"{_file(relative(place.file, root))},{lines}{columns}"
+
+
+def _file(path: str) -> str:
+    return f"file={_property(path)}"
+
+
+def _command(name: str, where: str, title: str, *message: str) -> str:
     """Return one command; each part of the message is a line of its own."""
     said = "%0A".join(_data(part) for part in message if part)
-    return f"::{name} file={_property(path)},title={_property(title)}::{said}\n"
+    return f"::{name} {where},title={_property(title)}::{said}\n"
 
 
 def _data(text: str) -> str:

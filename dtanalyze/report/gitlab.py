@@ -1,6 +1,6 @@
 """GitLab's Code Quality report: a JSON array in a subset of Code Climate's format.
 
-A blob has no lines, and the format wants one: it is always the first.
+A blob has no lines, and the format wants one: it is the first, unless the sources are known.
 """
 
 from __future__ import annotations
@@ -33,8 +33,9 @@ def render(report: Report) -> Iterator[str]:
 def _items(report: Report) -> Iterator[dict[str, Any]]:
     for result, finding, key in placed(report):
         description = f"{finding.message} ({cell_in_file(result)})"
-        path = relative(result.location, report.root)
-        yield _item(path, finding.rule, description, _SEVERITIES[finding.severity], key)
+        path = relative(finding.place.file if finding.place else result.location, report.root)
+        line = finding.place.line if finding.place else 1
+        yield _item(path, finding.rule, description, _SEVERITIES[finding.severity], key, line)
     for made in decisions(report):
         yield _item(made.path, made.kind, f"{made.kind}: {made.text}", "info", (made.kind, *made.key))
     for failure in report.failures:
@@ -43,12 +44,12 @@ def _items(report: Report) -> Iterator[dict[str, Any]]:
         yield _item(path, "unreadable-input", failure_text(failure), "blocker", key)
 
 
-def _item(path: str, rule: str, description: str, severity: str, key: tuple[str, ...]) -> dict[str, Any]:
+def _item(path: str, rule: str, description: str, severity: str, key: tuple[str, ...], line: int = 1) -> dict[str, Any]:
     return {
         "description": visible(description),
         "check_name": rule,
         # GitLab compares by fingerprint alone, so the file is part of it.
         "fingerprint": digest(path, *key),
         "severity": severity,
-        "location": {"path": visible(path), "lines": {"begin": 1}},
+        "location": {"path": visible(path), "lines": {"begin": line}},
     }

@@ -200,6 +200,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "ranges": [_range(item) for item in finding.ranges],
         "offset": finding.offset,
         **({"change": _change(finding.change)} if finding.change is not None else {}),
+        **({"source": finding.place._asdict()} if finding.place is not None else {}),
     }
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from dtanalyze.controls.identity import Identity
 from dtanalyze.controls.settings import FileUsed
 from dtanalyze.errors import InputFailure
-from dtanalyze.findings import Finding, Severity
+from dtanalyze.findings import Finding, Place, Severity
 from dtanalyze.report.foreign import json_text, visible
 from dtanalyze.report.naming import Placed, cell_in_file, digest, failure_text, placed, relative
 from dtanalyze.report.rules import rule_page
@@ -141,7 +141,9 @@ def _rule(finding: Finding) -> dict[str, Any]:
 def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, Any]:
     finding, result = item.finding, item.result
     fingerprint = digest(*item.key)
-    where: dict[str, Any] = {"physicalLocation": _physical(result.location, finding.offset, report.root, _CELL_BYTES)}
+    blob = _physical(result.location, finding.offset, report.root, _CELL_BYTES)
+    source = _written(finding.place, report.root) if finding.place is not None else None
+    where: dict[str, Any] = {"physicalLocation": source or blob}
     if finding.node is not None:
         name = finding.node.rpartition("/")[2] or "/"
         where["logicalLocations"] = [{"name": name, "fullyQualifiedName": finding.node}]
@@ -151,6 +153,7 @@ def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, An
         "level": _LEVELS[finding.severity],
         "message": {"text": visible(f"{finding.message} ({cell_in_file(result)}).")},
         "locations": [where],
+        **({"relatedLocations": [{"id": 1, "physicalLocation": blob}]} if source else {}),
         **({"baselineState": state} if report.baseline is not None else {}),
         # GitHub compares the second key only, and else hashes the "line" of a binary file.
         "partialFingerprints": {"ruleNodeDomain/v1": fingerprint, "primaryLocationLineHash": fingerprint},
@@ -173,6 +176,17 @@ def _physical(path: str, offset: int | None, root: str, length: int | None = Non
         if length is not None:
             region["byteLength"] = length
     return {"artifactLocation": {"uri": _uri(path, root)}, "region": region}
+
+
+def _written(place: Place, root: str) -> dict[str, Any]:
+    """Return where the cause was written; the end of a region is exclusive in its column only."""
+    region = {
+        "startLine": place.line,
+        "startColumn": place.column,
+        "endLine": place.last_line,
+        "endColumn": place.last_column + 1,
+    }
+    return {"artifactLocation": {"uri": _uri(place.file, root)}, "region": region}
 
 
 def _uri(path: str, root: str) -> str:

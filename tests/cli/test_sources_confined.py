@@ -13,6 +13,7 @@ from dtanalyze.cli import main
 from dtanalyze.errors import InputError
 from dtanalyze.inputs.confined import run_confined
 from dtanalyze.inputs.dts import compiled
+from dtanalyze.inputs.sourcing import Sourcing
 
 needs_tools = pytest.mark.skipif(
     shutil.which("dtc") is None or shutil.which("cpp") is None, reason="dtc or cpp is not installed"
@@ -35,7 +36,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def blob(source: str, includes: tuple[str, ...] = (), seconds: float = 5.0) -> bytes:
-    return compiled("board.dts", source.encode(), includes, seconds)
+    return compiled("board.dts", source.encode(), Sourcing(includes), seconds).blob
 
 
 @needs_tools

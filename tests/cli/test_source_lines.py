@@ -1,0 +1,138 @@
+"""Findings at the line that caused them: sources, includes, overridden properties, a blob with its source."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import dtanalyze
+from dtanalyze.cli import main
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("dtc") is None or shutil.which("cpp") is None, reason="no dtc or cpp (Debian: device-tree-compiler, cpp): sources are NOT tested"
+)  # fmt: skip
+
+# A guest's tree whose regions overlap (lines 9 and 10 of the board) and a device of the include under one (line 4).
+DTSI = """/ {
+	soc: bus@90000000 {
+		#address-cells = <2>; #size-cells = <2>; compatible = "simple-bus"; ranges;
+		device@90000000 { reg = <0x0 DEVICE 0x0 0x1000>; };
+	};
+};
+"""
+BAD_REGION, GOOD_REGION = "<0 0x88000000 0 0x20000000>", "<1 0 0 0x20000000>"
+BOARD = """/dts-v1/;
+#include "soc.dtsi"
+/ {
+	#address-cells = <2>;
+	#size-cells = <2>;
+	memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x40000000>; };
+	hypervisor {
+		compatible = "xen,xen-4.20", "xen,xen";
+		reg = <0 0x38000000 0 0x1000000>, <0 0x80000000 0 0x20000000>,
+			<0 0x88000000 0 0x20000000>;
+	};
+};
+&soc { status = "okay"; };
+"""
+
+
+@pytest.fixture
+def board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "boards").mkdir()
+    (tmp_path / "boards" / "soc.dtsi").write_text(DTSI)
+    (tmp_path / "boards" / "board.dts").write_text(BOARD)
+    monkeypatch.chdir(tmp_path)
+    return Path("boards/board.dts")
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    with pytest.raises(SystemExit):
+        main(["check", *argv])
+    return capsys.readouterr().out
+
+
+def test_every_format_names_the_line(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = (str(board), "-D", "DEVICE=0x90000000")
+    results = json.loads(said(capsys, *argv, "--format", "json"))["results"]
+    found = {item["rule"]: item["source"] for result in results for item in result["findings"] if "source" in item}
+    assert found["X08"] == {"file": "boards/board.dts", "line": 9, "column": 3, "last_line": 10, "last_column": 31}
+    assert "boards/board.dts:9:3: " in said(capsys, *argv, "--format", "concise")
+    assert "boards/board.dts:9:3: " in said(capsys, *argv)
+    assert "::error file=boards/board.dts,line=9,endLine=10,title=X08" in said(capsys, *argv, "--format", "github")
+    gitlab = json.loads(said(capsys, *argv, "--format", "gitlab"))
+    assert {(item["location"]["path"], item["location"]["lines"]["begin"]) for item in gitlab if item["check_name"] == "X08"} == {("boards/board.dts", 9)}
+    (run,) = json.loads(said(capsys, *argv, "--format", "sarif"))["runs"]
+    (x08,) = [item for item in run["results"] if item["ruleId"] == "X08"]
+    place = x08["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "boards/board.dts"}, "region": {"startLine": 9, "startColumn": 3, "endLine": 10, "endColumn": 32}}
+    assert x08["relatedLocations"][0]["physicalLocation"]["region"]["byteOffset"] > 0
+
+
+def test_a_fault_in_an_include_is_told_there(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board.write_text(BOARD.replace(BAD_REGION, GOOD_REGION))
+    out = said(capsys, str(board), "-D", "DEVICE=0x90000000", "--format", "concise")
+    assert "boards/soc.dtsi:4:21: error: X01" in out
+
+
+def test_a_blob_with_its_source(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = subprocess.run(
+        ["cpp", "-nostdinc", "-undef", "-x", "assembler-with-cpp", "-DDEVICE=0x90000000", board], capture_output=True, check=True
+    ).stdout
+    Path("board.dtb").write_bytes(subprocess.run(["dtc", "-q", "-@"], input=text, capture_output=True, check=True).stdout)
+    assert said(capsys, "board.dtb", "--format", "concise").startswith("board.dtb:1: error: ")
+    out = said(capsys, "board.dtb", "--source", str(board), "-D", "DEVICE=0x90000000", "--format", "concise")
+    assert "boards/board.dts:9:3: error: X08" in out
+    assert "unreadable: --source boards/board.dts: dtc: " in said(capsys, "board.dtb", "--source", str(board), "--format", "concise")
+
+
+def test_a_macro_that_is_none(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["check", str(board), "-D", "-fplugin=x"])
+    assert left.value.code == 2 and "is no macro" in capsys.readouterr().err
+
+
+def test_a_missing_include_says_how_it_is_given(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (board.parent / "soc.dtsi").unlink()
+    with pytest.raises(SystemExit):
+        main(["check", str(board)])
+    err = capsys.readouterr().err
+    assert "soc.dtsi: No such file or directory (-I names the folder that it is in)" in err
+
+
+def test_the_library_names_the_line_too(board: Path) -> None:
+    board.write_text(BOARD.replace("#include", "#define DEVICE 0x90000000\n#include"))
+    places = [item.place for item in dtanalyze.check(str(board)).findings if item.rule == "X08"]
+    assert [str(place) for place in places] == ["boards/board.dts:10:3"]
+
+
+def test_a_source_in_a_kernel_tree_finds_its_includes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in Linux: arch/arm64/boot/dts/VENDOR, with include-prefixes full of links."""
+    top = tmp_path / "linux"
+    vendor, bindings, prefixes = top / "arch/arm64/boot/dts/acme", top / "include/dt-bindings", top / "scripts/dtc/include-prefixes"
+    for folder in (vendor, bindings, prefixes):
+        folder.mkdir(parents=True)
+    (prefixes / "dt-bindings").symlink_to("../../../include/dt-bindings")
+    (bindings / "acme.h").write_text("#define DEVICE 0x90000000\n")
+    (vendor / "soc.dtsi").write_text(DTSI)
+    (vendor / "board.dts").write_text(BOARD.replace(BAD_REGION, GOOD_REGION).replace("#include", "#include <dt-bindings/acme.h>\n#include"))
+    out = said(capsys, str(vendor / "board.dts"), "--format", "concise")
+    assert f"{vendor}/soc.dtsi:4:21: error: X01" in out
+
+
+def test_a_kernel_tree_lets_nothing_in_from_outside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    top = tmp_path / "linux"
+    vendor, prefixes = top / "arch/arm64/boot/dts/acme", top / "scripts/dtc/include-prefixes"
+    for folder in (vendor, prefixes):
+        folder.mkdir(parents=True)
+    (tmp_path / "secret.h").write_text("secret\n")
+    (prefixes / "out").symlink_to(tmp_path)
+    (vendor / "board.dts").write_text('#include <out/secret.h>\n/dts-v1/; / { };\n')
+    with pytest.raises(SystemExit):
+        main(["check", str(vendor / "board.dts")])
+    said_ = capsys.readouterr()
+    assert "out/secret.h, which is in no folder that was named" in said_.err and "secret\n" not in said_.out
