@@ -62,6 +62,7 @@ ONLY_BY = {
     "dtanalyze.devicetree.write": {
         "dtanalyze.devicetree.overlay",
         "dtanalyze.analysis.faults",
+        "dtanalyze.analysis.partial",
         "dtanalyze.analysis.fix",
         "dtanalyze.inputs.collecting",
         "dtanalyze.xen.guest_tree",

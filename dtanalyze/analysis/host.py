@@ -155,7 +155,9 @@ class _Judged:
     def boot(self, xen: XenProfile, predictions: tuple[Prediction, ...]) -> list[tuple[Finding, ...]]:
         """Return the findings for each prediction; what concerns the whole boot stands at the first."""
         asked = self._question.options
-        domus = domu_domains(self._host.tree, xen)
+        # As the boot found them, with what their partial trees map; where Xen never came that far, as /chosen has them.
+        found = tuple(item.domu for item in predictions if item.domu is not None and item.toolstack is None)
+        domus = found or domu_domains(self._host.tree, xen)
         out = []
         for place, prediction in enumerate(predictions):
             view = HostView(

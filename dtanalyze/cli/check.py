@@ -13,12 +13,13 @@ from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.groups import Group
 from dtanalyze.cli.kept import Kept, Seen
 from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_JOBS, Limits, limits_from
-from dtanalyze.cli.run import Sources, checked, made_of, report_failures, usage_errors
+from dtanalyze.cli.run import Sources, checked, checked_partial, made_of, report_failures, usage_errors
 from dtanalyze.cli.settings import working_folder
-from dtanalyze.errors import InputFailure, UsageError
+from dtanalyze.errors import InputError, InputFailure, UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.inputs.files import Given, expanded
+from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.report.whole import Report
 from dtanalyze.version import __version__
 
@@ -62,6 +63,16 @@ class BatchOptions(NamedTuple):
         return limits_from(self.timeout, self.memory_limit)
 
 
+def _board(partial_: bool, host_tree: str | None) -> tuple[str, bytes]:
+    """Return the board's tree with its name; raise `UsageError` or `InputError` when there is none."""
+    if not partial_ or host_tree is None:
+        raise UsageError("--partial and --host go together: check --partial passthrough.dtb --host board.dtb")
+    try:
+        return host_tree, read_bytes(host_tree)
+    except InputError as error:
+        raise InputError(f"{host_tree}: {error}") from error
+
+
 def command(
     ctx: typer.Context,
     paths: options.PathsArgument,
@@ -82,6 +93,13 @@ def command(
     files: settings.SettingsGroup,
     overlay: options.OverlayGroup,
     source: options.SourceGroup,
+    partial_: Annotated[
+        bool, typer.Option("--partial", help="The trees are partial trees of domains, for the board that --host names.")
+    ] = False,
+    host_tree: Annotated[
+        str | None,
+        typer.Option("--host", metavar="FILE", help="The board's own tree, for --partial.", show_default=False),
+    ] = None,
     batch: Annotated[BatchOptions, Group("Many trees")],
 ) -> None:
     """Tell which way scratch-page allocation goes with a tree.
@@ -99,6 +117,9 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings, reuse=without_reserve)
         question = host.question(asked, profiles)
+        analyse = partial(checked, options=asked, question=question)
+        if partial_ or host_tree is not None:
+            analyse = partial(checked_partial, board=_board(partial_, host_tree), question=question)
         sources = Sources(overlay.read(), source.sourcing(), batch.limits())
     items = expanded(paths)
     total = 0
@@ -108,7 +129,7 @@ def command(
     groups: Kept[tuple[CheckResult, ...]] = Kept()
     failures: list[InputFailure] = []
     kinds: set[str] = set()
-    work = partial(made_of, analyse=lambda item: checked(item, asked, question), sources=sources)
+    work = partial(made_of, analyse=analyse, sources=sources)
     for found, failed in _outcomes(items, work, batch.jobs, total):
         for group in found:
             kinds.update(item.tree for item in group)

@@ -25,7 +25,17 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.inputs.files import Given, Overlays, expanded, trees_in
 from dtanalyze.inputs.sourcing import Sourcing
 
-__all__ = ["Sources", "TreeInput", "checked", "each_input", "fail", "made_of", "report_failures", "usage_errors"]
+__all__ = [
+    "Sources",
+    "TreeInput",
+    "checked",
+    "checked_partial",
+    "each_input",
+    "fail",
+    "made_of",
+    "report_failures",
+    "usage_errors",
+]
 
 T = TypeVar("T")
 
@@ -125,6 +135,13 @@ def checked(item: TreeInput, options: CheckOptions, question: HostQuestion) -> t
     if item.original is not item.data:
         results = in_file(item.original, results)
     return results if item.places is None else in_sources(item.original, item.places, results)
+
+
+def checked_partial(item: TreeInput, board: tuple[str, bytes], question: HostQuestion) -> tuple[CheckResult, ...]:
+    """Return the results for a partial tree on a board."""
+    from dtanalyze.analysis.partial import check_partial
+
+    return check_partial(item.data, item.name, board, question)
 
 
 def report_failures(failures: list[InputFailure]) -> None:

@@ -59,7 +59,7 @@ def interrupt_given_away_and_kept(view: HostView) -> Hits:
         for raw in irqs.dt.raw_irqs(node):
             found = irqs.dt.gic_irq(raw)
             owner = irqs.owner(found.irq) if found is not None else None
-            if found is not None and owner is not None and owner != ("d0", node.path):
+            if found is not None and owner is not None and owner[0] in ("d0", "Xen"):
                 who = "dom0 keeps" if owner[0] == "d0" else f"{owner[0]} uses"
                 yield Hit(
                     f"{node.path} is to be passed through and shares interrupt {found.irq} with {owner[1]}, which {who}",

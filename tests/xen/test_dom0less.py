@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dtanalyze.cli import main
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.fdt_sw import bytes_needed
@@ -15,7 +17,7 @@ from dtanalyze.xen.partial_tree import PartialTree
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import preset
-from tests.xen.build import blob, host
+from tests.xen.build import HEAD, blob, host
 
 BOOTS = Path(__file__).parents[2] / "fixtures" / "dtb" / "boots"
 GIC = """
@@ -503,3 +505,71 @@ def test_a_partial_tree_that_is_not_given_is_said() -> None:
     (found,) = run(guest(PLAIN, WITH_TREE))
     assert any("partial tree" in item and "--partial-dtb domU1=FILE" in item for item in found.assumed)
     assert not any("--partial-dtb" in item for item in given()[0].assumed)
+
+
+def findings(tmp_path: Path, capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, list[dict[str, Any]], str]:
+    with pytest.raises(SystemExit) as left:
+        main(["check", *argv, "--format", "json", "--no-config"])
+    printed = capsys.readouterr()
+    results = json.loads(printed.out)["results"] if printed.out else []
+    return int(left.value.code or 0), results, printed.err
+
+
+BOARD = (
+    HEAD + UART + DEVICE % "xen,passthrough;" + "other@c000000 { reg = <0 0xc000000 0 0x1000>; interrupts = <0 101 4>; };"
+)
+
+
+def test_a_partial_tree_alone_against_a_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As if a domain of 256 MiB had it: regions over the device up to 4.20, what is refused, what is dom0's."""
+    board, tree = tmp_path / "board.dtb", tmp_path / "pfdt.dtb"
+    board.write_bytes(blob(BOARD))
+    asked = ("--partial", str(tree), "--host", str(board))
+    tree.write_bytes(blob(PARTIAL % ("1", PASSTHROUGH % (ETH % FORCED))))
+    status, results, _ = findings(tmp_path, capsys, *asked, "--xen", "4.20,4.21")
+    assert status == 1 and [(item["xen"], item["verdict"]) for item in results] == [("4.20", "hazard"), ("4.21", "scratch")]
+    assert [item["rule"] for item in results[0]["findings"] if item["severity"] == "error"] == ["D10", "X01"]
+    assert results[0]["path"] == str(tree) and all(item["offset"] is None for item in results[0]["findings"])
+    tree.write_bytes(blob(PARTIAL % ("1", PASSTHROUGH % (ETH % GIVEN.replace("xen,path", "x,path")))))
+    _, results, _ = findings(tmp_path, capsys, *asked)
+    assert results[0]["verdict"] == "no-boot" and "xen,reg or xen,path missing for d1" in results[0]["reason"]
+    kept = FORCED.replace("0xb000000", "0xc000000").replace("eth@b000000", "other@c000000")
+    tree.write_bytes(blob(PARTIAL % ("65000", PASSTHROUGH % (ETH % kept))))
+    _, results, _ = findings(tmp_path, capsys, *asked, "--xen", "4.21")
+    assert {"D05", "D15", "D17"} <= {item["rule"] for item in results[0]["findings"]}
+    assert "IRQ 133 is already used by domain 0" in results[0]["reason"]
+
+
+def test_what_a_partial_tree_alone_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board, tree = tmp_path / "board.dtb", tmp_path / "pfdt.dtb"
+    tree.write_bytes(blob(PARTIAL % ("1", "")))
+    board.write_bytes(
+        blob('#address-cells = <2>; #size-cells = <2>; memory@0 { device_type = "memory"; reg = <0 0 0 0>; };')
+    )
+    for argv, words in (
+        (("--partial", str(tree)), "--partial and --host go together"),
+        ((str(tree), "--host", str(board)), "--partial and --host go together"),
+        (("--partial", str(tree), "--host", str(tmp_path / "none")), "none: No such file"),
+        (("--partial", str(tree), "--host", str(board)), "board.dtb: it lists no RAM that is free; --memory gives"),
+        (("--partial", str(board), "--host", str(Path(__file__))), "test_dom0less.py: not a flattened devicetree"),
+    ):
+        status, _, err = findings(tmp_path, capsys, *argv)
+        assert status == 2 and words in err, (argv, err)
+    status, results, _ = findings(
+        tmp_path, capsys, "--partial", str(tree), "--host", str(board), "--memory", "0x40000000+1G"
+    )
+    assert len(results) == 1
+
+
+def test_what_is_given_to_the_domain_is_no_conflict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The device and its interrupt go from nobody to the domain: nothing to report."""
+    board, tree = tmp_path / "board.dtb", tmp_path / "pfdt.dtb"
+    tree.write_bytes(blob(PARTIAL % ("1", PASSTHROUGH % (ETH % FORCED))))
+    chosen = CHOSEN.format(args=CONSOLE, dom0=DOM0, domains=guest(PLAIN + ' xen,enhanced = "no-xenstore";', WITH_TREE))
+    board.write_bytes(blob(BOARD + chosen))
+    _, results, _ = findings(tmp_path, capsys, str(board), "--partial-dtb", f"domU1={tree}")
+    assert not [item for result in results for item in result["findings"] if item["rule"].startswith("D1")]
+    shared = BOARD.replace("<0 101 4>", "<0 100 4>")
+    board.write_bytes(blob(shared + chosen))
+    _, results, _ = findings(tmp_path, capsys, str(board), "--partial-dtb", f"domU1={tree}")
+    assert {"D05", "D14"} <= {item["rule"] for item in results[0]["findings"]}
