@@ -13,7 +13,7 @@ from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.groups import Group
 from dtanalyze.cli.kept import Kept, Seen
 from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_JOBS, Limits, limits_from
-from dtanalyze.cli.run import Sources, checked, checked_partial, made_of, report_failures, usage_errors
+from dtanalyze.cli.run import Sources, TreeInput, checked, checked_partial, made_of, report_failures, usage_errors
 from dtanalyze.cli.settings import working_folder
 from dtanalyze.errors import InputError, InputFailure, UsageError
 from dtanalyze.facts import CheckResult
@@ -117,9 +117,7 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings, reuse=without_reserve)
         question = host.question(asked, profiles)
-        analyse = partial(checked, options=asked, question=question)
-        if partial_ or host_tree is not None:
-            analyse = partial(checked_partial, board=_board(partial_, host_tree), question=question)
+        board = _board(partial_, host_tree) if partial_ or host_tree is not None else None
         sources = Sources(overlay.read(), source.sourcing(), batch.limits())
     items = expanded(paths)
     total = 0
@@ -129,6 +127,10 @@ def command(
     groups: Kept[tuple[CheckResult, ...]] = Kept()
     failures: list[InputFailure] = []
     kinds: set[str] = set()
+
+    def analyse(item: TreeInput) -> tuple[CheckResult, ...]:
+        return checked(item, asked, question) if board is None else checked_partial(item, board, question)
+
     work = partial(made_of, analyse=analyse, sources=sources)
     for found, failed in _outcomes(items, work, batch.jobs, total):
         for group in found:
