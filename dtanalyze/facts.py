@@ -195,12 +195,16 @@ class Predicted(NamedTuple):
 
 
 class Fix(NamedTuple):
-    """Changes that were made to a copy of a tree, the results before and after, and the copy."""
+    """Changes that were made to a copy of a tree, the results before and after, and the copy.
+
+    ``refused`` are changes that were tried and dropped, each with the reason.
+    """
 
     changes: tuple[Change, ...]
     before: tuple[CheckResult, ...]
     after: tuple[CheckResult, ...]
     blob: bytes
+    refused: tuple[tuple[Change, str], ...] = ()
 
 
 class Trial(NamedTuple):

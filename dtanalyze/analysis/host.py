@@ -27,9 +27,10 @@ from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.facts import Alternative, CheckResult, HostFacts, HostRange, Predicted
-from dtanalyze.findings import Change, Finding
+from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.rules.repair import string_change
 from dtanalyze.rules.view import HostView
 from dtanalyze.xen.architecture import RISCV
 from dtanalyze.xen.boot import Host
@@ -81,8 +82,8 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
 
 _STARVED: Final = frozenset({"B03", "X11", "X42"})
 """Rules that speak of dom0's RAM leaving too little behind."""
-_STEP: Final = 64 * MIB
-_STEPS: Final = 32
+_BLOCK: Final = 128 * MIB
+_TRIES: Final = 24
 
 
 def _starved(result: CheckResult) -> bool:
@@ -92,20 +93,24 @@ def _starved(result: CheckResult) -> bool:
 def _smaller_dom0(
     host: Host, xen: XenProfile, options: XenOptions, guests: _Guests, linux: LinuxProfile, result: CheckResult
 ) -> int | None:
-    """Return the largest smaller dom0_mem, in steps of 64 MiB, with which scratch pages work; None when there is none.
+    """Return a smaller dom0_mem with which scratch pages work in every start of Xen; None when none was found.
 
-    What is set outside the tree (an option, a log, known banks) is not for the tree to change.
+    Whole blocks of 128 MiB are tried, the largest first, from what the host can hold at most: the placement of such a size
+    depends least on the order of Xen's free lists. What is set outside the tree (an option, a log, known banks) is not for
+    the tree to change.
     """
     fixed = options.dom0_mem is not None or options.dom0_banks or (options.log is not None and options.log.dom0_banks)
     if fixed or result.verdict is Verdict.UNKNOWN:
         return None
-    most = (host.args.dom0_mem or DOM0_MEM_DEFAULT) // _STEP
-    for count in range(most - 1, max(most - 1 - _STEPS, 1), -1):
-        tried = predict(host, xen, options._replace(dom0_mem=count * _STEP))[0]
-        if tried.stopped_by is None and tried.blob is not None and tried.regions.ranges:
-            answer = guests.answer(tried.blob, linux, "dom0")
-            if answer.verdict is Verdict.SCRATCH:
-                return count * _STEP
+    wanted = min(host.args.dom0_mem or DOM0_MEM_DEFAULT, sum(bank.size for bank in tree_ram(host.tree)))
+    blocks = (wanted - 1) // _BLOCK
+    for size in (*(count * _BLOCK for count in range(blocks, max(blocks - _TRIES, 0), -1)), _BLOCK // 2):
+        tried = predict(host, xen, options._replace(dom0_mem=size))[0]
+        worst, _ = worst_start(tried, guests, linux)
+        if worst.stopped_by is not None or worst.blob is None or not worst.regions.ranges:
+            continue
+        if guests.answer(worst.blob, linux, "dom0").verdict is Verdict.SCRATCH:
+            return size
     return None
 
 
@@ -115,8 +120,8 @@ def _told(result: CheckResult, host: Host, size: int | None) -> CheckResult:
         return result
     words = [word for word in xen_bootargs(host.tree).split() if not word.startswith("dom0_mem=")]
     text = " ".join([*words, f"dom0_mem={size // MIB}M"])
-    change = Change("/chosen", "xen,xen-bootargs", text.encode("utf-8", "surrogateescape") + b"\0", f'"{text}"')
-    advice = f"dom0_mem={size // MIB}M is the most with which scratch pages work here."
+    change = string_change("/chosen", "xen,xen-bootargs", text)
+    advice = f"Set dom0_mem={size // MIB}M: it was tried, and scratch pages work with it."
     chosen = change if host.tree.root.child("chosen") is not None else None
     return result._replace(
         findings=tuple(

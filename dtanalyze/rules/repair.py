@@ -17,7 +17,7 @@ from dtanalyze.linux.memory_hotplug import mhp_get_pluggable_range
 from dtanalyze.rules.overlap import device_sides
 from dtanalyze.rules.view import GuestView
 
-__all__ = ["cells_change", "covering_ranges", "repaired_regions", "string_change"]
+__all__ = ["cells_change", "covering_ranges", "dts_string", "repaired_regions", "string_change"]
 
 _PAGE: Final = 4096
 
@@ -30,7 +30,13 @@ def cells_change(node: Node, prop: str, values: Sequence[int]) -> Change:
 
 def string_change(path: str, prop: str, text: str) -> Change:
     """Return the change of a property to one string."""
-    return Change(path, prop, text.encode("utf-8", "surrogateescape") + b"\0", f'"{text}"')
+    return Change(path, prop, text.encode("utf-8", "surrogateescape") + b"\0", dts_string(text))
+
+
+def dts_string(text: str) -> str:
+    """Return a string as a source says it: quotes, backslashes and what cannot be printed escaped."""
+    data = text.encode("utf-8", "surrogateescape")
+    return '"' + "".join(chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in data) + '"'
 
 
 def _number(value: int, count: int) -> Iterator[int]:

@@ -145,3 +145,49 @@ def test_the_standard_tools_apply_the_overlay(tmp_path: Path, capsys: pytest.Cap
         [(node.path, name, prop.value) for node in tree.root for name, prop in node.properties.items()] for tree in trees
     ]
     assert sorted(flat[0]) == sorted(flat[1])
+
+
+# Trees on which a change once offered did not boot, or was no overlay (fixtures/fix): what is offered now, and what is not.
+WRONG_ONCE = {
+    "a13-absolute-reg": (1, "scratch"),
+    "a14-ranges-partial": (0, "no-boot"),
+    "b3-overram": (0, "scratch"),
+    "d5-quote": (1, "scratch"),
+    "dlim-4G": (1, "scratch"),
+    "nokernel": (0, "no-boot"),
+    "r31": (1, "scratch"),
+    "v2m": (0, "no-boot"),
+}
+ASKED = ("--xen", "4.20", "--ipa-bits", "44", "--linux", "6.12")
+
+
+@pytest.mark.skipif(shutil.which("dtc") is None, reason="dtc is not installed (Debian: device-tree-compiler): overlays are NOT compiled")
+@pytest.mark.parametrize("name", WRONG_ONCE)
+def test_what_is_offered_compiles_applies_and_boots(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tree, source, overlay, applied = FIXTURES / "fix" / f"{name}.dtb", tmp_path / "o.dtso", tmp_path / "o.dtbo", tmp_path / "new.dtb"
+    ran = run(capsys, "fix", str(tree), *ASKED, "-o", str(source))
+    count, verdict = WRONG_ONCE[name]
+    assert f"{tree}: {count} change" in ran.err
+    subprocess.run(["dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", overlay, source], check=True)
+    subprocess.run(["fdtoverlay", "-i", tree, "-o", applied, overlay], check=True)
+    assert f": {verdict}: " in run(capsys, "check", str(applied), *ASKED, "--quiet").out
+
+
+def test_a_change_that_brings_an_error_is_not_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    ran = run(capsys, "fix", str(FIXTURES / "fix" / "b3-overram.dtb"), *ASKED)
+    assert "not offered: /soc: ranges;: it would bring O01 ram-over-device" in ran.err
+    assert ran.out.endswith("/ {\n};\n"), "an overlay that changes nothing, and compiles"
+
+
+def test_a_finding_without_a_change_says_why(capsys: pytest.CaptureFixture[str]) -> None:
+    ran = run(capsys, "fix", str(FIXTURES / "fix" / "v2m.dtb"), *ASKED)
+    assert "B02" in ran.err and "no change of the tree is known for it: " in ran.err
+
+
+def test_a_node_that_no_overlay_can_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = tmp_path / "board.dtb"
+    blob = dtb(HOST.format(chosen="", more=SOC.format(ranges="<0x0 0x1 0x0 0x10000000>")))
+    board.write_bytes(blob.replace(b"soc\0", b'"c"\0'))
+    ran = run(capsys, "fix", str(board), "--linux", "6.12")
+    assert "no overlay can name this node" in ran.err and '"c"' not in ran.out
+
