@@ -193,7 +193,11 @@ class Boot:
 
     @cached_property
     def _described(self) -> tuple[DomU, ...]:
-        return domu_domains(self.host.tree, self.profile)
+        found = domu_domains(self.host.tree, self.profile)
+        if self.build.has("STATIC_SHM"):
+            return found
+        # What is not built in is not read: releases that do not refuse such a tree (4.17) share nothing.
+        return tuple(domu._replace(shm=()) for domu in found)
 
     def _mapped(self, domu: DomU) -> tuple[Assigned, ...]:
         copied = self.partials.get(domu.node.path)

@@ -5,8 +5,9 @@ Leaves with status 1 when a board crashes the tool or a class of errors has not 
 
 from __future__ import annotations
 
+import re
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,8 @@ JUDGED = {
     "B01": "true: seen on a Raspberry Pi 4; Layerscape boards have one interrupt for two UARTs",
     "B02": "true by Xen's source: Rockchip trees name one SPI as level and as edge; no recorded boot has it",
     "B03": "true for the RAM that the tree lists: boards of 512 MiB or less, or a loader fills in more",
+    "B04": "true by Xen's source: a device names an IOMMU that is there and that this Xen has no driver for (the GPU's, of sc7180, "
+    "sdm845 and their like), and find_smmu finds none",
     "O01": "true: memory@0 of the Raspberry Pi 3 reaches over the peripherals, ac5x and vim4 list 8 GiB in one piece",
     "X01": "true: with Xen 4.18 the rangeset's defect gives back the gap; else RAM over devices (O01)",
     "X02": "true: RAM over PCI windows (O01)",
@@ -42,6 +45,27 @@ JUDGED = {
     "X46": "true for Xen: nodes called memory without reg",
     "X47": "true: imx8mp-evk's disabled DSP reservation and its kind, which Xen 4.18 counts",
 }
+
+
+STAGES = {
+    "boot-scan": "true: overlapping reserved regions (X39) from 4.18 on",
+    "directmap": "true for 4.17 to 4.19: a child of /reserved-memory called memory@… inside RAM counts as a bank",
+    "memory": "true for 4.17 to 4.19: a child of /reserved-memory called memory@… inside RAM counts as a bank",
+    "interrupt-controller": "true by Xen's source: no node of a kind that Xen drives, or a GICv2 without what virtualisation needs",
+    "platform": "true by Xen's source: APM's firmware of before 2015 is refused by its tree's words",
+    "dom0-memory": "true for the RAM that the tree lists (B03)",
+    "dom0-devices": "true: B01, B02, B04 and X34 say which device",
+}
+_NO_BOOT = ("V-no-boot", "xen-stops-before-linux")
+_STOP = re.compile(r"Xen \S+ stops \((?P<stage>[\w-]+)\): (?P<line>[^;(]*)")
+
+
+def _stop(message: str) -> tuple[str, str]:
+    """Return the stage and the first of Xen's lines, without what differs from board to board."""
+    match = _STOP.match(message)
+    if match is None:
+        return "?", message
+    return match["stage"], re.sub(r"/\S+|\b0x[0-9a-f]+|\d{2,}", "…", match["line"]).strip()
 
 
 def main(folder: Path) -> int:
@@ -93,6 +117,15 @@ def _document(
             hits = table.get((rule, name), [])
             cells.append(f"{len({board for board, _ in hits})} ({len(hits)})" if hits else "")
         yield f"| {rule} | {name} | " + " | ".join(cells) + f" | {JUDGED.get(rule, 'NOT JUDGED')} |"
+    yield ""
+    yield "## What stops Xen, by stage"
+    yield ""
+    yield "| stage | Xen's line | " + " | ".join(heads) + " | judged |"
+    yield "| --- | --- | " + "--- | " * len(heads) + "--- |"
+    stops = [Counter(_stop(message) for _, message in table.get(_NO_BOOT, [])) for table in tables]
+    for stage, line in sorted({key for table in stops for key in table}):
+        counts = " | ".join(str(table[stage, line] or "") for table in stops)
+        yield f"| {stage} | {line} | {counts} | {STAGES.get(stage, 'NOT JUDGED')} |"
     yield ""
     yield "## One of each"
     yield ""
