@@ -103,6 +103,8 @@ def _boot_scan(boot: Boot) -> Outcome:
 
 def _memory(boot: Boot) -> Outcome:
     """RAM goes to the boot allocator and into the direct map, once; all of it before the console is up."""
+    if not boot.ram_known:
+        return Open("the tree lists no RAM, which a boot loader fills in", "--memory")
     found = boot.free_memory
     if not isinstance(found, XenBug):
         return Passed((_count(len(found.regions), "free region"),))

@@ -478,3 +478,14 @@ def test_a_domain_is_not_loaded_into_a_hole(start: str, stopped: bool) -> None:
     stop = stop_of(CPUS, TIMER, GICV3, domu, release="4.21")
     assert (stop.lines if stop else None) == (("CPU0: Unexpected Trap: Data Abort",) if stopped else None)
     assert stop is None or (stop.stage == "domains" and "Xen copies a module to 0xc0000000" in stop.because)
+
+
+@pytest.mark.parametrize(("listed", "line"), [(0, None), (0x80000000, "Unable to setup the directmap mappings.")])
+def test_a_reservation_is_no_ram_of_a_tree_that_lists_none(listed: int, line: str | None) -> None:
+    """Up to 4.19 /reserved-memory/memory@… counts as RAM; what becomes of it is known once the loader's RAM is."""
+    memory = gone(HEAD, "0 0x80000000>; };", f"0 {listed:#x}>; }};")
+    reserved = "reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; memory@50000000 { reg = <0 0x50000000 0 0x1000>; }; };"
+    options = XenOptions()
+    tree = parse(blob(memory + CPUS + TIMER + GICV3 + reserved))
+    found = predict(prepare(tree, options), preset("4.18"), options)[0].stopped_by
+    assert (found.lines[-1] if found else None) == line
