@@ -45,16 +45,20 @@ PSCI: Final[dict[str, bytes]] = {
 
 
 def with_memory(tree: Tree, ranges: Iterable[AddressRange]) -> bytes:
-    """Return the tree with its memory nodes replaced by one node for each of ``ranges``, as a boot loader fills them."""
+    """Return the tree with its memory nodes replaced by one node for each of ``ranges``, as a boot loader fills them.
+
+    They stand where the first one stood, else before all others, where libfdt puts a node that it adds: a scan that ends
+    early (Xen 4.18) sees RAM or not by that.
+    """
     counts = inherited_cells(tree.root, CellCounts(2, 1))
-    root = copy_node(
-        tree.root,
-        None,
-        lambda node: node.parent is not tree.root or not (node.base_name == "memory" or node.device_type == "memory"),
-    )
+    old = [node.base_name == "memory" or node.device_type == "memory" for node in tree.root.children]
+    gone = {id(node) for node, is_memory in zip(tree.root.children, old, strict=True) if is_memory}
+    root = copy_node(tree.root, None, lambda node: id(node) not in gone)
+    at = old.index(True) if True in old else 0
     fitting = [piece for item in sorted(ranges) for piece in _pieces(item, counts)]
     made = [memory_node(f"memory@{item.start:x}", (item,), counts, root) for item in fitting]
-    root.children[:] = made + root.children[: len(root.children) - len(made)]
+    kept = root.children[: len(root.children) - len(made)]
+    root.children[:] = kept[:at] + made + kept[at:]
     return to_blob(root, [raw for raw, _ in tree.reservations], tree.boot_cpuid)
 
 

@@ -92,6 +92,9 @@ def _boot_scan(boot: Boot) -> Outcome:
             because += f": {boot.build.name} is without it"
         return Stop("boot-scan", lines, because, info.stopped_at, silent=True)
     if info.stopped_at is not None and not info.mem:
+        if _ram_may_come_first(boot, info.stopped_at):
+            because = f"the scan ends at {info.stopped_at} without a word; RAM that a boot loader fills in is seen before it"
+            return Open(because, "--memory")
         because = f"the scan of the tree ends at {info.stopped_at} without a word, and no RAM is seen"
         return Stop("boot-scan", (), because, info.stopped_at)
     wrapping = next((bank.node for bank in info.mem if bank.wraps), None)
@@ -99,6 +102,18 @@ def _boot_scan(boot: Boot) -> Outcome:
         because = f"the RAM of {wrapping} runs past the end of the address space, where Xen cannot map it"
         return Stop("boot-scan", (), because, wrapping)
     return Passed((_count(len(info.mem), "bank") + " of RAM", _count(len(info.reserved_mem), "reserved bank")))
+
+
+def _ram_may_come_first(boot: Boot, stopped_at: str) -> bool:
+    """Tell whether what a boot loader fills in stands before the node that ends the scan: it keeps the node's place.
+
+    libfdt puts a node that it adds before all others, so that a tree without a memory node counts too.
+    """
+    nodes = boot.host.tree.root.children
+    top = "/" + stopped_at.split("/")[1]
+    first = next((node for node in nodes if node.base_name == "memory" or node.path == top), None)
+    none = not any(node.base_name == "memory" for node in nodes)
+    return none or (first is not None and first.base_name == "memory" and first.available)
 
 
 def _memory(boot: Boot) -> Outcome:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from dtanalyze.address.range import AddressRange
 from dtanalyze.analysis.host import check_host
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli import main
@@ -23,7 +24,7 @@ from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import preset
-from dtanalyze.xen.stage import Passed, Stop
+from dtanalyze.xen.stage import Open, Passed, Stop
 from dtanalyze.xen.start_xen import STAGES
 from tests.xen.build import blob
 
@@ -67,6 +68,29 @@ def test_a_tree_that_boots_passes_every_stage(gic: str) -> None:
     found = boot(CPUS, TIMER, gic)
     assert found.stopped_by is None
     assert [stage for stage, _ in found.stages] == list(STAGES)
+
+
+NO_RAM = 'memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0>; };'
+TWO_TOUCH = """reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;
+    a@50000000 { reg = <0 0x50000000 0 0x200000>; }; b@50100000 { reg = <0 0x50100000 0 0x200000>; }; };"""
+CELLS = "#address-cells = <2>; #size-cells = <2>; interrupt-parent = <1>;"
+
+
+@pytest.mark.parametrize(
+    ("parts", "empty", "filled"),
+    [
+        # boot_fdt_info of 4.18 ends at b@50100000 and ignores that (device_tree_for_each_node): RAM is what came before
+        ((NO_RAM, TWO_TOUCH), "open", "goes on"),
+        ((TWO_TOUCH, NO_RAM), "stops", "stops"),
+        ((TWO_TOUCH,), "open", "goes on"),
+    ],
+)
+def test_a_scan_that_ends_early_has_seen_the_ram_before_it(parts: tuple[str, ...], empty: str, filled: str) -> None:
+    tree = parse(blob(CELLS + "".join((*parts, CPUS, TIMER, GICV3))))
+    for memory, expected in (((), empty), ((AddressRange(0x40000000, 0x80000000),), filled)):
+        options = XenOptions(memory=memory)
+        scan = predict(prepare(tree, options), preset("4.18"), options)[0].stages[0][1]
+        assert {Open: "open", Stop: "stops", Passed: "goes on"}[type(scan)] == expected, memory
 
 
 def test_what_comes_after_a_stop_does_not_run() -> None:
