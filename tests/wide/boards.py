@@ -48,14 +48,18 @@ JUDGED = {
 
 
 STAGES = {
-    "boot-scan": "true: overlapping reserved regions (X39) from 4.18 on",
-    "directmap": "true for 4.17 to 4.19: a child of /reserved-memory called memory@… inside RAM counts as a bank",
-    "memory": "true for 4.17 to 4.19: a child of /reserved-memory called memory@… inside RAM counts as a bank",
+    "boot-scan": "true: overlapping reserved regions (X39); 4.19 and newer panic, 4.18 sees no RAM that stands behind them",
     "interrupt-controller": "true by Xen's source: no node of a kind that Xen drives, or a GICv2 without what virtualisation needs",
     "platform": "true by Xen's source: APM's firmware of before 2015 is refused by its tree's words",
     "dom0-memory": "true for the RAM that the tree lists (B03)",
     "dom0-devices": "true: B01, B02, B04 and X34 say which device",
 }
+MEMORY = {
+    "Unable to setup the directmap mappings.": "true for 4.17 to 4.19: a child of /reserved-memory called memory@… inside RAM "
+    "counts as a bank",
+    "Xen BUG at": "true in every release: the two memory entries of exynosautov920-sadk overlap, and its own boot was recorded",
+}
+"""The stage of memory stops for two causes, told by Xen's line."""
 _NO_BOOT = ("V-no-boot", "xen-stops-before-linux")
 _STOP = re.compile(r"Xen \S+ stops \((?P<stage>[\w-]+)\): (?P<line>[^;(]*)")
 
@@ -66,6 +70,15 @@ def _stop(message: str) -> tuple[str, str]:
     if match is None:
         return "?", message
     return match["stage"], re.sub(r"/\S+|\b0x[0-9a-f]+|\d{2,}", "…", match["line"]).strip()
+
+
+def _stops(tables: list[dict[tuple[str, str], list[tuple[str, str]]]]) -> list[tuple[str, str]]:
+    return sorted({_stop(message) for table in tables for _, message in table.get(_NO_BOOT, [])})
+
+
+def _judged(stage: str, line: str) -> str | None:
+    by_line = next((words for start, words in MEMORY.items() if stage == "memory" and line.startswith(start)), None)
+    return by_line or STAGES.get(stage)
 
 
 def main(folder: Path) -> int:
@@ -85,6 +98,7 @@ def main(folder: Path) -> int:
     keys = sorted({key for table in tables for key in table})
     sys.stdout.write("\n".join(_document(len(paths), tables, keys)) + "\n")
     unjudged = [rule for rule, _ in keys if rule not in JUDGED]
+    unjudged += sorted({f"{stage}: {line}" for stage, line in _stops(tables) if _judged(stage, line) is None})
     for line in (*crashes, *(f"not judged: {rule}" for rule in unjudged)):
         sys.stderr.write(line + "\n")
     return 1 if crashes or unjudged else 0
@@ -123,9 +137,9 @@ def _document(
     yield "| stage | Xen's line | " + " | ".join(heads) + " | judged |"
     yield "| --- | --- | " + "--- | " * len(heads) + "--- |"
     stops = [Counter(_stop(message) for _, message in table.get(_NO_BOOT, [])) for table in tables]
-    for stage, line in sorted({key for table in stops for key in table}):
+    for stage, line in _stops(tables):
         counts = " | ".join(str(table[stage, line] or "") for table in stops)
-        yield f"| {stage} | {line} | {counts} | {STAGES.get(stage, 'NOT JUDGED')} |"
+        yield f"| {stage} | {line} | {counts} | {_judged(stage, line) or 'NOT JUDGED'} |"
     yield ""
     yield "## One of each"
     yield ""
