@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.address.units import KIB, MIB
 from dtanalyze.board.bus import XEN
-from dtanalyze.board.cpus import cpu_nodes, pa_bits
+from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
@@ -36,6 +36,7 @@ from dtanalyze.xen.page_alloc import BootAllocator, XenBug
 from dtanalyze.xen.partial_tree import Copied, PartialTree, copy_partial
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.smpboot import dt_smp_init_cpus
 from dtanalyze.xen.vgic import MAX_VIRT_CPUS, gic_node, v2m_frames
 
 __all__ = ["Boot", "Host"]
@@ -264,7 +265,7 @@ class Boot:
     @cached_property
     def cpus(self) -> int:
         """CPUs that Xen uses: those of the kind of the first, unless hmp-unsafe is set, and no more than maxcpus."""
-        nodes = cpu_nodes(self.host.tree)
+        nodes = dt_smp_init_cpus(self.host.tree)
         alike = [node for node in nodes if node.compatible == nodes[0].compatible]
         found = len(nodes if self.host.args.hmp_unsafe else alike) or 1
         return min(found, self.host.args.max_cpus or found)

@@ -21,7 +21,7 @@ from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.irq import FIRST_SPI, Irqs
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["Failure", "Machine", "handle_device", "iommu_add_dt_device", "map_device_irqs", "p2m_limit"]
+__all__ = ["Failure", "Machine", "handle_device", "iommu_add_dt_device", "map_device_irqs", "mapped_pages", "p2m_limit"]
 
 _MASK64: Final = (1 << 64) - 1
 _PAGE: Final = 4096
@@ -74,6 +74,19 @@ def handle_device(dev: Node, machine: Machine, domain: str = "d0") -> Failure | 
     if failure is None and dev.device_type == "pci":
         failure = next(_unmapped_children(dev, machine, domain, own), None)
     return failure
+
+
+def mapped_pages(dev: Node) -> Iterator[tuple[int, int]]:
+    """Yield what handle_device maps 1:1 into the hardware domain: first and last address (exclusive), in whole pages.
+
+    What lies there already is replaced, RAM too (map_range_to_domain, map_regions_p2mt).
+    """
+    if dev.prop("xen,passthrough") is not None:
+        return
+    for entry in (*reg_entries(dev, XEN), *(pci_windows(dev, XEN) if dev.device_type == "pci" else ())):
+        if isinstance(entry.where, Translated) and entry.size:
+            first = entry.where.address // _PAGE * _PAGE
+            yield first, first + -(-entry.size // _PAGE) * _PAGE
 
 
 def _added_to_iommu(dev: Node, machine: Machine) -> Failure | None:

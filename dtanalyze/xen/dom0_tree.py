@@ -101,7 +101,7 @@ class _HostCopy:
             elif fate is Fate.GIC:
                 self._gic(child, made)
             elif fate is Fate.TIMER:
-                timer_node(made, self._gic_phandle())
+                timer_node(made, self._gic_phandle(), child)
         return made
 
     def _gic(self, node: Node, parent: Node) -> None:

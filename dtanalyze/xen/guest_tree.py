@@ -112,11 +112,15 @@ def _ppi(number: int) -> bytes:
     return cells((1, number, 0xF << 8 | LEVEL_LOW))
 
 
-def timer_node(parent: Node, gic_phandle: int) -> None:
-    """Write the architected timer: secure, non-secure and virtual, always the same PPIs."""
+def timer_node(parent: Node, gic_phandle: int, host: Node | None = None) -> None:
+    """Write the architected timer: secure, non-secure and virtual, always the same PPIs; dom0's has the frequency that
+    the ``host``'s states."""
     node = new_node("timer", parent, {"compatible": strings("arm,armv8-timer")})
     set_property(node, "interrupts", _ppi(13) + _ppi(14) + _ppi(11))
     set_property(node, "interrupt-parent", cells((gic_phandle,)))
+    clock = host.prop("clock-frequency") if host is not None else None
+    if clock is not None and clock.cells:
+        set_property(node, "clock-frequency", cells(clock.cells[:1]))
 
 
 def cpus_node(root: Node, tree: Tree, count: int) -> None:

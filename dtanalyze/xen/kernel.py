@@ -8,7 +8,7 @@ compressed needs more room than its module has.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
@@ -17,6 +17,7 @@ from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 
 __all__ = [
+    "Mapped",
     "copied_into_a_hole",
     "discard_initial_modules",
     "dom0_kernel",
@@ -30,6 +31,14 @@ _PAGE: Final = 4096
 _ALIGN: Final = 2 * MIB
 _MODULES_AT: Final = 128 * MIB
 """Tree and ramdisk are put so far into RAM, when there is room."""
+
+
+class Mapped(NamedTuple):
+    """What is mapped into dom0 for a node: addresses, ``stop`` exclusive, whole pages."""
+
+    start: int
+    stop: int
+    node: str
 
 
 def dom0_kernel(info: BootInfo) -> Module | None:
@@ -46,16 +55,19 @@ def _first(info: BootInfo, kind: str) -> Module | None:
     return next((item for item in info.modules if item.kind == kind and not item.domu), None)
 
 
-def kernel_probe(info: BootInfo, profile: XenProfile) -> Outcome:
-    """Look for dom0's kernel; a tree without any module is one that a boot loader has yet to fill in."""
+def kernel_probe(info: BootInfo, profile: XenProfile, unseen: Sequence[str] = ()) -> Outcome:
+    """Look for dom0's kernel; a tree without any module is one that a boot loader has yet to fill in.
+
+    ``unseen`` are modules of the tree past the node at which the scan ended without a word.
+    """
     kernel = dom0_kernel(info)
     if kernel is not None and kernel.size:
         return Passed((f"kernel {kernel.node or 'as the log says'}, {format_size(kernel.size)}",))
     listed = [item.node for item in info.modules if item.node] + list(info.dropped)
-    if not listed:
+    if not listed and not unseen:
         return Open("no module in /chosen: a boot loader adds them")
     lines = ("Missing kernel boot module?", profile.gives_up(f"Could not set up {profile.dom0_called} guest OS", -2))
-    return Stop("modules", lines, *_why_missing(info, kernel, listed))
+    return Stop("modules", lines, *_why_missing(info, kernel, listed or [*unseen]))
 
 
 def _why_missing(info: BootInfo, kernel: Module | None, listed: list[str]) -> tuple[str, str]:
@@ -65,6 +77,8 @@ def _why_missing(info: BootInfo, kernel: Module | None, listed: list[str]) -> tu
         path = info.dropped[0]
         because = f"the module {path} overlaps reserved memory, Xen, the tree itself or another module, and is dropped"
         return because, path
+    if info.stopped_at is not None:
+        return f"Xen's scan of the tree ends at {info.stopped_at} without a word, before dom0's kernel", info.stopped_at
     return f"none of the modules of /chosen is a kernel for dom0 ({', '.join(listed[:3])})", listed[0]
 
 
@@ -82,8 +96,13 @@ def place_modules(bank: AddressRange, kernel: int, ramdisk: int, tree: int) -> S
     return Stop("dom0-modules", ("Unable to find suitable location for dtb+initrd",), needs)
 
 
-def dom0_modules(banks: Sequence[AddressRange], info: BootInfo, tree: int) -> Outcome:
-    """Place dom0's modules in its first bank; ``tree`` is the size in bytes of the tree that Xen wrote."""
+def dom0_modules(
+    banks: Sequence[AddressRange], info: BootInfo, tree: int, profile: XenProfile, devices: Sequence[Mapped] = ()
+) -> Outcome:
+    """Place dom0's modules in its first bank; ``tree`` is the size in bytes of the tree that Xen wrote.
+
+    ``devices`` is what was mapped into dom0 before the modules are copied.
+    """
     kernel, ramdisk = dom0_kernel(info), dom0_ramdisk(info)
     if kernel is None or not banks:
         return Open("where dom0's modules go: kernel or RAM is not known")
@@ -94,7 +113,37 @@ def dom0_modules(banks: Sequence[AddressRange], info: BootInfo, tree: int) -> Ou
     stop = place_modules(banks[0], kernel.size, ramdisk.size if ramdisk else 0, tree)
     if stop is not None:
         return stop._replace(node=kernel.node or None)
+    stop = _onto_a_device(banks[0], (kernel.size, ramdisk.size if ramdisk else 0, tree), profile, devices)
+    if stop is not None:
+        return stop
     return Passed((f"{format_size(kernel.size)} of kernel in a bank of {format_size(banks[0].size)}",))
+
+
+def _onto_a_device(
+    bank: AddressRange, sizes: tuple[int, int, int], profile: XenProfile, devices: Sequence[Mapped]
+) -> Stop | None:
+    """Return what Xen says when a page that it copies kernel, ramdisk or tree (``sizes`` in bytes) to is a device's by now.
+
+    A device's registers are mapped over dom0's RAM, and Xen copies to RAM only (copy_to_guest_phys_flush_dcache).
+    """
+    kernel, ramdisk, tree = sizes
+    modules = _rounded(ramdisk) + _rounded(tree)
+    base = bank.start + _MODULES_AT
+    if bank.size < _MODULES_AT + modules or kernel >= _MODULES_AT:
+        base = bank.stop - modules
+    copies = (("kernel", bank.start, kernel), ("initrd", base + _rounded(tree), ramdisk), ("DTB", base, tree))
+    for what, start, size in copies:
+        touched = [(max(start, item.start), item) for item in devices if item.start < start + size and start < item.stop]
+        met = min(touched, key=lambda pair: pair[0], default=None)
+        if met is None:
+            continue
+        at, device = met
+        line = f"Unable to copy the {what} in the {profile.copies_to} memory"
+        if what == "DTB":
+            line = f"Unable to copy the DTB to d0 memory (left = {start + size - at} bytes)"
+        because = f"{device.node} is mapped into dom0 at {at:#x}, over its RAM, where Xen puts its {what}"
+        return Stop("dom0-modules", (line,), because, device.node)
+    return None
 
 
 def copied_into_a_hole(info: BootInfo, domain: str) -> int | None:

@@ -159,6 +159,8 @@ class XenProfile(NamedTuple):
     """A panic over a domain that cannot be built ends in its return code, from 4.18 (91c45cfbab)."""
     dom0_called: str = "d0"
     """What the panic over dom0 calls it: ``DOM0`` up to 4.20 (5104e05904)."""
+    copies_to: str = "d0"
+    """Whose memory a panic says that a module cannot be copied to: ``hwdom`` up to 4.20 (23bb5f1a11)."""
 
     def gives_up(self, line: str, rc: int) -> str:
         """Return a panic's line as this release prints it, with the return code or without."""
@@ -196,6 +198,7 @@ _4_20: Final = _4_21._replace(
     gic_node_keeps_name=False,
     libxl_excludes_iomem=False,
     dom0_called="DOM0",
+    copies_to="hwdom",
     virq_is_invalid=False,
     disabled_iommu_ends_it=False,
     passthrough_sticks=True,

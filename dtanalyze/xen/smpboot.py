@@ -1,16 +1,59 @@
-"""The host's CPUs as dom0's tree needs them.
+"""The host's CPUs: which ones Xen brings up, and what dom0's tree needs of them.
 
-Mirrors make_cpus_node (arch/arm/domain_build.c) as far as it refuses. That a CPU cannot be brought up stops nothing
-(dt_smp_init_cpus, arch/arm/smpboot.c): Xen goes on with those that it has.
+Mirrors dt_smp_init_cpus (arch/arm/smpboot.c), dt_arch_cpu_init (arch/arm/arm64/smpboot.c) and, as far as
+it refuses, make_cpus_node (arch/arm/domain_build.c). That a CPU cannot be brought up stops nothing: Xen goes on
+with those that it has. Left out: PSCI (a node that firmware may add), CPUs that
+the firmware refuses, and which one boots; the first is taken for it.
 """
 
 from __future__ import annotations
 
-from dtanalyze.devicetree.tree import Tree
+from typing import Final
+
+from dtanalyze.board.cpus import cpu_nodes
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
+from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Passed, Stop
 
-__all__ = ["make_cpus_node"]
+__all__ = ["dt_smp_init_cpus", "make_cpus_node"]
+
+_MPIDR_HWID_MASK: Final = 0xFF_00FF_FFFF
+
+
+def dt_smp_init_cpus(tree: Tree) -> tuple[Node, ...]:
+    """Return the CPUs that Xen brings up, whatever their status: the one it boots on, and each other that it knows how to.
+
+    A CPU without a number, or with one that is taken, is passed over.
+    """
+    found: dict[int, Node] = {}
+    for node in cpu_nodes(tree):
+        hwid = _hwid(node)
+        if hwid is None or hwid in found or node.device_type != "cpu":
+            continue
+        if not found or _can_be_started(node, next(iter(found.values()))):
+            found[hwid] = node
+    return tuple(found.values())
+
+
+def _hwid(node: Node) -> int | None:
+    prop, parent = node.prop("reg"), node.parent
+    if prop is None or parent is None:
+        return None
+    count = inherited_cells(parent, CellCounts(2, 1)).address
+    if len(prop.cells) < count:
+        return None
+    number = read_number(prop.cells[:count])
+    return number if number & ~_MPIDR_HWID_MASK == 0 else None
+
+
+def _can_be_started(node: Node, first: Node) -> bool:
+    """Tell whether Xen knows how to; where the ``first`` states no method either, firmware is taken to write them all."""
+    prop = node.prop("enable-method")
+    if prop is None:
+        return first.prop("enable-method") is None
+    method = prop.value.partition(b"\0")[0]
+    return method == b"psci" or (method == b"spin-table" and node.prop("cpu-release-addr") is not None)
 
 
 def make_cpus_node(tree: Tree, profile: XenProfile) -> Outcome:

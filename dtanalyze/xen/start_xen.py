@@ -13,13 +13,21 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
 from dtanalyze.xen.architecture import RISCV
 from dtanalyze.xen.boot import Boot
-from dtanalyze.xen.bootfdt import Bank
+from dtanalyze.xen.bootfdt import Bank, dom0_modules_of
+from dtanalyze.xen.device import mapped_pages
 from dtanalyze.xen.dom0less_build import create_domUs
-from dtanalyze.xen.fdt_sw import bytes_needed
+from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions
 from dtanalyze.xen.iommu import iommu_setup
-from dtanalyze.xen.kernel import copied_into_a_hole, discard_initial_modules, dom0_modules, kernel_probe
+from dtanalyze.xen.kernel import (
+    Mapped,
+    copied_into_a_hole,
+    discard_initial_modules,
+    dom0_modules,
+    dom0_ramdisk,
+    kernel_probe,
+)
 from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.platforms import platform_init
 from dtanalyze.xen.regions import Regions
@@ -200,7 +208,25 @@ def _dom0_tree(boot: Boot) -> Outcome:
 
 
 def _dom0_modules(boot: Boot) -> Outcome:
-    return dom0_modules(boot.dom0_memory.banks, boot.info, len(boot.dom0_blob or b""))
+    banks, blob = boot.dom0_memory.banks, boot.dom0_blob or b""
+    devices = [
+        item for item in _mapped(boot) if any(item.start < bank.stop and bank.start < item.stop for bank in banks[:1])
+    ]
+    size = len(blob)
+    if blob and devices:  # a page that cannot be written decides, so that each byte counts
+        size = bytes_needed(parse(blob).root) + (INITRD_SIZE if dom0_ramdisk(boot.info) is not None else 0)
+    return dom0_modules(banks, boot.info, size, boot.profile, devices)
+
+
+def _mapped(boot: Boot) -> Iterator[Mapped]:
+    kept = (node for node in boot.host.tree.root if boot.nodes.is_kept(node))
+    return (Mapped(start, stop, node.path) for node in kept for start, stop in mapped_pages(node))
+
+
+def _kernel_probe(boot: Boot) -> Outcome:
+    """A scan that ended early has seen none of the modules that a boot loader put further on."""
+    unseen = [node.path for node, _ in dom0_modules_of(boot.host.tree)] if boot.info.stopped_at is not None else []
+    return kernel_probe(boot.info, boot.profile, unseen)
 
 
 def _into_a_hole(boot: Boot) -> Stop | None:
@@ -256,7 +282,7 @@ STAGES: Final = (
     Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
     Stage("dom0-cpus", "create_dom0", _of_dom0(_dom0_cpus)),
     Stage("dom0-grant-table", "grant_table_init", _of_dom0(_dom0_grant_table)),
-    Stage("modules", "kernel_probe", _of_dom0(lambda boot: kernel_probe(boot.info, boot.profile))),
+    Stage("modules", "kernel_probe", _of_dom0(_kernel_probe)),
     Stage("dom0-memory", "allocate_memory_11", _of_dom0(_dom0_memory)),
     Stage("dom0-devices", "handle_node, make_hypervisor_node", _of_dom0(_dom0_devices)),
     Stage("cpus", "make_cpus_node", _of_dom0(lambda boot: make_cpus_node(boot.host.tree, boot.profile))),

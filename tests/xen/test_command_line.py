@@ -82,7 +82,8 @@ def test_the_lines_are_quoted_with_their_place() -> None:
     assert "Xen's command line: none in /chosen" in assumed('bootargs = "quiet";')
 
 
-TWO_KINDS = """cpus { cpu@0 { device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <0>; };
+TWO_KINDS = """cpus { #address-cells = <1>; #size-cells = <0>;
+    cpu@0 { device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <0>; };
     cpu@1 { device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <1>; };
     cpu@100 { device_type = "cpu"; compatible = "arm,cortex-a72"; reg = <256>; }; };"""
 
