@@ -41,9 +41,9 @@ def _with_memory(tree: Tree, options: CheckOptions) -> CheckOptions:
     if memory_of(board, options)[0].memory:
         return options
     hint = memory_hint(board)
-    if hint is None:
+    span = hint.guess if hint is not None else None
+    if hint is None or span is None:
         return options
-    span = hint.range
     said = f"{format_size(span.size)} at {span.start:#x}, a guess by --assume-memory auto from {hint.source}"
     return options._replace(memory=(span,), memory_from=f"{said} (--memory settles it)")
 

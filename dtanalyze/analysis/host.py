@@ -50,7 +50,24 @@ _KASLR_OPEN: Final = "KASLR: not known, a boot loader may add a kaslr-seed to /c
 
 def check_host(tree: Tree, path: str, question: HostQuestion) -> tuple[CheckResult, ...]:
     """Return one result for each cell and domain, in the order release, kernel, IOMMU."""
-    return tuple(item.host for item in predict_host(tree, path, question))
+    found = tuple(item.host for item in predict_host(tree, path, question))
+    if not question.options.memory_from or not any(item.verdict is Verdict.NO_BOOT for item in found):
+        return found
+    unguessed = question._replace(options=question.options._replace(memory=(), memory_from=""))
+    plain = tuple(item.host for item in predict_host(tree, path, unguessed))
+    said = question.options.memory_from
+    return tuple(_not_by_guess(with_it, without, said) for with_it, without in zip(found, plain, strict=True))
+
+
+def _not_by_guess(guessed: CheckResult, plain: CheckResult, said: str) -> CheckResult:
+    """Return the result that a guess of RAM leaves: a board is refused only where Xen stops without the guess too."""
+    if guessed.verdict is not Verdict.NO_BOOT:
+        return guessed
+    if plain.verdict is not Verdict.UNKNOWN:
+        return plain
+    reason = f"{plain.reason}. RAM of {said} is not taken: {guessed.reason}"
+    told = (item._replace(message=reason) if item.rule == "V-unknown" else item for item in plain.findings)
+    return plain._replace(reason=reason, findings=tuple(told))
 
 
 def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Predicted]:

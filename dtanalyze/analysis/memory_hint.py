@@ -25,7 +25,8 @@ NO_HINT: Final = "--memory BASE+SIZE, the board's RAM (nothing in the tree shows
 
 
 class MemoryHint(NamedTuple):
-    """``base`` is where RAM begins, ``source`` the node that shows it, ``sizes`` what fits below the first device above.
+    """``base`` is where RAM begins, ``source`` the node that shows it, ``sizes`` what fits below the first device above,
+    empty when nothing usual does.
 
     ``stated`` tells that a memory node names the base; else it is the gigabyte of the lowest reservation.
     """
@@ -36,16 +37,17 @@ class MemoryHint(NamedTuple):
     stated: bool
 
     @property
-    def range(self) -> AddressRange:
-        """RAM as ``--assume-memory auto`` takes it: 2 GiB, or the largest size below that."""
-        return AddressRange(self.base, max((size for size in self.sizes if size <= _USUAL), default=self.sizes[0]))
+    def guess(self) -> AddressRange | None:
+        """RAM as ``--assume-memory auto`` takes it: 2 GiB, or the largest size below; None when each covers a device."""
+        return AddressRange(self.base, max(size for size in self.sizes if size <= _USUAL)) if self.sizes else None
 
     def __str__(self) -> str:
         """Return what to write on the command line, and what else it can be."""
         written = [_short(size) for size in self.sizes]
         others = f"; by the board's size {', '.join(f'+{item}' for item in written)}" if len(written) > 1 else ""
         shown = "from" if self.stated else "near"
-        return f"--memory {self.base:#x}+{_short(self.range.size)} ({shown} {self.source}{others})"
+        size = self.guess.size if self.guess is not None else _SIZES[0]
+        return f"--memory {self.base:#x}+{_short(size)} ({shown} {self.source}{others})"
 
 
 def _short(size: int) -> str:
@@ -62,10 +64,10 @@ def memory_hint(board: Board) -> MemoryHint | None:
         for entry in item.entries
         if (found := entry_range(entry)) is not None
     )
-    for start, path in reserved:
-        base = start // GIB * GIB
-        return MemoryHint(base, path, _fitting(board, base), stated=False)
-    return None
+    bases = [(start // GIB * GIB, path) for start, path in reserved]
+    hints = [MemoryHint(base, path, _fitting(board, base), stated=False) for base, path in bases]
+    # Some boards reserve memory of their devices too: where devices are, RAM does not begin.
+    return next((hint for hint in hints if hint.sizes), hints[0] if hints else None)
 
 
 def _bases(board: Board) -> Iterator[tuple[Node, int]]:
@@ -88,7 +90,7 @@ def _base_of(node: Node, board: Board) -> int | None:
 
 
 def _fitting(board: Board, base: int) -> tuple[int, ...]:
-    """Return the sizes that end below the lowest device or PCI window above ``base``; the smallest at least."""
+    """Return the sizes that end below the lowest device or PCI window above ``base``."""
     starts = [
         found.start
         for device in board.devices
@@ -104,7 +106,7 @@ def _fitting(board: Board, base: int) -> tuple[int, ...]:
         if window.range is not None and window.range.stop > base
     ]
     room = min(starts, default=1 << 64) - base
-    return tuple(size for size in _SIZES if size <= room) or (_SIZES[0],)
+    return tuple(size for size in _SIZES if size <= room)
 
 
 def contradicting(board: Board, given: Iterable[AddressRange]) -> tuple[str, RawRange] | None:
