@@ -152,8 +152,10 @@ def verdict_finding(result: CheckResult) -> Finding | None:
 def _against_ballooning(result: CheckResult) -> str:
     """Return the cure, which depends on what keeps this kernel from using the regions."""
     linux = result.linux
-    if linux.arch is Arch.ARM:
+    if linux.arch is Arch.ARM and linux.arch_known:
         return "Use a 64-bit kernel. 32-bit Arm has no ZONE_DEVICE, so that every mapping costs RAM there."
+    if linux.arch is Arch.ARM:
+        return "Give the domain RAM to spare: its CPUs are 32-bit, and no kernel for them maps without a page of RAM each."
     if not linux.arm_can_enable and linux.arch is not Arch.X86:
         return "Use Linux 5.17 or newer: Linux up to 5.16 offers CONFIG_XEN_UNPOPULATED_ALLOC on x86 only."
     if not linux.option_on:

@@ -12,6 +12,7 @@ from dtanalyze.analysis.assumptions import assumptions, guest_sentences, kaslr_o
 from dtanalyze.analysis.memory_hint import NO_HINT, contradicting, memory_hint
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.analysis.rules import guest_findings, tree_findings
+from dtanalyze.board.architecture import arch_of
 from dtanalyze.board.build import build_board, hypervisor_nodes
 from dtanalyze.board.bus import LINUX
 from dtanalyze.board.cpus import most_pa_bits, pa_bits
@@ -27,7 +28,7 @@ from dtanalyze.linux.balloon import hotplug_reach
 from dtanalyze.linux.boot import WORST_FIRST, BootAnswer, Conditions, Verdict, boot
 from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Claimed, Memblock, memblock
-from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.linux.resource import Resource
 from dtanalyze.verdicts import memory_assumed, memory_contradicts, need_finding, request_finding, verdict_finding
 
@@ -42,7 +43,8 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
 
     A tree that Xen has ``written`` is not asked for its layout: that is the host's.
     """
-    profile = options.linux
+    profile = options.linux.on_cpus(Arch(arch_of(tree)))
+    options = options._replace(linux=profile)
     board = build_board(tree, profile.address_rules)
     kind = options.tree or kind_of(tree)
     memory, ram_from = memory_of(board, options)

@@ -20,6 +20,7 @@ from dtanalyze.analysis.offsets import offset_of, placed_in
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
 from dtanalyze.analysis.starts import worst_start
+from dtanalyze.board.architecture import RISCV, arch_of
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.cpus import pa_bits
@@ -29,10 +30,9 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.facts import Alternative, CheckResult, HostFacts, HostRange, Predicted
 from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import Verdict
-from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.rules.repair import string_change
 from dtanalyze.rules.view import HostView
-from dtanalyze.xen.architecture import RISCV
 from dtanalyze.xen.boot import Host
 from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, xen_bootargs
@@ -73,6 +73,8 @@ def _not_by_guess(guessed: CheckResult, plain: CheckResult, said: str) -> CheckR
 def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Predicted]:
     """Yield one prediction for each cell and domain, in the order release, kernel, IOMMU."""
     no_overlay(tree)
+    arch = Arch(arch_of(tree))
+    question = question._replace(linux=tuple(linux.on_cpus(arch) for linux in question.linux))
     given = question.host or XenOptions()
     memory = given.memory or question.options.memory
     listed = tree_ram(tree) if memory else ()

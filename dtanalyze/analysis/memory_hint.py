@@ -15,6 +15,7 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import GIB, format_size
 from dtanalyze.board.model import Board, entry_range
 from dtanalyze.board.translate import reg_entries
+from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node
 
 __all__ = ["NO_HINT", "MemoryHint", "contradicting", "memory_hint"]
@@ -90,7 +91,7 @@ def _base_of(node: Node, board: Board) -> int | None:
 
 
 def _fitting(board: Board, base: int) -> tuple[int, ...]:
-    """Return the sizes that end below the lowest device or PCI window above ``base``."""
+    """Return the sizes that end below the next device or PCI window above ``base``, and that the root's cells can say."""
     starts = [
         found.start
         for device in board.devices
@@ -105,7 +106,8 @@ def _fitting(board: Board, base: int) -> tuple[int, ...]:
         for window in host.windows
         if window.range is not None and window.range.stop > base
     ]
-    room = min(starts, default=1 << 64) - base
+    said = 1 << 32 * min(inherited_cells(board.tree.root, CellCounts(2, 1)).address, 2)
+    room = min((*starts, said)) - base
     return tuple(size for size in _SIZES if size <= room)
 
 

@@ -94,7 +94,10 @@ class KernelOptions(NamedTuple):
     arch: Annotated[
         str | None,
         typer.Option(
-            "--arch", metavar="arm64|arm|x86", help="Architecture of the kernel. Default arm64.", show_default=False
+            "--arch",
+            metavar="arm64|arm|x86",
+            help="Architecture of the kernel. Default: as the tree's CPUs.",
+            show_default=False,
         ),
     ] = None
     kconfig: Annotated[
@@ -149,7 +152,7 @@ class KernelOptions(NamedTuple):
             kconfig = self.kconfig
             profile = _named(self.kconfig, lambda: profile_of(_content(kconfig), name))
         if self.arch is not None:
-            profile = profile._replace(arch=Arch(choice(self.arch, _ARCHITECTURES, "--arch")))
+            profile = profile._replace(arch=Arch(choice(self.arch, _ARCHITECTURES, "--arch")), arch_known=True)
         if self.unpopulated_alloc is not None:
             profile = profile._replace(unpopulated_alloc=self.unpopulated_alloc, settled=True)
         if self.page_size is not None:

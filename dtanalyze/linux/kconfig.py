@@ -106,18 +106,18 @@ def apply_kconfig(profile: LinuxProfile, config: Kconfig) -> LinuxProfile:
     Raises `InputError` when it leaves out what decides, or states address bits that no arm64 kernel has.
     """
     arch, built_for = _architecture(config)
+    profile = profile._replace(arch=arch, arch_known=True)
     if arch is Arch.OTHER:
         reason = f"the kernel is built for {built_for}, where Linux has no Xen support"
-        return profile._replace(arch=arch, without_xen=reason, settled=True)
+        return profile._replace(without_xen=reason, settled=True)
     if arch is Arch.ARM64:
         _demand(config, "XEN")
     if not config.on("XEN"):
         reason = "CONFIG_XEN is off in the .config: xen_early_init is empty, so this kernel boots as on bare hardware"
-        return profile._replace(arch=arch, without_xen=reason, settled=True)
+        return profile._replace(without_xen=reason, settled=True)
     profile = profile._replace(
-        arch=arch,
         settled=True,
-        unpopulated_alloc=_unpopulated_alloc(profile._replace(arch=arch), config),
+        unpopulated_alloc=_unpopulated_alloc(profile, config),
         memory_hotplug_balloon=config.on("XEN_BALLOON_MEMORY_HOTPLUG"),
     )
     return _with_addresses(profile, config) if arch is Arch.ARM64 else profile

@@ -7,7 +7,7 @@ option cannot be enabled there, what a distribution or stable release carries ba
 
 import re
 from enum import Enum, StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
 
 from dtanalyze.address.units import GIB, KIB, MIB
 from dtanalyze.board.bus import LINUX, LINUX_6_13, AddressRules
@@ -33,6 +33,8 @@ class Arch(StrEnum):
     ARM64 = "arm64"
     ARM = "arm"
     X86 = "x86"
+    RISCV = "riscv"
+    """Linux has no Xen support there up to 7.3."""
     OTHER = "other"
     """One for which Linux has no Xen support, as a .config may name it."""
 
@@ -66,6 +68,8 @@ class LinuxProfile(NamedTuple):
     settled: bool = False
     """Whether a .config or an option says how CONFIG_XEN_UNPOPULATED_ALLOC is set."""
     arch: Arch = Arch.ARM64
+    arch_known: bool = False
+    """Whether an option or a .config says for which architecture the kernel was built; else the tree's CPUs say it."""
     without_xen: str = ""
     """Why the kernel has no Xen support at all (xen_early_init is empty then); empty where it has."""
     unpopulated_alloc: bool = True
@@ -115,6 +119,13 @@ class LinuxProfile(NamedTuple):
     def __str__(self) -> str:
         """Return the preset's name."""
         return self.name
+
+    def on_cpus(self, arch: Arch) -> Self:
+        """Return the kernel as built for a tree's CPUs, unless it is known what it was built for."""
+        if self.arch_known or self.arch is not Arch.ARM64 or arch is Arch.ARM64:
+            return self
+        reason = "the CPUs are RISC-V, where Linux has no Xen support" if arch is Arch.RISCV else self.without_xen
+        return self._replace(arch=arch, without_xen=reason)
 
     @property
     def section_size(self) -> int:

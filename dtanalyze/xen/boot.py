@@ -9,13 +9,13 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.address.units import KIB, MIB
+from dtanalyze.board.architecture import RISCV, arch_of
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.xen.architecture import RISCV, arch_of
 from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info, dom0_modules_of, loaded_by_efi
 from dtanalyze.xen.build import Build

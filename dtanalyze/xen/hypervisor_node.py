@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from dtanalyze.board.architecture import ARM64, RISCV
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.xen.architecture import ARM64, RISCV
 from dtanalyze.xen.dom0less import DomU, has_iommu
 from dtanalyze.xen.domain_build import GUEST_GNTTAB, find_domU_holes, find_memory_holes, find_unallocated_memory
 from dtanalyze.xen.domu_tree import domu_tree

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from dtanalyze.address.units import format_size
+from dtanalyze.board.architecture import RISCV
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
-from dtanalyze.xen.architecture import RISCV
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.bootfdt import Bank, dom0_modules_of
 from dtanalyze.xen.device import mapped_pages

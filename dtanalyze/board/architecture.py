@@ -1,4 +1,4 @@
-"""Which architecture a host tree is for, read from its CPUs.
+"""Which architecture a tree is for, read from its CPUs.
 
 Xen for 32-bit Arm gives its domains no extended regions (make_hypervisor_node); Xen for RISC-V writes no hypervisor node.
 """
