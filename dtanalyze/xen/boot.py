@@ -21,7 +21,7 @@ from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info, 
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import Word, XenArgs, dom0_command_line, words_of, xen_command_line
 from dtanalyze.xen.device import Machine
-from dtanalyze.xen.dom0_memory import Dom0Placed, free_memory, loaded_modules, place_dom0
+from dtanalyze.xen.dom0_memory import XEN_IMAGE, Dom0Placed, free_memory, loaded_modules, place_dom0, xen_at
 from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU, domu_domains
 from dtanalyze.xen.domu_tree import HostUart
@@ -94,16 +94,23 @@ class Boot:
     def _known_modules(self) -> tuple[Module, ...]:
         """Return what start_xen registers before it scans the tree: Xen itself and the tree, as far as it is known."""
         known = self.options.log.modules if self.options.log is not None else ()
-        address = self.options.fdt_address
+        text, address = self._known_text(), self.options.fdt_address
+        if text is not None and all(item.kind != XEN_IMAGE for item in known):
+            known = (xen_at(text), *known)
         if address is None:
             return known
         known = tuple(item for item in known if item.kind != DEVICE_TREE)
         return (*known, Module(DEVICE_TREE, address, self.host.tree.totalsize, "", False))
 
+    def _known_text(self) -> AddressRange | None:
+        """Return dom0's grant table, which is Xen's text, where somebody says it."""
+        said = self.options.log.grant_table if self.options.log is not None else None
+        return self.options.grant_table or said
+
     @cached_property
     def ram_known(self) -> bool:
         """Whether the tree lists RAM: a boot loader may fill it in."""
-        return any(bank.node.count("/") == 1 for bank in self.info.mem)
+        return self.info.ram_known
 
     @cached_property
     def _iommu(self) -> tuple[bool, str]:
@@ -292,7 +299,7 @@ class Boot:
     @cached_property
     def free_memory(self) -> BootAllocator | XenBug:
         """What is free when the heap is made, or what Xen dies of before."""
-        return free_memory(self.host.tree, self.info, self.profile, self._loaded)
+        return free_memory(self.host.tree, self.info, self.profile, self.host.args, self._loaded)
 
     @property
     def other_starts(self) -> tuple["Boot", ...]:
@@ -308,10 +315,9 @@ class Boot:
     @cached_property
     def grant_table(self) -> tuple[AddressRange | None, tuple[str, ...]]:
         """dom0's grant table (Xen's text, wherever the boot loader put Xen) and what was assumed of it."""
-        if self.options.grant_table is not None:
-            return self.options.grant_table, ()
-        if self.options.log is not None and self.options.log.grant_table is not None:
-            return self.options.log.grant_table, ()
+        known = self._known_text()
+        if known is not None:
+            return known, ()
         if not self.ram_known:
             return None, ()
         frames = min(self.host.args.max_grant_frames, _TEXT_PAGES)

@@ -93,6 +93,14 @@ class BootInfo(NamedTuple):
     said: str | None = None
     hangs_at: str | None = None
 
+    @property
+    def ram_known(self) -> bool:
+        """Whether the tree lists RAM that Xen sees; a boot loader fills in a memory node of the root.
+
+        RAM of nodes further down (up to 4.19) counts where a boot loader has been at the tree: modules show that.
+        """
+        return any(bank.node.count("/") == 1 or any(item.node for item in self.modules) for bank in self.mem)
+
 
 def dom0_modules_of(tree: Tree) -> Iterator[tuple[Node, str]]:
     """Yield the nodes that the scan takes for modules of dom0, each with its kind; the first of no kind is a kernel."""

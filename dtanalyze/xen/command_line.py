@@ -8,6 +8,7 @@ release knows.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Final, NamedTuple
 
@@ -37,6 +38,8 @@ _INT_MAX: Final = (1 << 31) - 1
 _CHUNK: Final = 1000
 """Digits taken at once: Python reads no decimal number of more than 4,300."""
 _UINT_MAX: Final = (1 << 32) - 1
+_BADPAGE_LENGTH: Final = 99
+"""Characters that opt_badpage holds."""
 _LONGEST: Final = 40
 _TRUE: Final = ("1", "yes", "on", "true", "enable")
 _FALSE: Final = ("0", "no", "off", "false", "disable")
@@ -45,12 +48,12 @@ _FALSE: Final = ("0", "no", "off", "false", "disable")
 _MODELLED: Final = frozenset(
     {
         *("bootscrub", "console", "dom0_max_vcpus", "dom0_mem", "dtuart", "ext_regions", "gnttab_max_frames", "hmp-unsafe"),
-        *("iommu", "llc-coloring", "maxcpus"),
+        *("badpage", "iommu", "llc-coloring", "maxcpus"),
     }
 )
 _MATTERS: Final = frozenset(
     {
-        *("acpi", "badpage", "buddy-alloc-size", "dom0", "dom0-iommu", "dom0-llc-colors", "flask", "hardware_dom"),
+        *("acpi", "buddy-alloc-size", "dom0", "dom0-iommu", "dom0-llc-colors", "flask", "hardware_dom"),
         *("llc-nr-ways", "llc-size", "numa", "pci-passthrough", "pdx-compress", "scmi-smc-passthrough", "tee"),
         *("xen-llc-colors", "xenheap_megabytes", "xsm"),
     }
@@ -80,7 +83,8 @@ class XenArgs(NamedTuple):
 
     ``console`` lists the consoles used: without ``dtuart`` among them Xen leaves every UART of the tree alone.
     ``bootscrub`` is ``idle`` (idle CPUs clean the heap while Xen boots), ``on`` (it is cleaned after dom0 is
-    built) or ``off``. Without ``hmp_unsafe`` only CPUs of the kind of the first are used.
+    built) or ``off``. Without ``hmp_unsafe`` only CPUs of the kind of the first are used. ``bad_pages`` are frames that are
+    kept out of use, the first of each run and the one after its last.
     """
 
     dom0_mem: int | None = None
@@ -95,6 +99,7 @@ class XenArgs(NamedTuple):
     llc_coloring: bool = False
     hmp_unsafe: bool = False
     max_cpus: int | None = None
+    bad_pages: tuple[tuple[int, int], ...] = ()
 
 
 class CommandLine(NamedTuple):
@@ -175,6 +180,8 @@ def parse_bootargs(text: str) -> XenArgs:
             continue
         elif name == "dom0_mem":
             args = args._replace(dom0_mem=_parse_size_and_unit(value))
+        elif name == "badpage":
+            args = args._replace(bad_pages=tuple(_bad_pages(value)))
         elif name == "dtuart":
             args = args._replace(dtuart=value or None)
         elif name == "console":
@@ -244,6 +251,20 @@ def _strtoull(text: str) -> tuple[int, str]:
         part = digits[at : at + _CHUNK]
         number = number * base ** len(part) + int(part, base) & _ULL
     return number, text[match.end() :]
+
+
+def _bad_pages(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of ``badpage=``, as init_boot_pages reads what string_param kept of it, up to what is no number."""
+    text = text[:_BADPAGE_LENGTH]
+    while text:
+        first, text = _strtoull(text)
+        last = first
+        if text.startswith("-"):
+            last, text = _strtoull(text[1:])
+        if text and not text.startswith(","):
+            return
+        text = text[1:]
+        yield first, max(first, last) + 1
 
 
 def _whole(text: str) -> int | None:

@@ -20,6 +20,7 @@ from dtanalyze.xen.dt_irq import GicIrq
 from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.irq import FIRST_SPI, Irqs
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.rangeset import NullDereferenceError, Rangeset
 
 __all__ = ["Failure", "Machine", "handle_device", "iommu_add_dt_device", "map_device_irqs", "mapped_pages", "p2m_limit"]
 
@@ -33,8 +34,8 @@ _ROOT_TABLES: Final = {32: 39, 36: 39, 40: 40, 42: 42, 44: 48, 48: 48, 52: 52}
 class Failure(NamedTuple):
     """What would stop a domain's construction at one node: Xen's lines, the code it returns, and the cause in our words.
 
-    ``kind`` is ``iommu``, ``trigger-type``, ``shared-interrupt``, ``interrupt``, ``address``, ``window``, ``width``, ``gic``
-    or, at the root, ``cells``.
+    ``kind`` is ``iommu``, ``trigger-type``, ``shared-interrupt``, ``interrupt``, ``address``, ``window``, ``width``,
+    ``gic``, ``crash`` (its line is all that Xen says) or, at the root, ``cells``.
     """
 
     kind: str
@@ -51,13 +52,17 @@ class Failure(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What devices are mapped with. ``iommu`` tells whether Xen uses one; ``limit`` is the first address beyond the P2M."""
+    """What devices are mapped with. ``iommu`` tells whether Xen uses one; ``limit`` is the first address beyond the P2M.
+
+    ``iomem`` are the page frames that dom0 may map so far (iomem_caps).
+    """
 
     profile: XenProfile
     phandles: Phandles
     irqs: Irqs
     iommu: bool
     limit: int
+    iomem: Rangeset
 
 
 def p2m_limit(ipa_bits: int) -> int:
@@ -180,12 +185,30 @@ def _unmapped(dev: Node, machine: Machine, own: bool, address: int, size: int) -
         stop = (address + size) & _MASK64
         line = f"{dev.path}: [{address:#x}, {stop:#x}] exceeds the maximum allowed PA width (48 bits)"
         yield Failure("window", dev, (line,), _ERANGE, "the range has no address, or runs past the end of the address space")
+    crash = _not_permitted(dev, machine, address, size)
+    if crash is not None:
+        yield crash
     first = address // _PAGE
     if own and size and (first + -(-size // _PAGE)) * _PAGE > machine.limit:
         stop = (address + size + _PAGE - 1) & ~(_PAGE - 1) & _MASK64
         line = f"Unable to map {address & ~(_PAGE - 1):#x} - {(stop - 1) & _MASK64:#x} in domain 0"
         because = f"dom0's page tables end at {machine.limit - 1:#x}"
         yield Failure("width", dev, (line,), _EINVAL, because)
+
+
+def _not_permitted(dev: Node, machine: Machine, address: int, size: int) -> Failure | None:
+    """iomem_permit_access: a range that wraps is added to the set as one that ends before it starts."""
+    if dev.path.lower().startswith("/reserved-memory/"):
+        return None
+    last = ((address + size - 1) + _PAGE - 1 & _MASK64) // _PAGE
+    try:
+        machine.iomem.add_range(address // _PAGE, last)
+    except NullDereferenceError:
+        because = f"{dev.path} [{address:#x}, {size:#x} bytes] runs past the end of the address space"
+        return Failure("crash", dev, ("CPU0: Unexpected Trap: Data Abort",), _EINVAL, because)
+    except ValueError:
+        pass  # such a range is kept as it is, and is of no effect on others
+    return None
 
 
 def _unmapped_children(dev: Node, machine: Machine, domain: str, own: bool) -> Iterator[Failure]:

@@ -22,15 +22,16 @@ from dtanalyze.xen.scrubbing import Outcomes, under_scrubbing
 from dtanalyze.xen.setup_mm import setup_mm
 from dtanalyze.xen.stage import Stop
 
-__all__ = ["Dom0Placed", "free_memory", "loaded_modules", "place_dom0"]
+__all__ = ["XEN_IMAGE", "Dom0Placed", "free_memory", "loaded_modules", "place_dom0", "xen_at"]
 
-_XEN_IMAGE: Final = 0x13A000
+_XEN_SIZE: Final = 0x13A000
 """Bytes of a stock build of Xen in RAM, about, where a log does not say more."""
 _TREE_OFFSET: Final = 64 * MIB
 """Where the tree is taken to lie from the start of RAM when nothing says it, as on the machines recorded."""
 _WHOLE: Final = 128 * MIB
 _TREE_ALIGN: Final = 2 * MIB
-_XEN: Final = "Xen"
+XEN_IMAGE: Final = "Xen"
+"""The kind of the module that is Xen itself (BOOTMOD_XEN)."""
 
 
 class Dom0Placed(NamedTuple):
@@ -66,7 +67,7 @@ def place_dom0(
         return Dom0Placed((), True, None, "dom0's RAM: none assigned, as given")
     if wanted is None:
         wanted = args.dom0_mem or DOM0_MEM_DEFAULT
-    if not any(bank.node.count("/") == 1 for bank in info.mem):
+    if not info.ram_known:
         return Dom0Placed((), False, None, "dom0's RAM: not placed, the tree lists none")
     if args.llc_coloring and profile.llc_coloring and options.build.has("LLC_COLORING"):
         return _coloured(allocate_hwdom_memory(info, profile, wanted, grant_table), wanted)
@@ -76,7 +77,7 @@ def place_dom0(
     dom0 = Dom0Allocation(heap, wanted, min(32, platform_of(tree).dma_bitsize), profile.nr_mem_banks)
     note = f"dom0's RAM: {format_size(wanted)}, placed by a replay of Xen's allocator (--dom0-bank or --xen-log settles it)"
     note += "".join(
-        f"; the tree itself is taken to lie at {item.start:#x} (--fdt-address)" for item in loaded if item.kind != _XEN
+        f"; the tree itself is taken to lie at {item.start:#x} (--fdt-address)" for item in loaded if item.kind != XEN_IMAGE
     )
     if args.bootscrub != "idle" or len(cpu_nodes(tree)) < 2:
         outcomes = Outcomes((dom0.run(),), complete=True)
@@ -100,11 +101,13 @@ def _coloured(got: Dom0Memory, wanted: int) -> Dom0Placed:
     return Dom0Placed(got.banks, False, Stop("dom0-memory", (line,)), note)
 
 
-def free_memory(tree: Tree, info: BootInfo, profile: XenProfile, loaded: tuple[Module, ...]) -> BootAllocator | XenBug:
+def free_memory(
+    tree: Tree, info: BootInfo, profile: XenProfile, args: XenArgs, loaded: tuple[Module, ...]
+) -> BootAllocator | XenBug:
     """Return what is free once the memory subsystem is set up, or Xen's line where it dies before."""
     memreserve = [(entry.start, entry.size) for entry, _ in tree.reservations]
     try:
-        return setup_mm(info._replace(modules=(*loaded, *info.modules)), memreserve, profile)
+        return setup_mm(info._replace(modules=(*loaded, *info.modules)), memreserve, profile, args.bad_pages)
     except XenBug as bug:
         return bug
 
@@ -115,11 +118,16 @@ def loaded_modules(info: BootInfo, grant_table: AddressRange | None, tree: Tree)
         return ()
     kinds = {item.kind for item in info.modules}
     found: list[Module] = []
-    if _XEN not in kinds and grant_table is not None:
-        found.append(Module(_XEN, grant_table.start, _XEN_IMAGE, "", False))
+    if XEN_IMAGE not in kinds and grant_table is not None:
+        found.append(xen_at(grant_table))
     if DEVICE_TREE not in kinds:
         found += _tree_guess(info, tree.totalsize)
     return tuple(found)
+
+
+def xen_at(text: AddressRange) -> Module:
+    """Return Xen's own image, which begins with its text."""
+    return Module(XEN_IMAGE, text.start, _XEN_SIZE, "", False)
 
 
 def _tree_guess(info: BootInfo, size: int) -> list[Module]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
@@ -116,7 +116,7 @@ def first_cell(node: Node, name: str) -> int | None:
 
 def _domu(node: Node, profile: XenProfile, most_cpus: int) -> DomU:
     memory = node.prop("memory")
-    size = read_number(memory.cells[:2]) * KIB if memory and len(memory.value) >= 8 else None
+    size = read_number(memory.cells[:2]) * KIB % ADDRESS_SPACE if memory and len(memory.value) >= 8 else None
     cpus = first_cell(node, "cpus")
     static = tuple(_static_mem(node, profile))
     direct_map = profile.domu_direct_map and node.prop("direct-map") is not None

@@ -29,6 +29,7 @@ from dtanalyze.xen.vgic import vgic_max_vcpus
 __all__ = ["create_domUs"]
 
 _GUEST_PL011_SIZE: Final = 4 * KIB
+_PAGE: Final = 4 * KIB
 _INT32_MAX: Final = (1 << 31) - 1
 _MAX_SPIS: Final = 1020 - FIRST_SPI
 _TREE_MOST: Final = 2 << 20
@@ -170,17 +171,23 @@ def _has_kernel(boot: Boot, node: Node) -> bool:
 
 
 def _no_memory(boot: Boot, domu: DomU) -> Iterator[_Refused]:
-    """allocate_memory: a bank that cannot be had whole counts as unallocated whole."""
-    left = domu.size or 0
+    """allocate_memory: a bank that cannot be had whole counts as unallocated whole.
+
+    What is left below a page has order -1, unsigned: Xen tries four thousand million orders before it gives up.
+    """
+    size = left = domu.size or 0
     free = _free_bytes(boot, domu)
     for bank in GUEST_RAM_BANKS if boot.ram_known else ():
         wanted = min(left, bank.size)
-        if wanted > free:
+        if wanted > free or wanted % _PAGE:
             break
         left, free = left - wanted, free - wanted
     if boot.ram_known and left:
         line = f"Failed to allocate requested domain memory. {left // KIB}KB unallocated. Fix the VMs configurations."
-        yield _Refused((line,), f"{domu.node.path} has {format_size(domu.size or 0)}, and the host less than that left")
+        because = f"{domu.node.path} has {format_size(size)}, and the host less than that left"
+        if size % _PAGE:
+            because = f"memory of {domu.node.path} is {size // KIB} KiB, no whole pages; Xen looks for the rest for minutes"
+        yield _Refused((line,), because)
 
 
 def _free_bytes(boot: Boot, domu: DomU) -> int:

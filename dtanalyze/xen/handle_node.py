@@ -20,6 +20,7 @@ from dtanalyze.xen.iommu import is_iommu, tree_has_iommu
 from dtanalyze.xen.irq import EDGE_RISING, Irqs
 from dtanalyze.xen.platforms import Platform, platform_of
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.rangeset import Rangeset
 from dtanalyze.xen.stage import Stop
 from dtanalyze.xen.vgic import gic_node, redistributors, v2m_frames
 
@@ -77,7 +78,7 @@ class HostNodes(NamedTuple):
         if not self.failures:
             return None
         first = self.failures[0]
-        if first.kind == "cells":  # make_hypervisor_node panics itself
+        if first.kind in ("cells", "crash"):  # make_hypervisor_node panics itself
             return Stop("dom0-devices", first.lines, first.because, first.node.path)
         return Stop(
             "dom0-devices",
@@ -122,7 +123,7 @@ def host_machine(
         if is_iommu(node, profile) and node.available:
             count = node.prop("#global-interrupts")
             irqs.take_for_xen(node, (count.u32 or 0) if count is not None else 0)
-    return Machine(profile, Phandles.of(tree), irqs, driven, p2m_limit(ipa_bits))
+    return Machine(profile, Phandles.of(tree), irqs, driven, p2m_limit(ipa_bits), Rangeset())
 
 
 def handle_host_nodes(tree: Tree, machine: Machine, console: Node | None, vcpus: int) -> HostNodes:

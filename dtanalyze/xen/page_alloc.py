@@ -6,7 +6,7 @@ free regions and cuts page tables and the frame table off their ends. end_boot_a
 dom0's RAM is taken from those lists, so their order decides where it lies.
 
 Everything here counts in page frames (MFN). The replay works on blocks, never on single pages. Left out: NUMA (one node),
-claims, offlined and broken pages, ``badpage=``.
+claims, offlined and broken pages.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ MAX_ZONE: Final = 48 - PAGE_SHIFT
 """NR_ZONES - 1 with 48-bit physical addresses (PADDR_BITS)."""
 _NR_BOOT_REGIONS: Final = 256
 """bootmem_region_list is one page of entries of 16 bytes."""
+_FULL: Final = 1
+_NO_REGION: Final = 121
+_NONE_FITS: Final = 155
+"""How many lines below the test for overlaps Xen stops for other reasons: 4.16 to master have them equally far apart."""
 
 
 class XenBug(Exception):  # noqa: N818 — upstream's word for it
@@ -36,16 +40,41 @@ class XenBug(Exception):  # noqa: N818 — upstream's word for it
 class BootAllocator:
     """Free regions ``[start, stop)`` of page frames, ascending, apart from each other (bootmem_region_list).
 
-    ``overlap`` is Xen's line when a region is added that overlaps another one.
+    ``overlap`` is Xen's line when a region is added that overlaps another one; ``bad`` are frames that ``badpage=`` takes
+    out of all regions each time that one is added.
     """
 
-    def __init__(self, overlap: str = "Xen BUG at common/page_alloc.c") -> None:
+    def __init__(
+        self, overlap: str = "Xen BUG at common/page_alloc.c:308", bad: tuple[tuple[int, int], ...] = ()
+    ) -> None:
         self.regions: list[tuple[int, int]] = []
         self._overlap = overlap
+        self._bad = bad
+
+    def _bug(self, below: int = 0, because: str = "") -> XenBug:
+        file, _, line = self._overlap.rpartition(":")
+        return XenBug(f"{file}:{int(line) + below}", because)
 
     def init_boot_pages(self, start: int, stop: int) -> None:
         """Add the whole pages of the bytes from ``start`` to before ``stop``; what holds none is dropped."""
-        self._add(-(-start >> PAGE_SHIFT), stop >> PAGE_SHIFT)
+        first, last = -(-start >> PAGE_SHIFT), stop >> PAGE_SHIFT
+        if first < last:
+            self._add(first, last)
+            for bad in self._bad:
+                self._zap(*bad)
+
+    def _zap(self, first: int, last: int) -> None:
+        """bootmem_region_zap: take the frames from ``first`` to before ``last`` out of every region."""
+        at = 0
+        while at < len(self.regions):
+            low, high = self.regions[at]
+            if last <= low:
+                return
+            if first < high:
+                self.regions[at] = (min(last, high), high) if first <= low else (low, first)
+                if low < first and last < high:
+                    self._add(last, high)
+            at += 1
 
     def _add(self, first: int, last: int) -> None:
         """bootmem_region_add: regions that touch stay apart here, and grow together in the heap."""
@@ -53,9 +82,9 @@ class BootAllocator:
             return
         at = next((i for i, region in enumerate(self.regions) if first < region[1]), len(self.regions))
         if at < len(self.regions) and last > self.regions[at][0]:
-            raise XenBug(self._overlap)
+            raise self._bug()
         if len(self.regions) == _NR_BOOT_REGIONS:
-            raise XenBug("Xen BUG at common/page_alloc.c", f"free RAM is in more than {_NR_BOOT_REGIONS} pieces")
+            raise self._bug(_FULL, f"free RAM is in more than {_NR_BOOT_REGIONS} pieces")
         self.regions.insert(at, (first, last))
 
     def alloc_boot_pages(self, count: int, align: int = 1) -> int:
@@ -71,8 +100,9 @@ class BootAllocator:
             self.regions[at] = (first, start)
             self._add(start + count, last)
             return start
-        because = f"no piece of free RAM holds the {count} pages that Xen needs for its tables"
-        raise XenBug("Xen BUG at common/page_alloc.c", because)
+        if not self.regions:
+            raise self._bug(_NO_REGION, "no RAM is free")
+        raise self._bug(_NONE_FITS, f"no piece of free RAM holds the {count} pages that Xen needs for its tables")
 
     def end_boot_allocator(self, *, need_scrub: bool) -> Heap:
         """Return the heap of what is left: the lowest region goes first, then the others from the highest down.

@@ -34,6 +34,8 @@ class XenProfile(NamedTuple):
     booted from Debian's package of 4.20.4, whose branch has it; before, the domain that wants it cannot be built."""
     static_shm: bool = True
     """Static shared memory exists, from 4.17 (in Xen built with CONFIG_STATIC_SHM, which is off by default)."""
+    static_evtchn: bool = True
+    """The tree may set up event channels between domains, from 4.17 (1fe16b3ed7)."""
     shm_without_host_address: bool = True
     """xen,shared-mem may leave out the host address, from 4.19 (1544d355b5)."""
     xenstore_needs_dom0: bool = False
@@ -267,6 +269,7 @@ _4_16: Final = _4_17._replace(
     domu_hypervisor=False,
     domu_direct_map=False,
     static_shm=False,
+    static_evtchn=False,
     efi_drops_memory_nodes=True,
     static_mem_own_cells=True,
     ipa_bits_default=None,

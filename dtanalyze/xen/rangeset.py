@@ -36,8 +36,14 @@ class Rangeset:
         return bisect_right(self._starts, value) - 1
 
     def add_range(self, start: int, end: int) -> None:
-        """Add ``start`` … ``end``; raise `ValueError` when it is empty, which Xen never asks for."""
+        """Add ``start`` … ``end``; raise `NullDereferenceError` where Xen would, adding a range that ends before it starts.
+
+        That is when a range lies between the two and nothing below, or nothing above; `ValueError` in all other such cases.
+        """
         if end < start:
+            x, y = self._find(start), self._find(end)
+            if x != y and (y < 0 or (x == len(self._starts) - 1 and self._ends[x] + 1 < start)):
+                raise NullDereferenceError
             raise ValueError(f"an empty range is added: {start:#x}-{end:#x}")
         first, last = self._find(start), self._find(end)
         if first >= 0 and self._ends[first] + 1 >= start:

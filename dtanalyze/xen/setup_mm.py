@@ -19,18 +19,23 @@ __all__ = ["setup_mm"]
 _PADDR_END: Final = 1 << 48
 
 
-def setup_mm(info: BootInfo, memreserve: Iterable[tuple[int, int]], profile: XenProfile) -> BootAllocator:
+def setup_mm(
+    info: BootInfo,
+    memreserve: Iterable[tuple[int, int]],
+    profile: XenProfile,
+    bad_pages: tuple[tuple[int, int], ...] = (),
+) -> BootAllocator:
     """Return the boot allocator as end_boot_allocator finds it; raise `XenBug` with Xen's line where it dies before.
 
     ``memreserve`` are the entries of /memreserve/ as (start, size): up to 4.18 they are kept out here, though the scan
-    does not know them.
+    does not know them. ``bad_pages`` are frames that the command line keeps out.
     """
-    boot = BootAllocator(profile.bootmem_bug)
+    boot = BootAllocator(profile.bootmem_bug, bad_pages)
     banks = [(bank.start, min(bank.size, _PADDR_END - bank.start)) for bank in info.mem if bank.start < _PADDR_END]
     if not banks:
         return boot
     reserved = [*([] if profile.memreserve_is_reserved else memreserve), *_reserved(info)]
-    pdx = init_pdx(banks)
+    pdx = init_pdx([(bank.start, bank.size) for bank in info.mem])
     directmap = DirectMap(boot, profile, pdx, banks)
     heap = [(bank.start, bank.stop) for bank in info.reserved_mem if bank.type is BankType.STATIC_HEAP]
     by_bank = not (heap and profile.static_heap)

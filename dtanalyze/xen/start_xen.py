@@ -33,11 +33,13 @@ from dtanalyze.xen.platforms import platform_init
 from dtanalyze.xen.regions import Regions
 from dtanalyze.xen.smpboot import make_cpus_node
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
+from dtanalyze.xen.static_evtchn import alloc_static_evtchn
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
 __all__ = ["STAGES", "Run", "open_questions", "reach", "start_xen"]
 
 
+_PADDR_END: Final = 1 << 48
 _DATA_ABORT: Final = "CPU0: Unexpected Trap: Data Abort"
 
 
@@ -105,7 +107,7 @@ def _boot_scan(boot: Boot) -> Outcome:
             return Open(because, "--memory")
         because = f"the scan of the tree ends at {info.stopped_at} without a word, and no RAM is seen"
         return Stop("boot-scan", (), because, info.stopped_at)
-    wrapping = next((bank.node for bank in info.mem if bank.wraps), None)
+    wrapping = next((bank.node for bank in info.mem if bank.wraps and bank.start < _PADDR_END), None)
     if wrapping is not None:
         because = f"the RAM of {wrapping} runs past the end of the address space, where Xen cannot map it"
         return Stop("boot-scan", (), because, wrapping)
@@ -289,6 +291,7 @@ STAGES: Final = (
     Stage("dom0-tree", "prepare_dtb_hwdom", _of_dom0(_dom0_tree)),
     Stage("dom0-modules", "place_modules", _of_dom0(_dom0_modules)),
     Stage("domains", "create_domUs", _domains),
+    Stage("domains", "alloc_static_evtchn", lambda boot: alloc_static_evtchn(boot) or Passed()),
     Stage("modules", "discard_initial_modules", lambda boot: discard_initial_modules(boot.info, boot.profile)),
 )
 """The table of contents of a boot."""

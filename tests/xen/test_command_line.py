@@ -57,6 +57,23 @@ def test_a_number_of_32_bits(text: str, vcpus: int | None) -> None:
     assert parse_bootargs(text).dom0_max_vcpus == vcpus
 
 
+@pytest.mark.parametrize(
+    ("text", "pages"),
+    [
+        ("badpage=0x3f45,0x8a321", ((0x3F45, 0x3F46), (0x8A321, 0x8A322))),  # as page_alloc.c shows it
+        ("badpage=0x60000-0x7ffff", ((0x60000, 0x80000),)),
+        ("badpage=0x20-0x10,010", ((0x20, 0x21), (8, 9))),
+        ("badpage=5,6x,7", ((5, 6),)),  # what is no number ends it
+        ("badpage=5,,", ((5, 6), (0, 1))),
+        ("badpage=5 badpage=6", ((6, 7),)),
+        ("badpage=" + "0" * 98 + "7" + "7", ((7, 8),)),  # 99 characters are kept
+        ("no-badpage=5", ()),
+    ],
+)
+def test_pages_that_are_bad(text: str, pages: tuple[tuple[int, int], ...]) -> None:
+    assert parse_bootargs(text).bad_pages == pages
+
+
 def test_each_word_is_named() -> None:
     found = words_of("dom0_mem=1G  no-sync_console llc-size=64K dom0_men=1G no-hmp-unsafe zzzzzzzz")
     assert [(word.name, word.standing, word.near) for word in found] == [

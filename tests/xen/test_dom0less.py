@@ -140,6 +140,8 @@ def test_a_kernel_is_found_by_address_and_kind() -> None:
         (0x40000, None),
         (0x200000, 0x200000),  # 2 GiB of 1 GiB: the first bank fails whole
         (0x400000, 0x400000),  # 4 GiB: still the first bank, of 3 GiB
+        (1, 1),  # below a page: Xen counts down from 2^32 orders and gives up
+        (0x40006, 0x40006),
     ],
 )
 def test_more_ram_than_is_left(kib: int, left: int | None) -> None:

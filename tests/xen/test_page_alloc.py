@@ -32,7 +32,7 @@ def test_regions_are_whole_pages_in_ascending_order_and_stay_apart() -> None:
 
 @pytest.mark.parametrize("again", [(1, 2), (2, 6), (4, 9), (1, 9)])
 def test_a_region_twice_is_a_bug(again: tuple[int, int]) -> None:
-    with pytest.raises(XenBug, match=r"^Xen BUG at common/page_alloc\.c$"):
+    with pytest.raises(XenBug, match=r"^Xen BUG at common/page_alloc\.c:308$"):
         boot_of((1, 3), (5, 8), again)
 
 
@@ -245,3 +245,15 @@ def test_the_replay_by_blocks_is_that_by_pages(
                 model.give(mfn - BASE + at, bool(one))
         same = {key: [BASE + page for page in found] for key, found in model.lists.items() if found}
         assert blocks(heap) == same
+
+
+def test_bad_pages_are_taken_out_of_every_region() -> None:
+    """badpage= is looked at after each region: whole, at either end, in the middle, past it."""
+    boot = BootAllocator(bad=((0x10, 0x12), (0x1F, 0x25), (0x30, 0x40), (0x47, 0x48)))
+    for first, last in ((0x10, 0x20), (0x24, 0x28), (0x31, 0x3F), (0x44, 0x4A)):
+        boot.init_boot_pages(first << 12, last << 12)
+    assert [item for item in boot.regions if item[0] < item[1]] == [(0x12, 0x1F), (0x25, 0x28), (0x44, 0x47), (0x48, 0x4A)]
+    with pytest.raises(XenBug, match=r":463$"):
+        boot.alloc_boot_pages(0x20)
+    with pytest.raises(XenBug, match=r":429$"):
+        BootAllocator().alloc_boot_pages(1)

@@ -109,3 +109,23 @@ def test_agrees_with_a_set_of_integers(actions: list[tuple[bool, int, int]]) -> 
     covered = [value for start, end in ranges for value in range(start, end + 1)]
     assert covered == sorted(model)
     assert all(one[1] < two[0] for one, two in zip(list(ranges), list(ranges)[1:], strict=False))
+
+
+def test_a_range_that_ends_before_it_starts_follows_a_null_pointer_where_nothing_lies_beyond() -> None:
+    """rangeset_add_range without its assertion: the range after the last, or the one before the first, is none."""
+    top, known = (1 << 52) - 1, Rangeset()
+    with pytest.raises(ValueError, match="empty"):
+        known.add_range(top, 1)  # an empty set: it becomes its only member
+    known.add_range(0x10, 0x1F)
+    with pytest.raises(NullDereferenceError):
+        known.add_range(top, 1)
+    with pytest.raises(NullDereferenceError):
+        known.add_range(0x18, 1)
+    with pytest.raises(ValueError, match="empty"):
+        known.add_range(0x18, 0x11)
+    known.add_range(0x30, 0x3F)
+    with pytest.raises(NullDereferenceError):
+        known.add_range(top, 0x12)
+    with pytest.raises(ValueError, match="empty"):
+        known.add_range(0x40, 0x12)  # joins the last
+    assert list(known) == [(0x10, 0x1F), (0x30, 0x3F)]
