@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.findings import Change, Finding
+from dtanalyze.findings import Change, Cure, Finding
 from dtanalyze.linux.balloon import HotplugReach
 from dtanalyze.linux.boot import BootAnswer, Verdict
 from dtanalyze.linux.profile import LinuxProfile
@@ -17,10 +17,12 @@ __all__ = [
     "Assumption",
     "CheckResult",
     "Comparison",
+    "Edit",
     "Fix",
     "HostFacts",
     "HostRange",
     "ModuleUse",
+    "Offer",
     "Predicted",
     "RegionUse",
     "Reuse",
@@ -194,17 +196,46 @@ class Predicted(NamedTuple):
     host: CheckResult
 
 
-class Fix(NamedTuple):
-    """Changes that were made to a copy of a tree, the results before and after, and the copy.
+class Offer(NamedTuple):
+    """A cure that was tried, and the findings that are gone with it.
 
-    ``refused`` are changes that were tried and dropped, each with the reason.
+    ``others`` are further cures of the same finding, each with what is wrong with it, empty where it works as well; they are
+    tried only where they are asked for.
     """
 
-    changes: tuple[Change, ...]
+    cure: Cure
+    cured: tuple[Finding, ...]
+    others: tuple[tuple[Cure, str], ...] = ()
+
+
+class Edit(NamedTuple):
+    """What becomes of one property when all offers are taken: the old value, None without one, and the change.
+
+    ``anchor`` is the path of the nearest node that the tree has: the node itself, or one above a node that is made.
+    """
+
+    change: Change
+    old: bytes | None
+    anchor: str
+
+
+class Fix(NamedTuple):
+    """Cures that were made in a copy of a tree, the results before and after, and the copy.
+
+    ``refused`` are cures that were tried and dropped, each with the reason.
+    """
+
+    offers: tuple[Offer, ...]
+    edits: tuple[Edit, ...]
     before: tuple[CheckResult, ...]
     after: tuple[CheckResult, ...]
     blob: bytes
-    refused: tuple[tuple[Change, str], ...] = ()
+    refused: tuple[tuple[Cure, str], ...] = ()
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """Each property's change, those of several offers in one."""
+        return tuple(item.change for item in self.edits)
 
 
 class Trial(NamedTuple):

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.devicetree.source_map import Place
 
-__all__ = ["Change", "Finding", "Place", "Severity", "Source"]
+__all__ = ["Change", "Cure", "Finding", "Place", "Severity", "Source"]
 
 
 class Severity(StrEnum):
@@ -62,23 +62,47 @@ class Source(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A smallest legal change that removes a finding: one property of one node, as bytes and as DTS (without ``=``)."""
+    """One property of one node, as bytes and as DTS (without ``=``). A node that the tree does not have is made.
+
+    ``value`` None removes the property: a tree and its source can be changed so, an overlay cannot say it.
+    """
 
     node: str
     prop: str
-    value: bytes
+    value: bytes | None
     text: str
 
+    @property
+    def statement(self) -> str:
+        """What a source says in the node."""
+        if self.value is None:
+            return f"/delete-property/ {self.prop};"
+        return f"{self.prop} = {self.text};" if self.text else f"{self.prop};"
+
     def __str__(self) -> str:
-        stated = f"{self.prop} = {self.text};" if self.text else f"{self.prop};"
-        return f"{self.node}: {stated}"
+        return f"{self.node}: {self.statement}"
+
+
+class Cure(NamedTuple):
+    """The smallest legal changes that remove a finding, made together.
+
+    ``assumes`` is what has to be so and no tree shows; ``besides`` is what somebody has to do beside it: the boot loader.
+    Both are sentences, or empty.
+    """
+
+    changes: tuple[Change, ...]
+    assumes: str = ""
+    besides: str = ""
+
+    def __str__(self) -> str:
+        return ", ".join(str(item) for item in self.changes)
 
 
 class Finding(NamedTuple):
     """One thing worth acting on, with the node, the ranges and the byte offset in the file that show it.
 
-    ``change`` is what would remove it, where such a change can be told; ``place`` is where it was written, where the
-    sources are known.
+    ``cures`` are ways to remove it, the smallest first, where such can be told, ``change`` is the first change of the first;
+    ``place`` is where it was written, where the sources are known.
     """
 
     rule: str
@@ -91,6 +115,11 @@ class Finding(NamedTuple):
     offset: int | None = None
     change: Change | None = None
     place: Place | None = None
+    cures: tuple[Cure, ...] = ()
+
+    def with_cures(self, cures: tuple[Cure, ...]) -> "Finding":
+        """Return the finding with other cures."""
+        return self._replace(cures=cures, change=cures[0].changes[0] if cures else None)
 
     @property
     def sort_key(self) -> tuple[int, str, str, str]:

@@ -63,7 +63,7 @@ ONLY_BY = {
         "dtanalyze.devicetree.overlay",
         "dtanalyze.analysis.faults",
         "dtanalyze.analysis.partial",
-        "dtanalyze.analysis.fix",
+        "dtanalyze.analysis.editing",
         "dtanalyze.inputs.collecting",
         "dtanalyze.xen.guest_tree",
         "dtanalyze.xen.dom0_tree",

@@ -1,103 +1,203 @@
-"""The changes that findings carry, each tried on a copy of the tree before it is offered.
+"""The cures that findings carry, each tried on a copy of the tree before it is offered.
 
-A change is kept when the whole question, asked again of the copy, has no new error. What a tree that did not boot has hidden
-may come up: the trees that Xen writes for its guests are looked at only once it boots.
+A cure is offered when the whole question, asked again of the copy, has no error and no warning that the old answer had not,
+for none of the releases and kernels asked about. Those of all findings are tried together first, since most trees have one
+fault in many places; where that does not do, one after another. What a tree that did not boot has hidden may come up: the
+trees that Xen writes for its guests are looked at only once it boots.
 """
 
 from __future__ import annotations
 
-import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.analysis import check
+from dtanalyze.analysis.editing import changed, edits_of, unsayable
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
-from dtanalyze.devicetree.blob import parse
-from dtanalyze.devicetree.write import copy_node, set_property, to_blob
-from dtanalyze.facts import CheckResult, Fix
-from dtanalyze.findings import Change, Finding, Severity
+from dtanalyze.facts import CheckResult, Fix, Offer
+from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
-from dtanalyze.rules.model import GUEST
+from dtanalyze.rules.model import GUEST, REST
 from dtanalyze.rules.registry import ALL_RULES
 
 __all__ = ["fix"]
 
+_TRIES: Final = 96
+"""So many copies are asked about at most: a tree may have any number of faults."""
 _ROUNDS: Final = 32
 """A change may bring up what it hid; so many times is looked again."""
-_PATH: Final = re.compile(r"[A-Za-z0-9,._+*#?@/-]+")
-"""What a path in an overlay may hold (dtc's lexer)."""
 _OF_GUESTS: Final = frozenset(item.code for item in ALL_RULES if item.on == GUEST)
+_OF_THE_WAY: Final = frozenset(
+    {
+        *("B03", "B05", "B06", "B07", "B08", "D02", "D03", "D05", "D08", "D12", "D13", "D20"),
+        *("X39", "X41", "X42", "X43", "X45", "X46", "X47"),
+    }
+)
+"""Rules about what Xen meets on its way: a stop hides what lies beyond it."""
+
+Results = tuple[CheckResult, ...]
+Key = tuple[str, str | None, str]
 
 
-def fix(data: bytes, path: str, options: CheckOptions, question: HostQuestion) -> Fix:
-    """Return the changes that make findings go away, with the results before and after; ``data`` stays as it is."""
-    before = after = check(data, path, options, question)
-    made: dict[tuple[str, str], Change] = {}
-    refused: dict[Change, str] = {}
+def fix(data: bytes, path: str, options: CheckOptions, question: HostQuestion, *, alternatives: bool = False) -> Fix:
+    """Return the changes that make findings go away, with the results before and after; ``data`` stays as it is.
+
+    With ``alternatives`` the other cures of each finding are tried too.
+    """
+    trials = _Trials(data, path, options, question, alternatives=alternatives)
     for _ in range(_ROUNDS):
-        tried = False
-        for change in _changes(after):
-            if change in refused or change in made.values():
-                continue
-            tried = True
-            copy = _changed(data, change)
-            found = check(copy, path, options, question)
-            why = _refusal(change, after, found)
-            if why is not None:
-                refused[change] = why
-                continue
-            made[change.node, change.prop] = change
-            data, after = copy, found
+        if not (trials.all_at_once() or trials.one_of_them()):
             break
-        if not tried or not _changes(after):
-            break
-    return Fix(tuple(made.values()), before, after, data, tuple(refused.items()))
+    changes = [item for offer in trials.offers for item in offer.cure.changes]
+    edits = edits_of(data, changes)
+    refused = tuple(trials.refused.items())
+    return Fix(tuple(trials.offers), edits, trials.before, trials.results, trials.data if edits else data, refused)
 
 
-def _changes(results: tuple[CheckResult, ...]) -> list[Change]:
-    return list(dict.fromkeys(item.change for result in results for item in result.findings if item.change is not None))
+class _Trials:
+    """The tree as it stands with the cures taken so far, what is found in it, and what was tried."""
+
+    def __init__(self, data: bytes, path: str, options: CheckOptions, question: HostQuestion, *, alternatives: bool) -> None:
+        self.data = data
+        self.before = self.results = check(data, path, options, question)
+        self.offers: list[Offer] = []
+        self.refused: dict[Cure, str] = {}
+        self._asked = (path, options, question)
+        self._alternatives = alternatives
+        self._left = _TRIES
+        self._had: set[Change] = set()
+        """Changes that an offer has made: a finding that wants one undone contradicts the one that wanted it."""
+
+    def all_at_once(self) -> bool:
+        """Take the first cure of every finding, when they work together; tell whether that was so."""
+        taken: dict[Cure, list[Finding]] = {}
+        touched: set[tuple[str, str]] = set()
+        for finding, cure in self._first_cures():
+            places = {(item.node, item.prop) for item in cure.changes}
+            if cure in taken or not places & touched:
+                taken.setdefault(cure, []).append(finding)
+                touched |= places
+        if len(taken) < 2:
+            return False
+        copy, found = self._tried([change for cure in taken for change in cure.changes])
+        every = [finding for findings in taken.values() for finding in findings]
+        if found is None or _refusal(every, self.results, found) is not None:
+            return False
+        for cure, findings in taken.items():
+            self._take(cure, findings)
+        self.data, self.results = copy, found
+        return True
+
+    def one_of_them(self) -> bool:
+        """Take the first cure that works; tell whether there was one."""
+        for finding, cure in self._untried():
+            why = self._taken_alone(finding, cure)
+            if why is None:
+                return True
+            self.refused[cure] = why
+        return False
+
+    def _taken_alone(self, finding: Finding, cure: Cure) -> str | None:
+        """Take a cure, or return why not."""
+        copy, found = self._tried(list(cure.changes))
+        if found is None:
+            return "not tried: too many changes have been"
+        why = _refusal([finding], self.results, found)
+        if why is not None:
+            return why
+        gone = [item for item in _all(self.results) if cure in item.cures and _key(item) not in set(map(_key, _all(found)))]
+        self._take(cure, gone or [finding])
+        self.data, self.results = copy, found
+        return None
+
+    def _take(self, cure: Cure, findings: list[Finding]) -> None:
+        others = self._others(findings[0], cure) if self._alternatives else ()
+        self.offers.append(Offer(cure, tuple(dict.fromkeys(findings)), tuple(others)))
+        self._had.update(cure.changes)
+
+    def _others(self, finding: Finding, chosen: Cure) -> Iterator[tuple[Cure, str]]:
+        for cure in finding.cures:
+            if cure == chosen:
+                continue
+            why = unsayable(cure)
+            if not why:
+                _, found = self._tried(list(cure.changes))
+                why = "not tried" if found is None else _refusal([finding], self.results, found) or ""
+            yield cure, why
+
+    def _first_cures(self) -> Iterator[tuple[Finding, Cure]]:
+        for finding in _all(self.results):
+            cure = next((item for item in finding.cures if self._is_open(item)), None)
+            if cure is not None:
+                yield finding, cure
+
+    def _untried(self) -> Iterator[tuple[Finding, Cure]]:
+        """Yield each cure of each finding, all first ones before the second."""
+        found = _all(self.results)
+        for place in range(max((len(item.cures) for item in found), default=0)):
+            for finding in found:
+                if place < len(finding.cures) and self._is_open(finding.cures[place]):
+                    yield finding, finding.cures[place]
+
+    def _is_open(self, cure: Cure) -> bool:
+        if cure in self.refused:
+            return False
+        why = unsayable(cure)
+        if not why and all(item in self._had for item in cure.changes):
+            why = "another finding contradicts it, which wants the same property otherwise"
+        if why:
+            self.refused[cure] = why
+        return not why
+
+    def _tried(self, changes: list[Change]) -> tuple[bytes, Results | None]:
+        if self._left == 0:
+            return self.data, None
+        self._left -= 1
+        copy = changed(self.data, changes)
+        return copy, check(copy, *self._asked)
 
 
-def _refusal(change: Change, old: tuple[CheckResult, ...], new: tuple[CheckResult, ...]) -> str | None:
-    """Return why a change is not offered, None when it is."""
-    if not _PATH.fullmatch(change.node):
-        return "no overlay can name this node: its path holds characters that dtc does not take"
-    hidden = any(item.verdict is Verdict.NO_BOOT for item in old)
-    known = {_key(item) for item in _errors(old)}
-    brought = [item for item in _errors(new) if _key(item) not in known and not (hidden and _was_hidden(item))]
-    if brought:
-        return f"it would bring {brought[0].rule} {brought[0].name}: {brought[0].message}"
+def _refusal(findings: list[Finding], old: Results, new: Results) -> str | None:
+    """Return why a cure of these findings is not offered, None when it is."""
+    brought = next(_brought(old, new), None)
+    if brought is not None:
+        return f"it would bring {brought.rule} {brought.name}: {brought.message}"
     if _worst(new) < _worst(old):
         return f"the verdict would be {WORST_FIRST[_worst(new)].value}"
-    gone = {_key(item) for item in _all(old)} - {_key(item) for item in _all(new)}
-    return None if gone else "it would remove no finding"
+    were, are = Counter(map(_key, _all(old))), Counter(map(_key, _all(new)))
+    if any(are[_key(item)] >= were[_key(item)] for item in findings):
+        return "it would not remove the finding"
+    return None
 
 
-def _was_hidden(finding: Finding) -> bool:
-    """Whether a finding is one that only a tree that boots can have: of a guest's tree, or its verdict."""
-    return finding.rule in _OF_GUESTS or finding.rule.startswith("V-")
+def _brought(old: Results, new: Results) -> Iterator[Finding]:
+    """Yield what is found now and was not before, without what only a boot that came so far could show.
+
+    What Linux loses of a region is no fault that was brought where the answer is a better one than before.
+    """
+    known = {_key(item) for item in _all(old)}
+    counted = {item.rule for item in _all(old) if item.message.endswith(REST)}
+    stopped, better = any(item.verdict is Verdict.NO_BOOT for item in old), _worst(new) > _worst(old)
+    for item in _all(new):
+        told = item.rule in counted or item.message.endswith(REST)  # one of those that were only counted
+        if item.severity is Severity.INFO or _key(item) in known or told:
+            continue
+        of_guest = item.rule in _OF_GUESTS
+        hidden = stopped and (of_guest or item.rule in _OF_THE_WAY or item.rule[0] == "V")
+        if not hidden and not (of_guest and better and item.severity is not Severity.ERROR):
+            yield item
 
 
-def _all(results: tuple[CheckResult, ...]) -> list[Finding]:
+def _all(results: Results) -> list[Finding]:
     return [item for result in results for item in result.findings]
 
 
-def _errors(results: tuple[CheckResult, ...]) -> list[Finding]:
-    return [item for item in _all(results) if item.severity is Severity.ERROR]
+def _key(finding: Finding) -> Key:
+    # One verdict after another is no new finding, nor is another piece of a region lost; one place after another is.
+    alike = finding.rule.startswith("V-") or (finding.rule in _OF_GUESTS and finding.severity is not Severity.ERROR)
+    return finding.rule, finding.node, "" if alike else finding.message
 
 
-def _key(finding: Finding) -> tuple[str, str | None, str]:
-    # One verdict after another is no new finding; one place after another is.
-    return finding.rule, finding.node, "" if finding.rule.startswith("V-") else finding.message
-
-
-def _worst(results: tuple[CheckResult, ...]) -> int:
+def _worst(results: Results) -> int:
     return min((WORST_FIRST.index(item.verdict) for item in results), default=len(WORST_FIRST))
-
-
-def _changed(data: bytes, change: Change) -> bytes:
-    tree = parse(data)
-    copy = tree._replace(root=copy_node(tree.root, None))
-    node = copy.find(change.node)
-    if node is not None:
-        set_property(node, change.prop, change.value)
-    return to_blob(copy.root, [raw for raw, _ in tree.reservations], tree.boot_cpuid)

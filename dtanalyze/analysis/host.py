@@ -11,7 +11,8 @@ from functools import cached_property
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.address.units import MIB, format_size
+from dtanalyze.address.units import format_size
+from dtanalyze.analysis.dom0_size import is_starved, with_other_size
 from dtanalyze.analysis.guest import check_guest, memory_findings, memory_of, no_overlay, with_findings, worse_of
 from dtanalyze.analysis.host_facts import devices_of, host_facts
 from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
@@ -31,11 +32,9 @@ from dtanalyze.facts import Alternative, CheckResult, HostFacts, HostRange, Pred
 from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import Arch, LinuxProfile
-from dtanalyze.rules.repair import string_change
 from dtanalyze.rules.view import HostView
 from dtanalyze.xen.boot import Host
 from dtanalyze.xen.bootfdt import boot_fdt_info
-from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, xen_bootargs
 from dtanalyze.xen.dom0less import domu_domains
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
@@ -93,61 +92,11 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
                     told = found[iommu][place] if start is prediction else judged.boot(xen, (start,))[0]
                     own = told + (judged.layout(linux) if place == 0 else ())
                     made = _predicted(tree, start, guests, linux, path, question.options, own, judged, alternatives)
-                    if _starved(made.host):
-                        size = _smaller_dom0(host, xen, options._replace(iommu=iommu), guests, linux, made.host)
-                        made = made._replace(host=_told(made.host, host, size))
+                    if is_starved(made.host, made.host.iommu):
+                        asked = options._replace(iommu=iommu)
+                        need = question.options.need
+                        made = made._replace(host=with_other_size(made.host, host, xen, asked, guests, linux, need))
                     yield made
-
-
-_STARVED: Final = frozenset({"B03", "X11", "X42"})
-"""Rules that speak of dom0's RAM leaving too little behind."""
-_BLOCK: Final = 128 * MIB
-_TRIES: Final = 24
-
-
-def _starved(result: CheckResult) -> bool:
-    return result.domain == "dom0" and any(item.rule in _STARVED for item in result.findings)
-
-
-def _smaller_dom0(
-    host: Host, xen: XenProfile, options: XenOptions, guests: _Guests, linux: LinuxProfile, result: CheckResult
-) -> int | None:
-    """Return a smaller dom0_mem with which scratch pages work in every start of Xen; None when none was found.
-
-    Whole blocks of 128 MiB are tried, the largest first, from what the host can hold at most: the placement of such a size
-    depends least on the order of Xen's free lists. What is set outside the tree (an option, a log, known banks) is not for
-    the tree to change.
-    """
-    fixed = options.dom0_mem is not None or options.dom0_banks or (options.log is not None and options.log.dom0_banks)
-    if fixed or result.verdict is Verdict.UNKNOWN:
-        return None
-    wanted = min(host.args.dom0_mem or DOM0_MEM_DEFAULT, sum(bank.size for bank in tree_ram(host.tree)))
-    blocks = (wanted - 1) // _BLOCK
-    for size in (*(count * _BLOCK for count in range(blocks, max(blocks - _TRIES, 0), -1)), _BLOCK // 2):
-        tried = predict(host, xen, options._replace(dom0_mem=size))[0]
-        worst, _ = worst_start(tried, guests, linux)
-        if worst.stopped_by is not None or worst.blob is None or not worst.regions.ranges:
-            continue
-        if guests.answer(worst.blob, linux, "dom0").verdict is Verdict.SCRATCH:
-            return size
-    return None
-
-
-def _told(result: CheckResult, host: Host, size: int | None) -> CheckResult:
-    """Return the result with the smaller dom0_mem as advice and as a change of Xen's command line."""
-    if size is None:
-        return result
-    words = [word for word in xen_bootargs(host.tree).split() if not word.startswith("dom0_mem=")]
-    text = " ".join([*words, f"dom0_mem={size // MIB}M"])
-    change = string_change("/chosen", "xen,xen-bootargs", text)
-    advice = f"Set dom0_mem={size // MIB}M: it was tried, and scratch pages work with it."
-    chosen = change if host.tree.root.child("chosen") is not None else None
-    return result._replace(
-        findings=tuple(
-            item._replace(advice=f"{advice} {item.advice}".strip(), change=chosen) if item.rule in _STARVED else item
-            for item in result.findings
-        )
-    )
 
 
 def tree_ram(tree: Tree) -> tuple[AddressRange, ...]:
@@ -288,7 +237,7 @@ _BY_XEN: Final = {
 
 def _of_xen(finding: Finding) -> Finding:
     """Return a finding of a tree that Xen writes as one for the host's: nobody can edit the former."""
-    return finding._replace(change=None, advice=_BY_XEN.get(finding.rule, finding.advice))
+    return finding.with_cures(())._replace(advice=_BY_XEN.get(finding.rule, finding.advice))
 
 
 def _predicted(

@@ -71,7 +71,7 @@ def _of_the_domain(cell: list[CheckResult]) -> CheckResult:
 
 def _without_offset(found: list[Finding]) -> Iterator[Finding]:
     for item in found:
-        yield item._replace(offset=None, change=None)
+        yield item.with_cures(())._replace(offset=None)
 
 
 def _with_domain(tree: Tree, name: str, size: int) -> Tree:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from dtanalyze.board.model import Board
-from dtanalyze.findings import Finding
+from dtanalyze.findings import Cure, Finding
 from dtanalyze.linux.boot import BootAnswer
 from dtanalyze.linux.memblock import Memblock
 from dtanalyze.linux.profile import LinuxProfile
@@ -36,10 +36,11 @@ def guest_findings(
     )
     found = tuple(findings((*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR), view))
     if any(item.rule in _REPAIRED for item in found):
-        from dtanalyze.rules.repair import repaired_regions
+        from dtanalyze.rules.cures.regions import FREE_SPACE, repaired_regions
 
         change = repaired_regions(view)
-        found = tuple(item._replace(change=change) if item.rule in _REPAIRED else item for item in found)
+        cures = (Cure((change,), FREE_SPACE),) if change is not None else ()
+        found = tuple(item.with_cures(cures) if item.rule in _REPAIRED else item for item in found)
     yield from found
 
 

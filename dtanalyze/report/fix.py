@@ -1,59 +1,195 @@
-"""Changes as the source of a devicetree overlay."""
+"""Offers as the source of a devicetree overlay, as text and as data: what each cures, before and after, what it assumes."""
 
 from __future__ import annotations
 
-from dtanalyze.facts import CheckResult, Fix
-from dtanalyze.findings import Change, Finding, Severity
-from dtanalyze.report.foreign import document, visible
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
-__all__ = ["overlay_text", "summary_text"]
+from dtanalyze.facts import CheckResult, Edit, Fix, Offer
+from dtanalyze.findings import Change, Cure, Finding, Severity
+from dtanalyze.report.foreign import document, visible
+from dtanalyze.report.json import finding_json
+from dtanalyze.report.lines import counted
+from dtanalyze.rules.cures.changes import stated_value
+
+__all__ = ["fix_json", "overlay_text", "summary_text"]
+
+_LONG: Final = 600
+_TEMPLATE: Final = "&{{{}}} {{"
 
 
 def overlay_text(fix: Fix, path: str) -> str:
-    """Return the overlay that makes the changes; dtc compiles it (``dtc -I dts -O dtb``), fdtoverlay applies it."""
-    by_node: dict[str, list[Change]] = {}
-    for change in fix.changes:
-        by_node.setdefault(change.node, []).append(change)
+    """Return the overlay that makes the changes; dtc compiles it (``dtc -I dts -O dtb``), fdtoverlay applies it.
+
+    It names nodes by their paths, so that the tree needs no ``__symbols__``. No overlay can take a property away: what does
+    is a comment there.
+    """
     lines = ["/dts-v1/;", "/plugin/;", ""]
-    if not by_node:
-        lines += [f"/* nothing to change in {_comment(path)} */", "/ {", "};"]
-    for node, changes in by_node.items():
-        lines.append(f"&{{{node}}} {{")
-        lines += [f"\t{item.prop} = {item.text};" if item.text else f"\t{item.prop};" for item in changes]
+    if not fix.edits:
+        lines += [f"/* nothing to change in {_comment(path)} */"]
+    gone = [edit.change for edit in fix.edits if edit.change.value is None]
+    if gone:
+        lines += [f"/* no overlay can say this, fix --apply does: {_comment(str(item))} */" for item in gone] + [""]
+    said = [edit for edit in fix.edits if edit.change.value is not None]
+    if not said:
+        lines += ["/ {", "};"]
+    for anchor in dict.fromkeys(edit.anchor for edit in said):
+        lines.append(_TEMPLATE.format(anchor))
+        lines += _node(anchor, [edit for edit in said if edit.anchor == anchor], 1)
         lines += ["};", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _node(path: str, edits: list[Edit], depth: int) -> Iterator[str]:
+    """Yield the statements of a node, then those of nodes that are made below it."""
+    tab = "\t" * depth
+    for edit in edits:
+        if edit.change.node == path:
+            yield f"{tab}{edit.change.statement}"
+    below = path.rstrip("/") + "/"
+    names = dict.fromkeys(
+        edit.change.node[len(below) :].split("/")[0] for edit in edits if edit.change.node.startswith(below)
+    )
+    for name in filter(None, names):
+        child = below + name
+        yield f"{tab}{name} {{"
+        yield from _node(child, [edit for edit in edits if _is_in(edit.change.node, child)], depth + 1)
+        yield f"{tab}}};"
+
+
+def _is_in(path: str, node: str) -> bool:
+    return path == node or path.startswith(node + "/")
 
 
 def _comment(text: str) -> str:
     return visible(text).replace("*/", "* /")
 
 
-def summary_text(fix: Fix, path: str) -> str:
-    """Say what the changes do: verdict and counts of findings before and after, domain by domain."""
-    lines = [f"{path}: {len(fix.changes)} change{'' if len(fix.changes) == 1 else 's'}"]
-    for old, new in zip(fix.before, fix.after, strict=False):
+def summary_text(fix: Fix, path: str, asked: Iterable[str] = ()) -> str:
+    """Say what the changes do: each offer with before and after, then verdict and counts, domain by domain."""
+    lines = [f"{path}: {counted(len(fix.edits), 'change')}"]
+    old = {(edit.change.node, edit.change.prop): edit for edit in fix.edits}
+    for offer in fix.offers:
+        lines += _offer(offer, old)
+    for before, after in zip(fix.before, fix.after, strict=False):
         lines.append(
-            f"  {old.domain or old.tree}: {old.verdict.value} ({_counts(old)}) -> {new.verdict.value} ({_counts(new)})"
+            f"  {before.domain or before.tree}: {before.verdict.value} ({_counts(before)}) -> {after.verdict.value} "
+            f"({_counts(after)})"
         )
-        lines += [
-            f"    left: {item.rule} {item.name}: {item.message}{_why(item)}"
-            for item in new.findings
-            if item.severity is Severity.ERROR
-        ]
-    lines += [f"  not offered: {change}: {why}" for change, why in fix.refused]
-    if any(item.prop == "reg" for item in fix.changes):
-        lines.append("  space that this tree says nothing about is taken for free: make sure that nobody uses it")
+        lines += _open(after)
+        lines += [line for item in after.findings for line in _left(item, fix)]
+    if fix.edits:
+        words = shlex.join(["dtanalyze", "fix", path, *asked, "--apply", "fixed.dtb"])
+        lines.append(f"  to apply and check: {words}")
     return document(lines)
 
 
-def _why(finding: Finding) -> str:
-    """Say why nothing is changed for a finding: what has to be done lies elsewhere, or cannot be told from the tree."""
-    if finding.change is not None:
+def _offer(offer: Offer, edits: dict[tuple[str, str], Edit]) -> Iterator[str]:
+    for rule in dict.fromkeys(item.rule for item in offer.cured):
+        found = [item for item in offer.cured if item.rule == rule]
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        yield f"  cures {rule} {found[0].name}: {found[0].message}{more}"
+    for change in offer.cure.changes:
+        edit = edits.get((change.node, change.prop))
+        if edit is None or edit.change != change:
+            yield f"    {change.node}: {_short(change.statement)} (another change to it follows)"
+            continue
+        yield f"    {change.node}:"
+        yield f"      - {_short(_before(edit))}"
+        yield f"      + {_short(change.statement)}"
+    if offer.cure.assumes:
+        yield f"    assumed: {offer.cure.assumes}"
+    if offer.cure.besides:
+        yield f"    beside it: {offer.cure.besides}"
+    for cure, why in offer.others:
+        yield f"    or: {_short(str(cure))}{f' (not offered: {why})' if why else ''}"
+
+
+def _before(edit: Edit) -> str:
+    prop, old = edit.change.prop, edit.old
+    if old is None:
+        return f"no {prop}" if edit.anchor == edit.change.node else "no such node"
+    return str(Change("", prop, old, stated_value(old))).removeprefix(": ")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONG else f"{text[: _LONG - 1]}…"
+
+
+def _open(result: CheckResult) -> Iterator[str]:
+    """Yield what stays open with the changes made: other starts, other seeds."""
+    if result.alternatives:
+        every = (f"{item.verdict.value} with {counted(item.sections, 'section')}" for item in result.alternatives)
+        said = " or ".join(dict.fromkeys(every))
+        yield f"    open: it may also come out as {said}"
+
+
+def _left(finding: Finding, fix: Fix) -> Iterator[str]:
+    """Say why nothing is changed for an error, or for what has a cure: each was refused, or none is known."""
+    if finding.severity is not Severity.ERROR and not finding.cures:
+        return
+    yield f"    left: {finding.rule} {finding.name}: {finding.message}{_advice(finding)}"
+    why = dict(fix.refused)
+    for cure in finding.cures[:3]:
+        if cure in why:
+            yield f"      not offered: {_short(str(cure))}: {why[cure]}"
+
+
+def _advice(finding: Finding) -> str:
+    if finding.cures or not finding.advice:
         return ""
-    return f"; no change of the tree is known for it: {finding.advice}" if finding.advice else ""
+    return f"; no change of the tree is known for it: {finding.advice}"
 
 
 def _counts(result: CheckResult) -> str:
     errors = sum(item.severity is Severity.ERROR for item in result.findings)
     warnings = sum(item.severity is Severity.WARNING for item in result.findings)
-    return f"{errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}"
+    return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+
+
+def fix_json(fix: Fix, path: str) -> dict[str, Any]:
+    """Return the same as data."""
+    return {
+        "path": path,
+        "overlay": overlay_text(fix, path) if fix.edits else None,
+        "edits": [
+            {**_change(edit.change), "before": None if edit.old is None else stated_value(edit.old)} for edit in fix.edits
+        ],
+        "offers": [_offer_json(offer) for offer in fix.offers],
+        "results": [_result(old, new) for old, new in zip(fix.before, fix.after, strict=False)],
+        "left": [
+            {**finding_json(item), "refused": [{**_cure(one), "why": why} for one, why in fix.refused if one in item.cures]}
+            for result in fix.after
+            for item in result.findings
+            if item.severity is Severity.ERROR
+        ],
+    }
+
+
+def _offer_json(offer: Offer) -> dict[str, Any]:
+    return {
+        **_cure(offer.cure),
+        "cures": [finding_json(item) for item in offer.cured],
+        "alternatives": [{**_cure(cure), "refused": why or None} for cure, why in offer.others],
+    }
+
+
+def _cure(cure: Cure) -> dict[str, Any]:
+    changes = [_change(item) for item in cure.changes]
+    return {"changes": changes, "assumes": cure.assumes or None, "besides": cure.besides or None}
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {"node": change.node, "property": change.prop, "dts": change.text, "deleted": change.value is None}
+
+
+def _result(old: CheckResult, new: CheckResult) -> dict[str, Any]:
+    return {
+        "domain": new.domain,
+        "linux": new.linux.name,
+        "xen": new.xen,
+        "iommu": new.iommu,
+        "verdict": {"before": old.verdict.value, "after": new.verdict.value},
+        "reason": new.reason,
+    }

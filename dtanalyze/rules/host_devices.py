@@ -10,10 +10,13 @@ from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.translate import RegEntry, Untranslatable
 from dtanalyze.devicetree.cells import inherited_cells
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.findings import Change, Severity, Source
+from dtanalyze.findings import Cure, Severity, Source
+from dtanalyze.rules.cures.changes import empty_change, string_change
+from dtanalyze.rules.cures.devices import refused_cures
+from dtanalyze.rules.cures.interrupts import passthrough_cure, trigger_cures
+from dtanalyze.rules.cures.ranges import address_cures, bus_cures, stray_addresses
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
-from dtanalyze.rules.repair import covering_ranges, string_change
 from dtanalyze.rules.view import HostView, property_offset
 from dtanalyze.xen.handle_node import Failure, Fate
 
@@ -172,8 +175,8 @@ def address_not_covered_by_ranges(view: HostView) -> Hits:
     lines = {id(item.node): item.text for item in _of_kind(view, "address")}
     if not lines and not (view.first and view.looks_for_holes):
         return
-    stray = [(node, entry) for node, entries in view.entries for entry in entries if isinstance(entry.where, Untranslatable)]
-    changes = covering_ranges(view.board.tree, stray)
+    stray = stray_addresses(view)
+    of_bus = bus_cures(view, stray)
     told: set[int] = set()
     for node, entry in stray:
         where = entry.where
@@ -187,7 +190,7 @@ def address_not_covered_by_ranges(view: HostView) -> Hits:
             node.path,
             (),
             entry.offset,
-            change=changes.get(where.node),
+            cures=address_cures(view, node, entry, of_bus),
         )
 
 
@@ -233,7 +236,7 @@ def pci_host_without_device_type(view: HostView) -> Hits:
                 windows,
                 property_offset(node, "ranges"),
                 None if offered else Severity.WARNING,
-                change=string_change(node.path, "device_type", "pci"),
+                cures=(Cure((string_change(node.path, "device_type", "pci"),)),),
             )
 
 
@@ -277,7 +280,7 @@ def bus_without_ranges(view: HostView) -> Hits:
                 node.path,
                 (),
                 node.offset,
-                change=Change(node.path, "ranges", b"", ""),
+                cures=(Cure((empty_change(node, "ranges"),), f"The addresses below {node.path} are the CPU's."),),
             )
 
 
@@ -302,7 +305,8 @@ _SPI: Final = (
 )
 def console_interrupt_shared(view: HostView) -> Hits:
     for item in _of_kind(view, "shared-interrupt"):
-        yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"))
+        cures = (passthrough_cure(item.node),)
+        yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"), cures=cures)
 
 
 @rule(
@@ -319,7 +323,8 @@ def console_interrupt_shared(view: HostView) -> Hits:
 )
 def interrupt_with_two_triggers(view: HostView) -> Hits:
     for item in _of_kind(view, "trigger-type"):
-        yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"))
+        cures = tuple(trigger_cures(item.node, view.prediction.nodes.irqs))
+        yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"), cures=cures)
 
 
 _REFUSALS: Final = {
@@ -347,7 +352,7 @@ _REFUSALS: Final = {
 def device_that_xen_refuses(view: HostView) -> Hits:
     for kind, advice in _REFUSALS.items():
         for item in _of_kind(view, kind):
-            yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice)
+            yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice, cures=tuple(refused_cures(view, item)))
 
 
 HOST_DEVICES: Final[tuple[Rule, ...]] = (

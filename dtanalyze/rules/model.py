@@ -9,9 +9,9 @@ from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.findings import Change, Finding, Severity, Source
+from dtanalyze.findings import Cure, Finding, Severity, Source
 
-__all__ = ["GUEST", "HOST", "TREE", "Example", "Hit", "Hits", "NotShown", "Rule", "Statement", "findings", "rule"]
+__all__ = ["GUEST", "HOST", "REST", "TREE", "Example", "Hit", "Hits", "NotShown", "Rule", "Statement", "findings", "rule"]
 
 _LONG: Final = re.compile(r"[^\s/]{256,}")
 """Longer than any name of a node or a file: the text of a property."""
@@ -37,7 +37,7 @@ class Hit(NamedTuple):
     offset: int | None = None
     severity: Severity | None = None
     advice: str = ""
-    change: Change | None = None
+    cures: tuple[Cure, ...] = ()
 
 
 Hits = Iterator[Hit]
@@ -114,6 +114,8 @@ def rule(
     return made
 
 
+REST: Final = "more of the same kind"
+"""How the message of a finding that counts others ends."""
 MOST: Final = 100
 """So many places of one rule are told one by one; the rest are counted."""
 
@@ -126,7 +128,7 @@ def _bounded(hits: Hits, severity: Severity) -> Hits:
         rest += 1
         worst = max(worst, severity if hit.severity is None else hit.severity)
     if rest:
-        yield Hit(f"{rest} more of the same kind", severity=worst)
+        yield Hit(f"{rest} {REST}", severity=worst)
 
 
 def findings(rules: tuple[Rule, ...], view: object) -> Iterator[Finding]:
@@ -136,10 +138,10 @@ def findings(rules: tuple[Rule, ...], view: object) -> Iterator[Finding]:
             severity = item.severity if hit.severity is None else hit.severity
             advice = hit.advice or item.advice
             message = _LONG.sub(_sampled, hit.message)
-            yield Finding(item.code, item.name, severity, message, advice, hit.node, hit.ranges, hit.offset, hit.change)
+            found = Finding(item.code, item.name, severity, message, advice, hit.node, hit.ranges, hit.offset)
+            yield found.with_cures(hit.cures) if hit.cures else found
 
 
 def _sampled(found: re.Match[str]) -> str:
     """Return the beginning of a word that is too long: a report never quotes more of a property than a sample."""
     return f"{found.group()[:_SAMPLE]}… ({len(found.group())} characters)"
-

@@ -53,13 +53,15 @@ def interrupt_given_away_and_kept(view: HostView) -> Hits:
     if not view.first or view.prediction.domain != "dom0":
         return
     irqs = view.prediction.nodes.irqs
+    # What Xen uses itself is a fault only where there is a domain to give the device to; marked so, dom0 leaves it alone.
+    takers = ("d0", "Xen") if view.domus or view.options.toolstack else ("d0",)
     for node in view.board.tree.root:
         if node.prop("xen,passthrough") is None:
             continue
         for raw in irqs.dt.raw_irqs(node):
             found = irqs.dt.gic_irq(raw)
             owner = irqs.owner(found.irq) if found is not None else None
-            if found is not None and owner is not None and owner[0] in ("d0", "Xen"):
+            if found is not None and owner is not None and owner[0] in takers:
                 who = "dom0 keeps" if owner[0] == "d0" else f"{owner[0]} uses"
                 yield Hit(
                     f"{node.path} is to be passed through and shares interrupt {found.irq} with {owner[1]}, which {who}",

@@ -22,7 +22,16 @@ from dtanalyze.xen.irq import FIRST_SPI, Irqs
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.rangeset import NullDereferenceError, Rangeset
 
-__all__ = ["Failure", "Machine", "handle_device", "iommu_add_dt_device", "map_device_irqs", "mapped_pages", "p2m_limit"]
+__all__ = [
+    "Failure",
+    "Machine",
+    "handle_device",
+    "iommu_add_dt_device",
+    "iommus_of",
+    "map_device_irqs",
+    "mapped_pages",
+    "p2m_limit",
+]
 
 _MASK64: Final = (1 << 64) - 1
 _PAGE: Final = 4096
@@ -106,7 +115,7 @@ def iommu_add_dt_device(dev: Node, machine: Machine) -> tuple[int, str] | None:
 
     A master of an IOMMU that is disabled is left as it is; one of an available IOMMU that Xen has no driver for is refused.
     """
-    masters = list(_iommus(dev, machine.phandles)) if machine.iommu else []
+    masters = list(iommus_of(dev, machine.phandles)) if machine.iommu else []
     added: Node | None = None
     for target in masters:
         if not target.available:
@@ -121,7 +130,7 @@ def iommu_add_dt_device(dev: Node, machine: Machine) -> tuple[int, str] | None:
     return _ENXIO, f"its iommus names {added.path}, an available IOMMU that this Xen has no driver for"
 
 
-def _iommus(dev: Node, phandles: Phandles) -> Iterator[Node]:
+def iommus_of(dev: Node, phandles: Phandles) -> Iterator[Node]:
     """Yield the targets of ``iommus`` up to the first entry that cannot be read (dt_parse_phandle_with_args)."""
     prop = dev.prop("iommus")
     cells, at = (prop.cells if prop else ()), 0

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from dtanalyze.board.interrupts import Phandles
 from dtanalyze.devicetree.tree import Node, Property, Tree
 
-__all__ = ["DtIrqs", "GicIrq", "RawIrq"]
+__all__ = ["DtIrqs", "GicIrq", "RawIrq", "Sense"]
 
 _MAX_IRQ_SPEC: Final = 4
 """DT_MAX_IRQ_SPEC: a specifier of more cells is refused."""
@@ -38,6 +38,14 @@ class GicIrq(NamedTuple):
 
     irq: int
     type: int
+
+
+class Sense(NamedTuple):
+    """Where a node states the trigger type of one of the GIC's interrupts: the property, and which of its cells."""
+
+    prop: str
+    place: int
+    irq: GicIrq
 
 
 class _Nexus(NamedTuple):
@@ -67,6 +75,36 @@ class DtIrqs:
             return None
         irq = raw.cells[1] + (32 if raw.cells[0] == _SPI else 16)
         return GicIrq(irq & 0xFFFFFFFF, raw.cells[2] & _SENSE_MASK)
+
+    def senses(self, node: Node) -> Iterator[Sense]:
+        """Yield the trigger cells of the GIC's interrupts that stand at the node itself, in ``interrupt-map`` too.
+
+        What a specifier becomes on its way through another node's ``interrupt-map`` stands there, not here.
+        """
+        for prop, at, raw in (*self._stated(node), *self._mapped(node)):
+            found = self.gic_irq(raw)
+            if found is not None:
+                yield Sense(prop, at + 2, found)
+
+    def _stated(self, node: Node) -> Iterator[tuple[str, int, RawIrq | None]]:
+        extended = self._parse_extended(node)
+        at = 0
+        if extended is not None:
+            for item in extended:
+                yield "interrupts-extended", at + 1, item
+                at += 1 + (len(item.cells) if item else 0)
+            return
+        for start, cells in self._specifiers(node):
+            yield "interrupts", at, RawIrq(start, cells) if start else None
+            at += len(cells)
+
+    def _mapped(self, node: Node) -> Iterator[tuple[str, int, RawIrq | None]]:
+        found, prop = self._own_cells(node), node.prop("interrupt-map")
+        at = 0
+        for child, parent, raw in self._entries(prop.cells, *found) if found and prop is not None else ():
+            at += len(child) + 1 + len(parent)
+            yield "interrupt-map", at, raw
+            at += len(raw.cells) if raw else 0
 
     def irq_map(self, node: Node) -> Iterator[GicIrq | None]:
         """Yield the GIC's interrupts in the ``interrupt-map`` of a bus; None, as the last, where it cannot be read."""

@@ -59,6 +59,11 @@ class Irqs:
         """Return who settled the trigger type of an interrupt."""
         return self._types[irq][1]
 
+    def settled_type(self, irq: int) -> int | None:
+        """Return the trigger type of an interrupt, None when nobody has asked for it."""
+        found = self._types.get(irq)
+        return found[0] if found is not None else None
+
     def owner(self, irq: int) -> tuple[str, str] | None:
         """Return who has the interrupt (``Xen``, ``d0``, …) and for which node."""
         return self._owners.get(irq)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtanalyze.facts import Assumption
-from dtanalyze.findings import Change, Finding, Severity
+from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.report.lines import sentence, wrapped
 from dtanalyze.report.text import check_text
 from tests.report.made import GOOD, result
@@ -68,7 +68,7 @@ def test_what_the_reason_said_is_not_said_again() -> None:
 
 def test_the_command_that_makes_the_change() -> None:
     change = Change("/a", "reg", b"", "<0x0>")
-    (line,) = [item for item in actions(at("/a", "/a one")._replace(change=change), width=200) if "overlay" in item]
+    (line,) = [item for item in actions(at("/a", "/a one").with_cures((Cure((change,)),)), width=200) if "overlay" in item]
     assert line == "  The change as an overlay: dtanalyze fix trees/01-dom0-x420-l612.dtb > fix.dtso"
 
 

@@ -1,0 +1,247 @@
+"""Addresses that no ``ranges`` covers: the bus gets an entry, the address is corrected, or what makes it one goes away.
+
+Three faults look alike in a log. A window of the bus is missing: it is added. ``reg`` already holds the CPU's address
+although the bus moves addresses: it is turned into one of the bus. The address is none of the CPU's at all, as that of a
+cell of an NVMEM device on an SPMI bus whose node has ``ranges`` nevertheless: that property goes. No cure maps an address
+onto another user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.rangeset import RangeSet
+from dtanalyze.board.bus import XEN, AddressRules
+from dtanalyze.board.model import entry_range
+from dtanalyze.board.translate import RegEntry, Translated, Untranslatable, translate
+from dtanalyze.devicetree.cells import CellCounts, read_number
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.findings import Cure
+from dtanalyze.rules.cures.changes import cells_change, deletion, empty_change, number_cells
+from dtanalyze.rules.view import HostView
+
+__all__ = ["Windows", "address_cures", "bus_cures", "stray_addresses", "whole_entries", "whole_ranges_cures", "windows_of"]
+
+_PAGE: Final = 4096
+_BY_NEIGHBOUR: Final = "{bus} moves {address:#x} by as much as the entry of its ranges that is nearest."
+_NO_CPU_ADDRESS: Final = "The addresses below {bus} are places inside that device, which the CPU does not reach by address."
+
+
+class Window(NamedTuple):
+    """One entry of ``ranges``: where it begins on the bus and above it, and how long it is, as numbers."""
+
+    child: int
+    parent: int
+    size: int
+
+    @property
+    def shift(self) -> int:
+        """What is added to an address on the way up."""
+        return self.parent - self.child
+
+    def distance(self, address: int) -> int:
+        """How far an address lies from the window, 0 inside."""
+        return max(self.child - address, address - (self.child + self.size) + 1, 0)
+
+
+class Windows(NamedTuple):
+    """The ``ranges`` of one bus. ``cells`` are those of its whole entries, ``rest`` what follows them."""
+
+    node: Node
+    child: CellCounts
+    outer: CellCounts
+    cells: tuple[int, ...]
+    rest: tuple[int, ...]
+    entries: tuple[Window, ...]
+
+    @property
+    def width(self) -> int:
+        """Cells of one entry."""
+        return self.child.address + self.outer.address + self.child.size
+
+
+def windows_of(node: Node, rules: AddressRules = XEN) -> Windows | None:
+    """Return the ``ranges`` of a bus cut into entries; None where it has none, or cells that cannot be counted."""
+    ranges, parent = node.prop("ranges"), node.parent
+    bus = rules.bus_of(node)
+    above = rules.bus_of(parent) if parent is not None else None
+    if ranges is None or not ranges.value or parent is None or bus is None or above is None:
+        return None
+    child, outer = rules.counts(bus, node), rules.counts(above, parent)
+    width = child.address + outer.address + child.size
+    if not (1 <= child.address <= 4 and 1 <= outer.address <= 4 and child.size):
+        return None
+    cells = ranges.cells
+    whole = len(cells) // width * width
+    entries = tuple(
+        Window(
+            read_number(cells[at + bus.flag_cells : at + child.address]),
+            read_number(cells[at + child.address + above.flag_cells : at + child.address + outer.address]),
+            read_number(cells[at + child.address + outer.address : at + width]),
+        )
+        for at in range(0, whole, width)
+    )
+    rest = cells[whole:] if len(ranges.value) % 4 == 0 else (*cells[whole:], 0)
+    return Windows(node, child, outer, cells[:whole], rest, entries)
+
+
+def whole_entries(node: Node, rules: AddressRules) -> bool:
+    """Tell whether the ``ranges`` of a node, where it has any, are whole entries."""
+    found = windows_of(node, rules)
+    return found is None or not found.rest
+
+
+def whole_ranges_cures(node: Node, rules: AddressRules) -> tuple[Cure, ...]:
+    """Return the cure for a ``ranges`` with a part of an entry at its end: the part goes, which nobody reads.
+
+    Where there is no other entry nothing is left, and empty ``ranges`` mean something else: none is known then.
+    """
+    found = windows_of(node, rules)
+    return (Cure((cells_change(node, "ranges", found.cells),)),) if found is not None and found.cells else ()
+
+
+def stray_addresses(view: HostView) -> list[tuple[Node, RegEntry]]:
+    """Return every address of a node that Xen cannot translate."""
+    return [(node, entry) for node, entries in view.entries for entry in entries if isinstance(entry.where, Untranslatable)]
+
+
+def bus_cures(view: HostView, strays: Iterable[tuple[Node, RegEntry]]) -> dict[str, tuple[Cure, ...]]:
+    """Return, for each bus that does not cover an address, its ``ranges`` with entries for all that it does not cover."""
+    missing: dict[str, list[tuple[Node, RegEntry]]] = {}
+    for node, entry in strays:
+        where = entry.where
+        if isinstance(where, Untranslatable) and where.chain and where.chain[-1].bus == where.node:
+            missing.setdefault(where.node, []).append((node, entry))
+    found: dict[str, tuple[Cure, ...]] = {}
+    for path, items in missing.items():
+        bus = view.board.tree.find(path)
+        windows = windows_of(bus) if bus is not None else None
+        cure = _extended(view, windows, items) if windows is not None else None
+        if cure is not None:
+            found[path] = (cure,)
+    return found
+
+
+def address_cures(view: HostView, node: Node, entry: RegEntry, of_bus: dict[str, tuple[Cure, ...]]) -> tuple[Cure, ...]:
+    """Return the cures for one address that Xen cannot translate, the one that fits the tree best first."""
+    where = entry.where
+    bus = view.board.tree.find(where.node) if isinstance(where, Untranslatable) else None
+    if not isinstance(where, Untranslatable) or bus is None:
+        return ()
+    if where.chain and where.chain[-1].bus == where.node:
+        return (*_own_address(view, node, entry, bus), *of_bus.get(where.node, ()))
+    return (*_bus_made(bus), *_no_address(node))
+
+
+def _bus_made(bus: Node) -> Iterator[Cure]:
+    """Empty ``ranges`` make a bus of a node, where its addresses can be the CPU's: they have a size."""
+    counts = XEN.counts(XEN.buses[-1], bus)
+    if bus.prop("ranges") is None and counts.size and 1 <= counts.address <= 2 and bus.parent is not None:
+        yield Cure((empty_change(bus, "ranges"),), f"The addresses below {bus.path} are the CPU's.")
+
+
+def _no_address(node: Node) -> Iterator[Cure]:
+    parent = node.parent
+    if parent is not None and parent.parent is not None and parent.prop("ranges") is not None and parent.device_type is None:
+        yield Cure((deletion(parent, "ranges"),), _NO_CPU_ADDRESS.format(bus=parent.path))
+
+
+def _own_address(view: HostView, node: Node, entry: RegEntry, bus: Node) -> Iterator[Cure]:
+    """Where ``reg`` holds the CPU's address of a place inside a window, the same as an address of the bus."""
+    windows, reg = windows_of(bus), node.prop("reg")
+    if windows is None or reg is None or node.parent is not bus or windows.child.address > 2:
+        return
+    at = entry.nth * (windows.child.address + windows.child.size)
+    number = read_number(reg.cells[at : at + windows.child.address])
+    for window in windows.entries:
+        if window.shift and window.parent <= number and number + max(entry.size, 1) <= window.parent + window.size:
+            cells = list(reg.cells)
+            cells[at : at + windows.child.address] = number_cells(number - window.shift, windows.child.address)
+            if not _taken(view, node, bus, number, entry.size):
+                yield Cure((cells_change(node, "reg", cells),), f"reg of {node.path} states the CPU's address.")
+            return
+
+
+def _taken(view: HostView, node: Node, bus: Node, parent: int, size: int) -> str:
+    """Return who has the CPU address that ``parent``, above the bus, becomes; empty when nobody has."""
+    above = bus.parent
+    counts = XEN.counts(XEN.bus_of(above) or XEN.buses[-1], above) if above is not None else CellCounts(2, 2)
+    where = translate(bus, tuple(number_cells(parent, counts.address)), XEN)
+    if not isinstance(where, Translated) or where.address + max(size, 1) > 1 << 64:
+        return "no CPU address"
+    span = AddressRange(where.address, max(size, 1))
+    for bank in view.prediction.info.mem:
+        if span.start < bank.stop and bank.start < span.stop:
+            return bank.node or "RAM"
+    for other, entries in view.entries:
+        if other is node or _is_above(other, node) or _is_above(node, other):
+            continue
+        if any(found is not None and found.overlaps(span) for found in map(entry_range, entries)):
+            return other.path
+    return ""
+
+
+def _is_above(one: Node, other: Node) -> bool:
+    at: Node | None = other
+    while at is not None and at is not one:
+        at = at.parent
+    return at is one
+
+
+def _extended(view: HostView, windows: Windows, items: list[tuple[Node, RegEntry]]) -> Cure | None:
+    """Return ``ranges`` with an entry for each address that is missing, moved as the nearest entry moves; None if one is
+    taken."""
+    if windows.outer.address > 2 or not (windows.entries or _rest_entry(windows)):
+        return None
+    made, assumed = list(windows.cells), []
+    for start, size, cells in _missing(windows, items):
+        nearest = _nearest(windows, start)
+        parent = start + nearest.shift
+        if parent < 0 or parent + size > 1 << 32 * windows.outer.address or size >= 1 << 32 * windows.child.size:
+            return None
+        if any(_taken(view, node, windows.node, parent, size) for node, _ in items):
+            return None
+        made += [*cells, *number_cells(parent, windows.outer.address), *number_cells(size, windows.child.size)]
+        assumed.append(_BY_NEIGHBOUR.format(bus=windows.node.path, address=start))
+    if len(made) == len(windows.cells):
+        return None
+    same = len({item.shift for item in windows.entries}) == 1
+    return Cure((cells_change(windows.node, "ranges", made),), "" if same else " ".join(assumed))
+
+
+def _missing(windows: Windows, items: list[tuple[Node, RegEntry]]) -> Iterator[tuple[int, int, tuple[int, ...]]]:
+    """Yield start, size and the cells of the start: whole pages, each once; the very address where three cells state it.
+
+    Xen takes an address of three cells for an identifier that the entry has to repeat (dt_bus_default_map).
+    """
+    if windows.child.address > 2:
+        for node, entry in items:
+            if node.parent is windows.node and entry.bus_cells:
+                yield read_number(entry.bus_cells), max(entry.size, 1), entry.bus_cells
+        return
+    spans = []
+    for _, entry in items:
+        where = entry.where
+        if isinstance(where, Untranslatable):
+            start = where.chain[-1].address // _PAGE * _PAGE
+            stop = -(-(where.chain[-1].address + max(entry.size, 1)) // _PAGE) * _PAGE
+            if stop <= 1 << 64:
+                spans.append(AddressRange.spanning(start, stop))
+    for span in RangeSet(spans):
+        yield span.start, span.size, tuple(number_cells(span.start, windows.child.address))
+
+
+def _nearest(windows: Windows, address: int) -> Window:
+    entries = windows.entries or tuple(filter(None, (_rest_entry(windows),)))
+    return min(entries, key=lambda item: (item.distance(address), item.child > address))
+
+
+def _rest_entry(windows: Windows) -> Window | None:
+    """Return what a part of an entry says, where it holds both addresses: how the bus moves them."""
+    both = windows.child.address + windows.outer.address
+    if len(windows.rest) < both or windows.child.address > 2:
+        return None
+    child, parent = windows.rest[: windows.child.address], windows.rest[windows.child.address : both]
+    return Window(read_number(child), read_number(parent), 0)

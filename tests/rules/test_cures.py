@@ -1,0 +1,164 @@
+"""What `fix` offers for each cause that stops Xen: the property that is to be changed, worked out by hand, and that it boots.
+
+What Xen does with each kind of tree was booted or stands in its source; the mirrors are held against those boots elsewhere.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.rules.examples import host
+from tests.rules.test_fix import Ran, run
+from tests.trees import dtb
+
+SPI = (
+    'spi@{at} {{ compatible = "arm,pl022"; reg = <0x0 0x{at} 0x0 0x1000>; interrupt-parent = <1>; interrupts = {irqs}; {more} }}; '
+)
+
+
+class Offered(Ran):
+    """What one run of `fix` gave, with its JSON answer and the tree that it wrote."""
+
+    def __init__(self, ran: Ran, blob: bytes | None) -> None:
+        super().__init__(ran.status, ran.out, ran.err)
+        (self.json,) = json.loads(ran.out)["results"]
+        self.blob = blob
+
+    @property
+    def edits(self) -> dict[str, str]:
+        """Each change, by node and property."""
+        return {f"{item['node']} {item['property']}": item["dts"] for item in self.json["edits"]}
+
+    @property
+    def verdicts(self) -> list[tuple[str, str]]:
+        """Before and after, for each domain, kernel and release."""
+        return [(item["verdict"]["before"], item["verdict"]["after"]) for item in self.json["results"]]
+
+
+class Bench:
+    """Runs `fix` on trees."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.capsys = folder, capsys
+
+    def fix(self, body: str, *args: str) -> Offered:
+        """Fix the tree with this body of the root."""
+        board, new = self.folder / "board.dtb", self.folder / "new.dtb"
+        board.write_bytes(dtb(body))
+        new.unlink(missing_ok=True)
+        ran = run(self.capsys, "fix", str(board), "--linux", "6.12", "--format", "json", "--apply", str(new), *args)
+        assert ran.status in (0, 1), ran.err
+        return Offered(ran, new.read_bytes() if new.exists() else None)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Bench:
+    return Bench(tmp_path, capsys)
+
+
+def spi(at: str, irqs: str, more: str = "") -> str:
+    return SPI.format(at=at, irqs=irqs, more=more)
+
+
+def test_a_device_with_the_consoles_interrupt_is_kept_from_dom0(bench: Bench) -> None:
+    """Booted: with xen,passthrough; Xen goes on, with status = "disabled" it does not."""
+    found = bench.fix(host(spi("9010000", "<0 1 4>") + spi("9020000", "<0 1 4>", 'status = "disabled";')))
+    assert found.edits == {"/spi@9010000 xen,passthrough": "", "/spi@9020000 xen,passthrough": ""}
+    assert found.verdicts == [("no-boot", "scratch")]
+
+
+def test_one_trigger_type_for_all(bench: Bench) -> None:
+    """The first node settles level (4); of the second only the cell of that interrupt changes, its other bits stay."""
+    second = spi("9020000", "<0 7 1>, <0 2 0xf01>")
+    found = bench.fix(host(spi("9010000", "<0 2 4>") + second))
+    assert found.edits == {"/spi@9020000 interrupts": "<0x0 0x7 0x1 0x0 0x2 0xf04>"}
+    assert found.verdicts == [("no-boot", "scratch")]
+
+
+def test_the_trigger_cell_of_interrupts_extended_and_of_an_interrupt_map(bench: Bench) -> None:
+    extended = 'spi@9020000 { compatible = "arm,pl022"; reg = <0x0 0x9020000 0x0 0x1000>; interrupts-extended = <1 0 2 1>; };'
+    found = bench.fix(host(spi("9010000", "<0 2 4>") + extended))
+    assert found.edits == {"/spi@9020000 interrupts-extended": "<0x1 0x0 0x2 0x4>"}
+    pcie = """pcie@10000000 { compatible = "pci-host-ecam-generic"; device_type = "pci"; #address-cells = <3>; #size-cells = <2>;
+        #interrupt-cells = <1>; reg = <0x0 0x10000000 0x0 0x1000000>; ranges = <0x2000000 0x0 0x20000000 0x0 0x20000000 0x0 0x8000000>;
+        interrupt-map-mask = <0 0 0 7>; interrupt-map = <0 0 0 1 1 0 2 1>, <0 0 0 2 1 0 3 4>; };"""
+    found = bench.fix(host(spi("9010000", "<0 2 4>") + pcie))
+    assert found.edits == {"/pcie@10000000 interrupt-map": "<0x0 0x0 0x0 0x1 0x1 0x0 0x2 0x4 0x0 0x0 0x0 0x2 0x1 0x0 0x3 0x4>"}
+
+
+IOMMUS = """smmu@a000000 { compatible = "arm,smmu-v2"; reg = <0x0 0xa000000 0x0 0x10000>; #iommu-cells = <1>; phandle = <7>;
+        #global-interrupts = <0>; };
+    gpummu@b000000 { compatible = "vendor,gpu-mmu"; reg = <0x0 0xb000000 0x0 0x10000>; #iommu-cells = <1>; phandle = <8>; };
+    gpu@c000000 { reg = <0x0 0xc000000 0x0 0x1000>; iommus = <8 0>; }; gmu@d000000 { reg = <0x0 0xd000000 0x0 0x1000>; iommus = <8 5>; };"""
+
+
+def test_an_iommu_without_a_driver_is_disabled(bench: Bench) -> None:
+    """find_smmu finds none for the GPU's: -ENXIO. One change for both masters; the other cures are named on request."""
+    found = bench.fix(host(IOMMUS), "--alternatives")
+    assert found.edits == {"/gpummu@b000000 status": '"disabled"'}
+    (offer,) = found.json["offers"]
+    assert [item["node"] for item in offer["cures"]] == ["/gmu@d000000", "/gpu@c000000"]
+    others = {item["changes"][0]["property"]: item["refused"] for item in offer["alternatives"]}
+    assert others["xen,xen-bootargs"] is None  # iommu=no cures both as well
+    assert set(others) == {"xen,passthrough", "xen,xen-bootargs"}
+
+
+NVMEM = """bus@7000 { compatible = "vendor,spmi"; reg = <0x0 0x7000 0x0 0x1000>; #address-cells = <2>; #size-cells = <0>;
+    pmic@0 { reg = <0 0>; #address-cells = <1>; #size-cells = <0>;
+        nvram@7100 { reg = <0x7100>; #address-cells = <1>; #size-cells = <1>; ranges = <0 0x7100 0x100>; cell@48 { reg = <0x48 1>; }; };
+    }; };"""
+
+
+def test_places_inside_a_device_are_no_addresses_of_the_cpu(bench: Bench) -> None:
+    """Kernel trees have such nodes: ranges of an NVMEM device on SPMI. It goes, which only a written tree can say."""
+    found = bench.fix(host(NVMEM))
+    (edit,) = found.json["edits"]
+    assert (edit["node"], edit["property"], edit["deleted"]) == ("/bus@7000/pmic@0/nvram@7100", "ranges", True)
+    assert "no overlay can say this" in found.json["overlay"] and found.verdicts == [("no-boot", "scratch")]
+    assert found.blob is not None
+    node = parse(found.blob).find("/bus@7000/pmic@0/nvram@7100")
+    assert node is not None and node.prop("ranges") is None and node.prop("reg") is not None
+
+
+BUS = """bus@b000000 {{ compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>; ranges = {ranges};
+    dev@{at} {{ reg = <0x{at} 0x1000>; }}; }}; {more}"""
+
+
+@pytest.mark.parametrize(
+    ("ranges", "at", "more", "edits"),
+    [
+        # The address is the CPU's already, inside the window 0xb000000-0xb00ffff.
+        ("<0x0 0x0 0xb000000 0x10000>", "b001000", "", {"/bus@b000000/dev@b001000 reg": "<0x1000 0x1000>"}),
+        # One entry and a cell: the cell goes, and the missing window comes.
+        (
+            "<0x0 0x0 0xb000000 0x10000 0x0>",
+            "20000",
+            "",
+            {"/bus@b000000 ranges": "<0x0 0x0 0xb000000 0x10000 0x20000 0x0 0xb020000 0x1000>"},
+        ),
+        # The extended window would lie on another device: nothing is offered.
+        ("<0x0 0x0 0xb000000 0x10000>", "20000", "dma@b020800 { reg = <0x0 0xb020800 0x0 0x100>; };", {}),
+        # … or on the interrupt controller.
+        ("<0x0 0x0 0x3000000 0x1000>", "20000", "", {}),
+    ],
+)
+def test_an_address_that_the_bus_does_not_cover(
+    ranges: str, at: str, more: str, edits: dict[str, str], bench: Bench
+) -> None:
+    found = bench.fix(host(BUS.format(ranges=ranges, at=at, more=more)))
+    assert found.edits == edits
+    assert found.verdicts == [("no-boot", "scratch" if edits else "no-boot")]
+    assert (found.blob is None) == (not edits)
+
+
+def test_a_bus_of_three_cells_gets_the_exact_entry(bench: Bench) -> None:
+    """Xen compares the address cells with those of the entry (booted): only an entry with the same start maps the address."""
+    bus = """bus@b000000 { compatible = "simple-bus"; #address-cells = <3>; #size-cells = <1>; ranges = <0 0 0 0 0xb000000 0x10000>;
+        dev@1000 { reg = <0 0 0x1000 0x100>; }; };"""
+    found = bench.fix(host(bus))
+    assert found.edits == {"/bus@b000000 ranges": "<0x0 0x0 0x0 0x0 0xb000000 0x10000 0x0 0x0 0x1000 0x0 0xb001000 0x100>"}
+    assert found.verdicts == [("no-boot", "scratch")]
