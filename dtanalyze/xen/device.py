@@ -18,7 +18,7 @@ from dtanalyze.devicetree.cells import MAX_ADDR_CELLS
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.dt_irq import GicIrq
 from dtanalyze.xen.iommu import is_iommu
-from dtanalyze.xen.irq import FIRST_SPI, Irqs
+from dtanalyze.xen.irq import FIRST_SPI, NR_IRQS, Irqs
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.rangeset import NullDereferenceError, Rangeset
 
@@ -36,6 +36,7 @@ __all__ = [
 _MASK64: Final = (1 << 64) - 1
 _PAGE: Final = 4096
 _EINVAL, _ENXIO, _ERANGE = -22, -6, -34
+_DATA_ABORT: Final = "CPU0: Unexpected Trap: Data Abort"
 _ROOT_TABLES: Final = {32: 39, 36: 39, 40: 40, 42: 42, 44: 48, 48: 48, 52: 52}
 """pa_range_info: the addresses that the page tables' root can hold, in bits, by the width of guest addresses."""
 
@@ -146,6 +147,10 @@ def iommus_of(dev: Node, phandles: Phandles) -> Iterator[Node]:
 def map_device_irqs(dev: Node, machine: Machine, domain: str, *, mapping: bool) -> Failure | None:
     """Give the node's interrupts at the GIC to a domain, in order; those of other controllers mean nothing to Xen."""
     irqs = machine.irqs
+    # handle_node has asked for each before any is mapped.
+    beyond = next((found for raw in irqs.dt.raw_irqs(dev) if (found := irqs.dt.gic_irq(raw)) and found.irq >= NR_IRQS), None)
+    if beyond is not None:
+        return _beyond_descriptors(dev, beyond.irq)
     for number, raw in enumerate(irqs.dt.raw_irqs(dev)):
         if raw is None:
             line = f"Unable to retrieve irq {number} for {dev.path}"
@@ -160,6 +165,15 @@ def map_device_irqs(dev: Node, machine: Machine, domain: str, *, mapping: bool) 
             kind = "shared-interrupt" if refused.rc == -16 else "interrupt"
             return Failure(kind, dev, refused.lines, refused.rc, refused.because)
     return None
+
+
+def _beyond_descriptors(dev: Node, irq: int) -> Failure:
+    """It reads what lies behind their table: mostly nothing; nearer to it, some other variable for a trigger type."""
+    because = (
+        f"interrupt {irq} of {dev.path} is beyond the {NR_IRQS} that Xen has a descriptor for: it reads past their table, "
+        f"and where it does not crash it says that it is unable to get the interrupt"
+    )
+    return Failure("crash", dev, (_DATA_ABORT,), _EINVAL, because)
 
 
 def _wrong_type(dev: Node, number: int, wanted: GicIrq | None, irqs: Irqs) -> Failure:
@@ -214,7 +228,7 @@ def _not_permitted(dev: Node, machine: Machine, address: int, size: int) -> Fail
         machine.iomem.add_range(address // _PAGE, last)
     except NullDereferenceError:
         because = f"{dev.path} [{address:#x}, {size:#x} bytes] runs past the end of the address space"
-        return Failure("crash", dev, ("CPU0: Unexpected Trap: Data Abort",), _EINVAL, because)
+        return Failure("crash", dev, (_DATA_ABORT,), _EINVAL, because)
     except ValueError:
         pass  # such a range is kept as it is, and is of no effect on others
     return None
@@ -242,6 +256,8 @@ def _mapped_line(dev: Node, machine: Machine, domain: str, own: bool, found: Gic
         return Failure("interrupt", dev, (), _EINVAL, f"the interrupt-map of {dev.path} does not resolve")
     if found.irq < FIRST_SPI:
         return Failure("interrupt", dev, (f"{dev.base_name}: IRQ{found.irq} is not a SPI",), _EINVAL)
+    if found.irq >= NR_IRQS:
+        return _beyond_descriptors(dev, found.irq)
     if not machine.irqs.set_type(found, dev.path):
         called = domain if machine.profile.domains_called_d else f"dom{domain.removeprefix('d')}"
         because = f"interrupt {found.irq} has another trigger type already, from {machine.irqs.first_asker(found.irq)}"

@@ -13,12 +13,14 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.dt_irq import DtIrqs, GicIrq, RawIrq
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["EDGE_RISING", "FIRST_SPI", "MAX_LINES", "Irqs", "Refused"]
+__all__ = ["EDGE_RISING", "FIRST_SPI", "MAX_LINES", "NR_IRQS", "Irqs", "Refused"]
 
 EDGE_RISING: Final = 1
 FIRST_SPI: Final = 32
 MAX_LINES: Final = 992
 """VGIC_MAX_IRQS: a domain's GIC has no more, whatever the host's has."""
+NR_IRQS: Final = 1024
+"""How many interrupts Xen has a descriptor for (asm/irq.h); platform_get_irq looks up whatever number it is given."""
 
 
 class Refused(NamedTuple):

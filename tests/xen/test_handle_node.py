@@ -93,6 +93,16 @@ def test_an_spi_beyond_the_gic(release: str, words: tuple[str, str]) -> None:
     assert one(dev("far", "<0 960 4>", "xen,passthrough;"), release).stopped_by is None, "it is not routed to dom0"
 
 
+@pytest.mark.parametrize("release", ["4.17", "4.20", "4.22"])
+def test_an_interrupt_beyond_the_descriptors_crashes_xen(release: str) -> None:
+    """Booted on 4.17 and 4.20: SPI 991 is refused as too high, SPI 18416 is a data abort; who asks first is not mapped either."""
+    crash = ("CPU0: Unexpected Trap: Data Abort",)
+    assert lines(one(dev("far", "<0 992 4>"), release)) == crash
+    assert lines(one(dev("far", "<0 900 4>, <0 18416 4>"), release, gic_lines=256)) == crash, "each is asked for before one is mapped"
+    assert lines(one(dev("far", "<0 18416 4>", "xen,passthrough;"), release)) == crash
+    assert lines(one(dev("far", "<0 991 4>"), release)) != crash
+
+
 def test_the_console_keeps_its_interrupt_where_xen_drives_it() -> None:
     shared = CONSOLE + dev("spi", "<0 1 4>")
     assert lines(one(shared)) == (
