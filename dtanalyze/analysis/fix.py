@@ -30,8 +30,8 @@ _ROUNDS: Final = 32
 _OF_GUESTS: Final = frozenset(item.code for item in ALL_RULES if item.on == GUEST)
 _OF_THE_WAY: Final = frozenset(
     {
-        *("B03", "B05", "B06", "B07", "B08", "D02", "D03", "D05", "D08", "D12", "D13", "D20"),
-        *("X39", "X41", "X42", "X43", "X45", "X46", "X47"),
+        *("B03", "B05", "B06", "C02", "D02", "D03", "D05", "D08", "D12", "D13", "D20"),
+        *("X18", "X33", "X39", "X41", "X42", "X43", "X45", "X46", "X47"),
     }
 )
 """Rules about what Xen meets on its way: a stop hides what lies beyond it."""
@@ -181,7 +181,8 @@ def _brought(old: Results, new: Results) -> Iterator[Finding]:
     stopped, better = any(item.verdict is Verdict.NO_BOOT for item in old), _worst(new) > _worst(old)
     for item in _all(new):
         told = item.rule in counted or item.message.endswith(REST)  # one of those that were only counted
-        if item.severity is Severity.INFO or _key(item) in known or told:
+        of_question = item.rule[0] in "ES"  # of the options and the log, not of the tree
+        if item.severity is Severity.INFO or _key(item) in known or told or of_question:
             continue
         of_guest = item.rule in _OF_GUESTS
         hidden = stopped and (of_guest or item.rule in _OF_THE_WAY or item.rule[0] == "V")

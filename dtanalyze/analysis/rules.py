@@ -52,9 +52,10 @@ def tree_findings(kind: str, board: Board, memory: Memblock, linux: LinuxProfile
 def host_findings(view: HostView) -> Iterator[Finding]:
     """Yield what is wrong with a tree that Xen boots with."""
     from dtanalyze.rules.boot_modules import BOOT_MODULES
+    from dtanalyze.rules.command_line import COMMAND_LINE
     from dtanalyze.rules.dom0less import DOM0LESS
     from dtanalyze.rules.host_devices import HOST_DEVICES
     from dtanalyze.rules.host_memory import HOST_MEMORY
     from dtanalyze.rules.passthrough import PASSTHROUGH
 
-    yield from findings((*HOST_DEVICES, *HOST_MEMORY, *BOOT_MODULES, *DOM0LESS, *PASSTHROUGH), view)
+    yield from findings((*HOST_DEVICES, *HOST_MEMORY, *BOOT_MODULES, *COMMAND_LINE, *DOM0LESS, *PASSTHROUGH), view)

@@ -1,5 +1,6 @@
 """Rules about RAM and reserved memory in the tree that Xen boots with."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
@@ -7,7 +8,8 @@ from dtanalyze.address.units import format_range, format_size
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.findings import Severity, Source
+from dtanalyze.findings import Cure, Severity, Source
+from dtanalyze.rules.cures.memory import disjoint_cures, no_bank_cures, renamed_cures, uncounted_cures
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset, shown
@@ -51,12 +53,14 @@ def reserved_regions_overlap(view: HostView) -> Hits:
         for other_range, other in others:
             itself = other == node.path and other_range == span
             if span.start < other_range.stop and other_range.start < span.stop and not itself:
+                found = view.board.tree.find(other) if other.startswith("/reserved-memory/") else None
                 yield Hit(
                     f"{shown(node, entry, span)} overlaps {other or 'the boot module'} "
                     f"[{format_range(other_range.start, other_range.stop)}]",
                     node.path,
                     (span, other_range),
                     entry.offset,
+                    cures=tuple(disjoint_cures(node, found)) if found is not None else (),
                 )
 
 
@@ -83,9 +87,51 @@ def memory_node_without_reg(view: HostView) -> Hits:
     # Below /reserved-memory one with a reg has stopped the scan by overlapping, which another rule says.
     if node is not None and node.base_name == "memory" and (node.prop("reg") is None or node.path.count("/") == 1):
         stops = "panics" if view.prediction.info.panic else "sees nothing of what follows"
-        yield Hit(
-            f"{node.path} has no reg that Xen {view.xen.name} can use: it {stops}", node.path, (), property_offset(node)
-        )
+        text = f"{node.path} has no reg that Xen {view.xen.name} can use: it {stops}"
+        yield Hit(text, node.path, (), property_offset(node), cures=tuple(no_bank_cures(node)))
+
+
+_TWICE: Final = 'memory@{at} {{ device_type = "memory"; reg = <0x0 0x{at} 0x0 0x20000000>; }};'
+
+
+@rule(
+    "B05",
+    "ram-named-twice",
+    Severity.ERROR,
+    HOST,
+    what="Two banks name the same RAM: entries of memory nodes, or, from 4.16 to 4.19, a child of /reserved-memory called "
+    "memory@….",
+    why='Xen takes banks for disjoint. It frees or maps that RAM twice and dies before its console is up: "Xen BUG at '
+    'common/page_alloc.c", or "Unable to setup the directmap mappings.".',
+    advice="Cut reg of one of the two nodes, so that each piece of RAM stands once. A reservation needs another name than "
+    "memory@…, or Xen 4.20 or newer, which looks for memory below the root only.",
+    sources=(_BOOTFDT, Source("Xen", "xen/common/page_alloc.c", "bootmem_region_add", "4.16 to 4.22")),
+    bad=Example(host(_TWICE.format(at="b0000000"))),
+    good=Example(host(_TWICE.format(at="c0000000"))),
+)
+def ram_named_twice(view: HostView) -> Hits:
+    top = None
+    for bank in view.prediction.info.mem if view.first else ():
+        if top is not None and bank.start < top.stop:
+            one, other = (view.board.tree.find(item.node) for item in (top, bank))
+            spans = (RawRange(top.start, top.size), RawRange(bank.start, bank.size))
+            yield Hit(
+                f"{bank.node} [{format_range(bank.start, bank.stop)}] names RAM that {top.node} "
+                f"[{format_range(top.start, top.stop)}] has",
+                bank.node,
+                spans,
+                property_offset(other) if other is not None else None,
+                cures=tuple(_ram_cures(view, one, other)) if one is not None and other is not None else (),
+            )
+        top = bank if top is None or bank.stop > top.stop else top
+
+
+def _ram_cures(view: HostView, one: Node, other: Node) -> Iterator[Cure]:
+    reservation = next((item for item in (one, other) if item.path.startswith("/reserved-memory/")), None)
+    if reservation is not None:
+        yield from renamed_cures(reservation, view.board.tree)
+    else:
+        yield from disjoint_cures(other, one)
 
 
 _UNTYPED: Final = "memory@c0000000 {{ {kind} reg = <0x0 0xc0000000 0x0 0x10000000>; }};"
@@ -154,8 +200,8 @@ def disabled_memory_counts(view: HostView) -> Hits:
         counted.setdefault(info.stopped_at, "where its scan of the tree ends")
     for node in view.board.tree.root:
         if not node.available and node.path in counted and _is_memory(node):
-            yield Hit(f"{node.path} is disabled, but Xen {view.xen.name} counts it: {counted[node.path]}", node.path, (),
-                      property_offset(node))  # fmt: skip
+            text = f"{node.path} is disabled, but Xen {view.xen.name} counts it: {counted[node.path]}"
+            yield Hit(text, node.path, (), property_offset(node), cures=tuple(uncounted_cures(node)))
 
 
 def _is_memory(node: Node) -> bool:
@@ -269,6 +315,7 @@ def dom0_memory_does_not_fit(view: HostView) -> Hits:
 HOST_MEMORY: Final[tuple[Rule, ...]] = (
     reserved_regions_overlap,
     memory_node_without_reg,
+    ram_named_twice,
     memory_node_read_differently,
     disabled_memory_counts,
     no_ram_left_for_regions,

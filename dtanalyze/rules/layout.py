@@ -9,8 +9,10 @@ from dtanalyze.address.units import format_range
 from dtanalyze.board.model import entry_range
 from dtanalyze.devicetree.cells import inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Property
-from dtanalyze.findings import Severity, Source
+from dtanalyze.findings import Cure, Severity, Source
 from dtanalyze.linux.memblock import Claimed
+from dtanalyze.rules.cures.memory import cut_banks_cure, reserved_memory_cure
+from dtanalyze.rules.cures.ranges import whole_entries, whole_ranges_cures
 from dtanalyze.rules.examples import guest
 from dtanalyze.rules.model import TREE, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.overlap import MOST_AT_ONE_PLACE, Overlap, Side, device_overlaps, device_sides, sits_in_ram
@@ -78,6 +80,40 @@ def _is_partial(node: Node, prop: Property, view: TreeView) -> bool:
     return bool(width) and len(prop.value) % width != 0
 
 
+_BUS: Final = (
+    'soc {{ compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>; '
+    "ranges = <0x0 0x0 0x9000000 0x10000{tail}>; }};"
+)
+
+
+@rule(
+    "X48",
+    "partial-ranges-entry",
+    Severity.WARNING,
+    TREE,
+    what="The ranges of a bus are no whole number of entries for the cells that hold there.",
+    why="Linux and Xen ignore the tail. What it was to map has no address of the CPU's, and Xen stops at the first such "
+    "device. Often the cells are wrong, and every entry is misread.",
+    advice="Make ranges agree with the bus's #address-cells and #size-cells and with the parent's #address-cells: complete "
+    "the last entry, or cut it off.",
+    sources=(_ADDRESS,),
+    bad=Example(guest(more=_BUS.format(tail=" 0x10000"))),
+    good=Example(guest(more=_BUS.format(tail=""))),
+)
+def partial_ranges_entry(view: TreeView) -> Hits:
+    rules = view.board.rules
+    for node in view.board.tree.root:
+        if not whole_entries(node, rules):
+            prop = node.prop("ranges")
+            yield Hit(
+                f"the ranges of {node.path} are no whole number of entries",
+                node.path,
+                (),
+                prop.offset if prop is not None else node.offset,
+                cures=whole_ranges_cures(node, rules),
+            )
+
+
 _RSV: Final = "reserved-memory {{ {cells} ranges; firmware@50000000 {{ reg = {reg}; }}; }};"
 _TWO: Final = "#address-cells = <2>; #size-cells = <2>;"
 
@@ -109,9 +145,15 @@ def reserved_memory_ignored(view: TreeView) -> Hits:
             node.path,
             (),
             node.offset,
+            cures=_as_a_tuple(reserved_memory_cure(node)),
         )
     elif node.prop("ranges") is None:
-        yield Hit(f"{node.path} has no ranges: Linux ignores all its children", node.path, (), node.offset)
+        text = f"{node.path} has no ranges: Linux ignores all its children"
+        yield Hit(text, node.path, (), node.offset, cures=_as_a_tuple(reserved_memory_cure(node)))
+
+
+def _as_a_tuple(cure: Cure | None) -> tuple[Cure, ...]:
+    return (cure,) if cure is not None else ()
 
 
 _TWO_TUPLES: Final = "<0x0 0x50000000 0x0 0x100000>, <0x0 0x51000000 0x0 0x100000>"
@@ -182,20 +224,27 @@ def memory_nodes_overlap(view: TreeView) -> Hits:
 )
 def ram_over_device(view: TreeView) -> Hits:
     banks, claims = Lookup(view.memory.banks), Lookup(view.memory.reserved)
+    covered: list[tuple[Claimed, Side]] = []
     told = 0  # where those told so far end; they begin no later than those to come
     for side in device_sides(view.board.devices):
         within = side.range.stop <= told
         if within or not view.memory.memory.touches(side.range) or _explained(side, claims):
             continue
         told = max(told, side.range.stop)
-        for bank in banks.touching(side.range):
-            yield Hit(
-                f"RAM of {bank.source} [{format_range(bank.range.start, bank.range.stop)}] covers the device "
-                f"{shown(side.node, side.entry, side.range)}",
-                side.node.path,
-                (bank.range, side.range),
-                side.entry.offset,
-            )
+        covered += [(bank, side) for bank in banks.touching(side.range)]
+    devices: dict[tuple[AddressRange, str], list[AddressRange]] = {}
+    for bank, side in covered:
+        devices.setdefault((bank.range, bank.source), []).append(side.range)
+    cures = {key: _as_a_tuple(cut_banks_cure(view.board.tree, *key, spans)) for key, spans in devices.items()}
+    for bank, side in covered:
+        yield Hit(
+            f"RAM of {bank.source} [{format_range(bank.range.start, bank.range.stop)}] covers the device "
+            f"{shown(side.node, side.entry, side.range)}",
+            side.node.path,
+            (bank.range, side.range),
+            side.entry.offset,
+            cures=cures[bank.range, bank.source],
+        )
 
 
 def _explained(side: Side, claims: Lookup[Claimed]) -> bool:
@@ -290,6 +339,7 @@ def _reserved_range(found: AddressRange | None, cells: tuple[int, ...], size: in
 LAYOUT: Final[tuple[Rule, ...]] = (
     root_cells_missing,
     partial_reg_entry,
+    partial_ranges_entry,
     reserved_memory_ignored,
     reserved_memory_second_entry,
     memory_nodes_overlap,

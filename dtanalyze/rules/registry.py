@@ -3,6 +3,7 @@
 from typing import Final
 
 from dtanalyze.rules.boot_modules import BOOT_MODULES
+from dtanalyze.rules.command_line import COMMAND_LINE
 from dtanalyze.rules.dom0less import DOM0LESS
 from dtanalyze.rules.host_devices import HOST_DEVICES
 from dtanalyze.rules.host_memory import HOST_MEMORY
@@ -25,6 +26,7 @@ ALL_RULES: Final[tuple[Rule, ...]] = tuple(
             *HOST_DEVICES,
             *HOST_MEMORY,
             *BOOT_MODULES,
+            *COMMAND_LINE,
             *DOM0LESS,
             *PASSTHROUGH,
         ),

@@ -96,7 +96,7 @@ def test_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     answer = json.loads(capsys.readouterr().out)
     codes = [item["code"] for item in answer["rules"]]
     assert codes == [item.code for item in STATEMENTS] + IDS
-    assert answer["rules"][-1]["page"].endswith("docs/rules.md#x47")
+    assert answer["rules"][-1]["page"].endswith("docs/rules.md#x48")
     assert {item["code"] for item in answer["not_shown"]} == {item.code for item in NOT_SHOWN}
     with pytest.raises(SystemExit):
         main(["rules"])

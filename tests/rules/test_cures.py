@@ -15,9 +15,7 @@ from dtanalyze.rules.examples import host
 from tests.rules.test_fix import Ran, run
 from tests.trees import dtb
 
-SPI = (
-    'spi@{at} {{ compatible = "arm,pl022"; reg = <0x0 0x{at} 0x0 0x1000>; interrupt-parent = <1>; interrupts = {irqs}; {more} }}; '
-)
+SPI = 'spi@{at} {{ compatible = "arm,pl022"; reg = <0x0 0x{at} 0x0 0x1000>; interrupt-parent = <1>; interrupts = {irqs}; {more} }}; '
 
 
 class Offered(Ran):
@@ -80,14 +78,18 @@ def test_one_trigger_type_for_all(bench: Bench) -> None:
 
 
 def test_the_trigger_cell_of_interrupts_extended_and_of_an_interrupt_map(bench: Bench) -> None:
-    extended = 'spi@9020000 { compatible = "arm,pl022"; reg = <0x0 0x9020000 0x0 0x1000>; interrupts-extended = <1 0 2 1>; };'
+    extended = (
+        'spi@9020000 { compatible = "arm,pl022"; reg = <0x0 0x9020000 0x0 0x1000>; interrupts-extended = <1 0 2 1>; };'
+    )
     found = bench.fix(host(spi("9010000", "<0 2 4>") + extended))
     assert found.edits == {"/spi@9020000 interrupts-extended": "<0x1 0x0 0x2 0x4>"}
     pcie = """pcie@10000000 { compatible = "pci-host-ecam-generic"; device_type = "pci"; #address-cells = <3>; #size-cells = <2>;
         #interrupt-cells = <1>; reg = <0x0 0x10000000 0x0 0x1000000>; ranges = <0x2000000 0x0 0x20000000 0x0 0x20000000 0x0 0x8000000>;
         interrupt-map-mask = <0 0 0 7>; interrupt-map = <0 0 0 1 1 0 2 1>, <0 0 0 2 1 0 3 4>; };"""
     found = bench.fix(host(spi("9010000", "<0 2 4>") + pcie))
-    assert found.edits == {"/pcie@10000000 interrupt-map": "<0x0 0x0 0x0 0x1 0x1 0x0 0x2 0x4 0x0 0x0 0x0 0x2 0x1 0x0 0x3 0x4>"}
+    assert found.edits == {
+        "/pcie@10000000 interrupt-map": "<0x0 0x0 0x0 0x1 0x1 0x0 0x2 0x4 0x0 0x0 0x0 0x2 0x1 0x0 0x3 0x4>"
+    }
 
 
 IOMMUS = """smmu@a000000 { compatible = "arm,smmu-v2"; reg = <0x0 0xa000000 0x0 0x10000>; #iommu-cells = <1>; phandle = <7>;
@@ -162,3 +164,144 @@ def test_a_bus_of_three_cells_gets_the_exact_entry(bench: Bench) -> None:
     found = bench.fix(host(bus))
     assert found.edits == {"/bus@b000000 ranges": "<0x0 0x0 0x0 0x0 0xb000000 0x10000 0x0 0x0 0x1000 0x0 0xb001000 0x100>"}
     assert found.verdicts == [("no-boot", "scratch")]
+
+
+RSV = "reserved-memory {{ #address-cells = <2>; #size-cells = <2>; ranges; {children} }};"
+ONE = "{name}@{at} {{ reg = <0x0 0x{at} 0x0 {size}>; {more} }};"
+
+
+def reserved(*children: tuple[str, str, str, str]) -> str:
+    return RSV.format(
+        children="".join(ONE.format(name=name, at=at, size=size, more=more) for name, at, size, more in children)
+    )
+
+
+@pytest.mark.parametrize("linux", ["6.12", "7.3"])
+def test_a_reservation_leaves_out_what_is_in_it(linux: str, bench: Bench) -> None:
+    """##..####: the larger keeps what lies before; what lies behind is a node of its own, since 7.3 reads one entry only."""
+    body = host(reserved(("big", "50000000", "0x1000000", "no-map;"), ("small", "50400000", "0x200000", "")))
+    found = bench.fix(body, "--linux", linux)
+    assert found.edits == {
+        "/reserved-memory/big@50000000 reg": "<0x0 0x50000000 0x0 0x400000>",
+        "/reserved-memory/big@50600000 reg": "<0x0 0x50600000 0x0 0xa00000>",
+        "/reserved-memory/big@50600000 no-map": "",
+    }
+    assert found.verdicts == [("no-boot", "scratch")]
+    overlay = found.json["overlay"]
+    assert "\n&{/reserved-memory} {\n\tbig@50600000 {\n\t\treg = <" in overlay  # a node that is made stands in the one above
+
+
+def test_reservations_that_overlap_in_part_and_that_are_equal(bench: Bench) -> None:
+    part = reserved(("one", "50000000", "0x100000", ""), ("two", "50080000", "0x200000", ""))
+    assert bench.fix(host(part)).edits == {"/reserved-memory/two@50080000 reg": "<0x0 0x50100000 0x0 0x180000>"}
+    same = reserved(("one", "50000000", "0x100000", ""), ("two", "50000000", "0x100000", ""))
+    assert bench.fix(host(same)).edits == {"/reserved-memory/two@50000000 status": '"disabled"'}
+    assert bench.fix(host(same), "--xen", "4.18").edits == {}, "up to 4.18 a disabled one counts (c419d2dd35)"
+
+
+def test_several_in_one_reservation(bench: Bench) -> None:
+    small = [("a", "50100000", "0x100000", ""), ("b", "50300000", "0x100000", "")]
+    found = bench.fix(host(reserved(("big", "50000000", "0x500000", ""), *small)))
+    assert found.edits == {
+        "/reserved-memory/big@50000000 reg": "<0x0 0x50000000 0x0 0x100000>",
+        "/reserved-memory/big@50200000 reg": "<0x0 0x50200000 0x0 0x100000>",
+        "/reserved-memory/big@50400000 reg": "<0x0 0x50400000 0x0 0x100000>",
+    }
+    assert found.verdicts == [("no-boot", "scratch")]
+
+
+MEMORY = 'memory@{at} {{ device_type = "memory"; reg = {reg}; }};'
+
+
+def test_ram_that_is_named_twice(bench: Bench) -> None:
+    """Booted: equal or overlapping banks die in bootmem_region_add, in every release."""
+    two = MEMORY.format(at="40000000", reg="<0 0x40000000 0 0x80000000>") + MEMORY.format(
+        at="b0000000", reg="<0 0xb0000000 0 0x20000000>"
+    )
+    found = bench.fix(host(memory=two))
+    assert found.edits == {"/memory@40000000 reg": "<0x0 0x40000000 0x0 0x70000000>"}
+    assert found.verdicts == [("no-boot", "scratch")]
+    one = MEMORY.format(at="40000000", reg="<0 0x40000000 0 0x60000000>, <0 0x80000000 0 0x40000000>")
+    assert bench.fix(host(memory=one)).edits == {"/memory@40000000 reg": "<0x0 0x40000000 0x0 0x80000000>"}
+
+
+def test_a_reservation_called_memory(bench: Bench) -> None:
+    """Booted: 4.17 to 4.19 take it for a second bank. From 4.19 on a disabled one is passed over, before only an empty one."""
+    body = host(reserved(("memory", "50000000", "0x100000", "no-map;")))
+    new = {
+        "/reserved-memory/reserved@50000000 reg": "<0x0 0x50000000 0x0 0x100000>",
+        "/reserved-memory/reserved@50000000 no-map": "",
+    }
+    assert bench.fix(body, "--xen", "4.19").edits == {"/reserved-memory/memory@50000000 status": '"disabled"', **new}
+    assert bench.fix(body, "--xen", "4.17").edits == {
+        "/reserved-memory/memory@50000000 reg": "<0x0 0x50000000 0x0 0x0>",
+        **new,
+    }
+    assert bench.fix(body, "--xen", "4.20").edits == {}
+
+
+def test_ram_over_devices(bench: Bench) -> None:
+    """Two devices 16 MiB apart in RAM: one gap of whole 2 MiB around both."""
+    devices = 'serial@50100000 { compatible = "ns16550a"; reg = <0x0 0x50100000 0x0 0x1000>; }; dma@51000000 { reg = <0x0 0x51000000 0x0 0x1000>; };'
+    found = bench.fix(host(devices))
+    assert found.edits == {"/memory@40000000 reg": "<0x0 0x40000000 0x0 0x10000000 0x0 0x51200000 0x0 0x6ee00000>"}
+    assert not [item for item in found.json["left"] if item["rule"] == "O01"]
+
+
+def test_reserved_memory_that_linux_ignores(bench: Bench) -> None:
+    ignored = "reserved-memory { #address-cells = <1>; #size-cells = <1>; fw@50000000 { reg = <0x50000000 0x100000>; no-map; }; cma { size = <0x1000000>; }; };"
+    found = bench.fix(host(ignored))
+    assert found.edits == {
+        "/reserved-memory ranges": "",
+        "/reserved-memory #address-cells": "<0x2>",
+        "/reserved-memory #size-cells": "<0x2>",
+        "/reserved-memory/fw@50000000 reg": "<0x0 0x50000000 0x0 0x100000>",
+        "/reserved-memory/cma size": "<0x0 0x1000000>",
+    }
+
+
+def test_a_memory_node_without_reg(bench: Bench) -> None:
+    """Up to 4.19 any node called memory counts: 4.18 has no use for its status."""
+    body = host("soc { #address-cells = <1>; #size-cells = <1>; memory@0 { }; };")
+    assert bench.fix(body, "--xen", "4.18").edits == {"/soc/memory@0 reg": "<0x0 0x0>"}
+    assert bench.fix(body, "--xen", "4.22").edits == {}
+    body = host("soc { #address-cells = <1>; #size-cells = <0>; memory@0 { }; };")
+    assert bench.fix(body, "--xen", "4.19").edits == {"/soc/memory@0 status": '"disabled"'}
+
+
+CHOSEN = 'xen,xen-bootargs = "{}";'
+
+
+@pytest.mark.parametrize(
+    ("line", "new"),
+    [
+        ("iommu=force,verbose", "iommu=verbose"),
+        ("iommu=required noreboot", "noreboot"),
+        ("gnttab_max_frames=0", "gnttab_max_frames=64"),
+        ("dom0_men=1G", "dom0_mem=1G"),
+    ],
+)
+def test_a_word_of_xens_line(line: str, new: str, bench: Bench) -> None:
+    found = bench.fix(host(chosen=CHOSEN.format(line)))
+    assert found.edits == {"/chosen xen,xen-bootargs": f'"{new}"'}
+    assert found.verdicts[0][1] == "scratch"
+
+
+GICV2 = (
+    "0x3001000 0x0 0x10000>, <0x0 0x3020000 0x0 0x1000000>",
+    "0x3001000 0x0 0x1000>, <0x0 0x3002000 0x0 0x2000>, <0x0 0x3004000 0x0 0x2000>, <0x0 0x3006000 0x0 0x2000>",
+)
+
+
+def test_more_cpus_than_a_gicv2_serves(bench: Bench) -> None:
+    """Booted: a GICv2 serves eight. The host has one, which is what dom0 gets."""
+    body = host(chosen=CHOSEN.format("console=dtuart dom0_max_vcpus=9 sched=null")).replace("arm,gic-v3", "arm,gic-400")
+    found = bench.fix(body.replace(*GICV2))
+    assert found.edits == {"/chosen xen,xen-bootargs": '"console=dtuart dom0_max_vcpus=1 sched=null"'}
+    assert found.verdicts == [("no-boot", "scratch")]
+
+
+def test_xens_line_may_stand_in_bootargs(bench: Bench) -> None:
+    """With dom0's arguments apart, bootargs is Xen's (boot_fdt_cmdline)."""
+    found = bench.fix(host(chosen='bootargs = "iommu=force"; xen,dom0-bootargs = "root=/dev/x";'))
+    assert found.edits == {"/chosen bootargs": '""'}

@@ -29,6 +29,8 @@ JUDGED = {
     "B03": "true for the RAM that the tree lists: boards of 512 MiB or less, or a loader fills in more",
     "B04": "true by Xen's source: a device names an IOMMU that is there and that this Xen has no driver for (the GPU's, of sc7180, "
     "sdm845 and their like), and find_smmu finds none",
+    "B05": "true in every release: the two memory entries of exynosautov920-sadk overlap, and its own boot was recorded; up to 4.19 "
+    "also children of /reserved-memory called memory@…",
     "O01": "true: memory@0 of the Raspberry Pi 3 reaches over the peripherals, ac5x and vim4 list 8 GiB in one piece",
     "X01": "true: with Xen 4.18 the rangeset's defect gives back the gap; else RAM over devices (O01)",
     "X02": "true: RAM over PCI windows (O01)",

@@ -10,8 +10,18 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.findings import Cure
 from dtanalyze.rules.cures.changes import string_change
 from dtanalyze.xen.command_line import xen_command_line
+from dtanalyze.xen.smpboot import dt_smp_init_cpus
+from dtanalyze.xen.vgic import vgic_max_vcpus
 
-__all__ = ["dom0_mem_cure", "dom0_mem_sizes", "line_cure", "option_cure"]
+__all__ = [
+    "dom0_cpus",
+    "dom0_mem_cure",
+    "dom0_mem_sizes",
+    "line_cure",
+    "not_forced_cure",
+    "option_cure",
+    "respelt_cure",
+]
 
 _LEAST: Final = 64 * MIB
 _BLOCK: Final = 128 * MIB
@@ -38,6 +48,35 @@ def option_cure(tree: Tree, name: str, value: str, assumes: str = "") -> Cure:
         return kept
 
     return line_cure(tree, edit, assumes)
+
+
+def respelt_cure(tree: Tree, word: str, name: str) -> Cure:
+    """Return the cure that writes the name of an option for what it was meant to be."""
+    key, equals, value = word.partition("=")
+    meant = f"{'no-' if key.startswith('no-') else ''}{name}{equals}{value}"
+    return line_cure(tree, lambda words: [meant if item == word else item for item in words], f"{key} means {name}.")
+
+
+def not_forced_cure(tree: Tree) -> Cure:
+    """Return the cure after which an IOMMU is no must: those items of ``iommu=`` go, and the word with the last."""
+
+    def edit(words: list[str]) -> list[str]:
+        return [kept for word in words if (kept := _not_forced(word))]
+
+    return line_cure(tree, edit, "Xen can do without an IOMMU.")
+
+
+def _not_forced(word: str) -> str:
+    name, _, value = word.partition("=")
+    if name != "iommu":
+        return word
+    items = [item for item in value.split(",") if item.partition("=")[0] not in ("force", "required")]
+    return f"iommu={','.join(items)}" if items else ""
+
+
+def dom0_cpus(tree: Tree) -> int:
+    """Return the CPUs that dom0 can have: those of the host that the interrupt controller serves."""
+    return max(1, min(len(dt_smp_init_cpus(tree)), vgic_max_vcpus(tree.root)))
 
 
 def dom0_mem_cure(tree: Tree, size: int) -> Cure:

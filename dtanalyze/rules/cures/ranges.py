@@ -13,11 +13,11 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.board.bus import XEN, AddressRules
+from dtanalyze.board.bus import XEN, AddressRules, Bus
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import RegEntry, Translated, Untranslatable, translate
-from dtanalyze.devicetree.cells import CellCounts, read_number
-from dtanalyze.devicetree.tree import Node
+from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number
+from dtanalyze.devicetree.tree import Node, Property
 from dtanalyze.findings import Cure
 from dtanalyze.rules.cures.changes import cells_change, deletion, empty_change, number_cells
 from dtanalyze.rules.view import HostView
@@ -64,15 +64,11 @@ class Windows(NamedTuple):
 
 def windows_of(node: Node, rules: AddressRules = XEN) -> Windows | None:
     """Return the ``ranges`` of a bus cut into entries; None where it has none, or cells that cannot be counted."""
-    ranges, parent = node.prop("ranges"), node.parent
-    bus = rules.bus_of(node)
-    above = rules.bus_of(parent) if parent is not None else None
-    if ranges is None or not ranges.value or parent is None or bus is None or above is None:
+    found = _buses(node, rules)
+    if found is None:
         return None
-    child, outer = rules.counts(bus, node), rules.counts(above, parent)
+    ranges, bus, child, above, outer = found
     width = child.address + outer.address + child.size
-    if not (1 <= child.address <= 4 and 1 <= outer.address <= 4 and child.size):
-        return None
     cells = ranges.cells
     whole = len(cells) // width * width
     entries = tuple(
@@ -87,10 +83,27 @@ def windows_of(node: Node, rules: AddressRules = XEN) -> Windows | None:
     return Windows(node, child, outer, cells[:whole], rest, entries)
 
 
+def _buses(node: Node, rules: AddressRules) -> tuple[Property, Bus, CellCounts, Bus, CellCounts] | None:
+    """Return ``ranges``, the bus that it makes of the node and the one above, each with its cells."""
+    ranges, parent = node.prop("ranges"), node.parent
+    if ranges is None or not ranges.value or parent is None:
+        return None
+    bus, above = rules.bus_of(node), rules.bus_of(parent)
+    if bus is None or above is None:
+        return None
+    child, outer = rules.counts(bus, node), rules.counts(above, parent)
+    if not (1 <= child.address <= MAX_ADDR_CELLS and 1 <= outer.address <= MAX_ADDR_CELLS and child.size):
+        return None
+    return ranges, bus, child, above, outer
+
+
 def whole_entries(node: Node, rules: AddressRules) -> bool:
     """Tell whether the ``ranges`` of a node, where it has any, are whole entries."""
-    found = windows_of(node, rules)
-    return found is None or not found.rest
+    found = _buses(node, rules)
+    if found is None:
+        return True
+    ranges, _, child, _, outer = found
+    return len(ranges.value) % (4 * (child.address + outer.address + child.size)) == 0
 
 
 def whole_ranges_cures(node: Node, rules: AddressRules) -> tuple[Cure, ...]:
