@@ -235,9 +235,21 @@ _BY_XEN: Final = {
 """What to do on a host about regions that nobody but Xen can cut or move."""
 
 
-def _of_xen(finding: Finding) -> Finding:
-    """Return a finding of a tree that Xen writes as one for the host's: nobody can edit the former."""
-    return finding.with_cures(())._replace(advice=_BY_XEN.get(finding.rule, finding.advice))
+_MADE_BY_XEN: Final = "Xen makes this region."
+_BLIND: Final = frozenset({"X33", "X34", "X35", "X36", "X41", "X45"})
+"""Rules that say why Xen does not see what a node uses."""
+
+
+def _of_xen(finding: Finding, own: tuple[Finding, ...]) -> Finding:
+    """Return a finding of a tree that Xen writes as one for the host, whose own are ``own``: nobody can edit the former.
+
+    Where a rule says why Xen does not see the node, its cure is this one's too.
+    """
+    advice = _BY_XEN.get(finding.rule, finding.advice)
+    if advice is _COVERS:
+        why = next((item.advice for item in own if item.node == finding.node and item.rule in _BLIND), None)
+        advice = f"{_MADE_BY_XEN} {why}" if why else advice
+    return finding.with_cures(())._replace(advice=advice)
 
 
 def _predicted(
@@ -272,7 +284,7 @@ def _predicted(
     # What would change the tree that Xen writes is no change of the host's.
     in_guest = placed_in(
         tree,
-        [_of_xen(item) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
+        [_of_xen(item, own) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
     )
     if starts:
         unlike = len({item.verdict for item in starts}) > 1

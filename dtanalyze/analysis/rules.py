@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from dtanalyze.address.range import AddressRange
 from dtanalyze.board.model import Board
 from dtanalyze.findings import Cure, Finding
 from dtanalyze.linux.boot import BootAnswer
@@ -25,6 +26,9 @@ __all__ = ["guest_findings", "host_findings", "tree_findings"]
 
 _REPAIRED: Final = frozenset({*(f"X{number:02}" for number in (1, 2, 3, 4, 5, 6, 8, 9, 10, 11, 12, 14, 15)), "D10"})
 """Rules whose findings go away when the regions are cut or grown to whole free sections."""
+_OVERLAPS: Final = frozenset(f"X{number:02}" for number in range(1, 7))
+"""Those that name a region first: the advice says what of it is free."""
+_OF_XEN: Final = "If Xen wrote this tree, check the tree that Xen booted with: that is the one to correct."
 
 
 def guest_findings(
@@ -36,12 +40,18 @@ def guest_findings(
     )
     found = tuple(findings((*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR), view))
     if any(item.rule in _REPAIRED for item in found):
-        from dtanalyze.rules.cures.regions import FREE_SPACE, repaired_regions
+        from dtanalyze.rules.cures.regions import FREE_SPACE, cut_advice, repaired_regions
 
-        change = repaired_regions(view)
+        change, cuts = repaired_regions(view), cut_advice(view)
         cures = (Cure((change,), FREE_SPACE),) if change is not None else ()
-        found = tuple(item.with_cures(cures) if item.rule in _REPAIRED else item for item in found)
+        found = tuple(_repaired(item, cures, cuts) if item.rule in _REPAIRED else item for item in found)
     yield from found
+
+
+def _repaired(item: Finding, cures: tuple[Cure, ...], cuts: dict[AddressRange, str]) -> Finding:
+    span = item.ranges[0] if item.rule in _OVERLAPS and item.ranges else None
+    cut = cuts.get(span) if isinstance(span, AddressRange) else None
+    return item.with_cures(cures)._replace(advice=f"{cut} {_OF_XEN}" if cut else item.advice)
 
 
 def tree_findings(kind: str, board: Board, memory: Memblock, linux: LinuxProfile) -> Iterator[Finding]:

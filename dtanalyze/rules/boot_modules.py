@@ -41,10 +41,10 @@ def _modules(view: HostView) -> Iterator[tuple[Node, int]]:
     "module-without-usable-reg",
     Severity.ERROR,
     HOST,
-    what="A boot module has no reg, or one that is too short for the cells that hold there.",
-    why="Xen panics in its scan of the tree. A node without #address-cells and #size-cells inherits them from /chosen or "
-    "the root; dtc assumes 2 and 1 and says nothing.",
-    advice="Give the module's parent #address-cells and #size-cells, and a reg that has them.",
+    what="A boot module has no reg, or one that is too short for the #address-cells and #size-cells of its parent.",
+    why="Xen panics in its scan of the tree. A domain's node without these properties inherits them from /chosen or the "
+    "root, while dtc assumes 2 and 1 without a warning.",
+    advice="Give the module's parent #address-cells and #size-cells, and write reg in these cells.",
     sources=(_PROCESS_MODULE,),
     bad=Example(host(chosen=_MODULE.format(at="48000000", reg="reg = <0x48000000 0x1000000>;"))),
     good=Example(host(chosen=_KERNEL)),
@@ -60,7 +60,8 @@ def module_without_usable_reg(view: HostView) -> Hits:
             what = (
                 "no reg"
                 if prop is None
-                else f"a reg of {len(prop.value)} bytes, {counts.address}+{counts.size} cells hold there"
+                else f"a reg of {len(prop.value)} bytes, and its parent's {counts.address}+{counts.size} cells take "
+                f"{4 * (counts.address + counts.size)}"
             )
             yield Hit(f"{node.path} has {what}", node.path, (), property_offset(node))
 
@@ -71,8 +72,9 @@ def module_without_usable_reg(view: HostView) -> Hits:
     Severity.ERROR,
     HOST,
     what="A boot module overlaps another one, reserved memory, Xen or the tree itself.",
-    why="Xen 4.18 and newer drop the module (its kernel is missing then) or panic; older ones overwrite one with the other.",
-    advice="Load the module somewhere else, or correct its reg.",
+    why="Xen 4.18 and newer drop the module, so that its kernel is missing, or panic. Older releases overwrite one with "
+    "the other.",
+    advice="Load the module at other addresses, and write them into its reg.",
     sources=(_ADD_MODULE,),
     bad=Example(host(chosen=_RAMDISK + _MODULE.format(at="48800000", reg=_REG.format(at="48800000")))),
     good=Example(host(chosen=_RAMDISK + _MODULE.format(at="49000000", reg=_REG.format(at="49000000")))),
@@ -100,7 +102,7 @@ def modules_overlap(view: HostView) -> Hits:
 
 def _overlap(view: HostView, module: Module, span: RawRange, other: str, other_span: RawRange) -> Hit:
     node = view.board.tree.find(module.node) if module.node else None
-    dropped = " and is dropped" if module.node in view.prediction.info.dropped else ""
+    dropped = "; Xen drops it" if module.node in view.prediction.info.dropped else ""
     return Hit(
         f"{module.node or module.kind} [{format_range(span.start, span.stop)}] overlaps {other} "
         f"[{format_range(other_span.start, other_span.stop)}]{dropped}",
@@ -132,9 +134,9 @@ def _kind(node: Node) -> str:
     "too-many-modules",
     Severity.ERROR,
     HOST,
-    what="There are more boot modules than Xen has room for, 32 with Xen itself and the tree.",
-    why='Those beyond are ignored ("too many"): a domain misses its kernel or ramdisk.',
-    advice="Use fewer modules.",
+    what="The tree names more boot modules than Xen has room for: 32, with Xen itself and the tree.",
+    why='Xen ignores the rest ("too many"). A domain misses its kernel or its ramdisk.',
+    advice="Remove modules, or give several domains one module by the same addresses.",
     sources=(_ADD_MODULE,),
     bad=Example(
         host(
@@ -152,7 +154,7 @@ def too_many_modules(view: HostView) -> Hits:
     room = MAX_MODULES - 2
     for node in nodes[room:]:
         yield Hit(
-            f"{node.path} is boot module {nodes.index(node) + 1}, Xen takes {room}", node.path, (), property_offset(node)
+            f"{node.path} is boot module {nodes.index(node) + 1}, and Xen takes {room}", node.path, (), property_offset(node)
         )
 
 
@@ -161,9 +163,9 @@ def too_many_modules(view: HostView) -> Hits:
     "module-not-scanned",
     Severity.ERROR,
     HOST,
-    what="A boot module lies deeper than three levels or not below /chosen.",
-    why="Xen looks for modules below /chosen and not deeper; it does not see this one.",
-    advice="Put the module below /chosen or below a domain's node there.",
+    what="A boot module lies deeper than three levels, or outside /chosen.",
+    why="Xen looks for modules below /chosen, down to the third level, and does not see this one.",
+    advice="Move the module below /chosen, or below a domain's node there.",
     sources=(_PROCESS_MODULE,),
     bad=Example(host("modules { #address-cells = <2>; #size-cells = <2>; " + _KERNEL + " };")),
     good=Example(host(chosen=_KERNEL)),
@@ -171,7 +173,9 @@ def too_many_modules(view: HostView) -> Hits:
 def module_not_scanned(view: HostView) -> Hits:
     for node, depth in _modules(view):
         if depth > _DEPTH or not node.path.startswith("/chosen"):
-            yield Hit(f"{node.path} is a boot module that Xen does not see", node.path, (), property_offset(node))
+            where = f"{depth} levels deep" if node.path.startswith("/chosen") else "outside /chosen"
+            text = f"{node.path} is a boot module {where}, where Xen does not look for it"
+            yield Hit(text, node.path, (), property_offset(node))
 
 
 _KINDS: Final = (
@@ -191,10 +195,9 @@ _POLICY: Final = 'policy@4c000000 {{ compatible = "xen,xsm-policy", "{module}"; 
     "module-without-module-compatible",
     Severity.ERROR,
     HOST,
-    what='A node of /chosen says what kind of boot module it is, and not that it is one: "multiboot,module" is missing or '
-    "spelt otherwise.",
-    why="Xen looks for that word alone: it does not load the module, and does not keep its memory for it.",
-    advice='Add "multiboot,module" to compatible.',
+    what='A node of /chosen names a kind of boot module, but lacks "multiboot,module" or spells it otherwise.',
+    why="Xen looks for that word alone. It does not load the module, and does not keep its memory free.",
+    advice='Add "multiboot,module" to the compatible of the node.',
     sources=(_PROCESS_MODULE,),
     bad=Example(host(chosen=_KERNEL + _POLICY.format(module="multiboot-module"))),
     good=Example(host(chosen=_KERNEL + _POLICY.format(module="multiboot,module"))),

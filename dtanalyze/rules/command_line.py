@@ -20,7 +20,7 @@ _LINE: Final = 'xen,xen-bootargs = "{}";'
     Severity.INFO,
     HOST,
     what="A word of Xen's command line is no option of any release that is known here.",
-    why='Xen prints that the parameter is unknown and goes on without it: a misspelt "dom0_men=" leaves dom0 with 512 MiB.',
+    why='Xen prints that the parameter is unknown and boots without it. A misspelt "dom0_men=" leaves dom0 with 512 MiB.',
     advice="Correct the word, or remove it.",
     sources=(Source("Xen", "xen/common/kernel.c", "parse_params", "4.16 to 4.22"),),
     bad=Example(host(chosen=_LINE.format("dom0_men=1G"))),

@@ -3,13 +3,14 @@
 from typing import Final
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.address.units import MIB, format_range, format_size
+from dtanalyze.address.units import KIB, MIB, format_range, format_size
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity, Source
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
+from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
 
 __all__ = ["DOM0LESS"]
@@ -34,10 +35,10 @@ def _guest(properties: str = _ENHANCED, children: str = "") -> str:
     "domain-cannot-be-built",
     Severity.ERROR,
     HOST,
-    what="A domain cannot be built: without cpus, with more than the GIC serves (8 with a GICv2), without 64 bits of memory "
-    "(in KiB), a kernel, or RAM that the host has.",
+    what="Xen cannot build a domain of /chosen: its cpus, memory, kernel or RAM are missing or more than the host has.",
     why="Xen panics, and no domain runs.",
-    advice="Complete the domain's node.",
+    advice="Give the domain's node cpus (at most 8 with a GICv2), memory (KiB in two cells), a kernel module, and no more "
+    "RAM than the host has.",
     sources=(_CREATE,),
     bad=Example(host(chosen=_guest("memory = <0x0 0x40000>;"))),
     good=Example(host(chosen=_guest())),
@@ -61,8 +62,9 @@ _XENSTORE: Final = ("At the moment, Xenstore support", "xenstore requested")
     Severity.WARNING,
     HOST,
     what="xen,enhanced has a value that this release does not know.",
-    why="The domain gets no /hypervisor node: no grants, no extended regions, no Xen drivers.",
-    advice='Write xen,enhanced = "enabled" or "no-xenstore" ("legacy" from 4.21 on), or leave it out on purpose.',
+    why="Xen gives the domain no /hypervisor node: no grants, no extended regions, no Xen drivers.",
+    advice='Write `xen,enhanced = "enabled";` or `"no-xenstore"` (or `"legacy"` from Xen 4.21 on). Remove the property if '
+    "the domain is to be without Xen drivers.",
     sources=(_CREATE,),
     bad=Example(host(chosen=_guest(_PLAIN + ' xen,enhanced = "yes";'))),
     good=Example(host(chosen=_guest())),
@@ -81,9 +83,9 @@ def domain_not_enhanced(view: HostView) -> Hits:
     Severity.ERROR,
     HOST,
     what="xen,static-mem does not fit the cells that this release reads it with, or overlaps a reservation.",
-    why="Xen 4.16 cuts it by #xen,static-mem-address-cells and -size-cells, later releases by the cells of /chosen. What "
-    "does not fit ends the scan of the tree; from 4.19 on Xen panics.",
-    advice="State both pairs of cells alike, and let the range overlap nothing.",
+    why="Xen 4.16 cuts it by #xen,static-mem-address-cells and -size-cells, later releases by the cells of /chosen. If it "
+    "does not fit, Xen ends its scan of the tree, and panics from 4.19 on.",
+    advice="Write both pairs of cells alike, and choose a range that overlaps no reservation and no module.",
     sources=(Source("Xen", "xen/common/device-tree/bootfdt.c", "process_domain_node", "4.16 to 4.22"),),
     bad=Example(host(chosen=_guest(_ENHANCED + " xen,static-mem = <0x60000000 0x10000000 0x0>;"))),
     good=Example(host(chosen=_guest(_ENHANCED + " xen,static-mem = <0x0 0x60000000 0x0 0x10000000>;"))),
@@ -98,7 +100,7 @@ def static_memory_misread(view: HostView) -> Hits:
             counts = CellCounts(*(_u32(domu.node, f"#xen,static-mem-{name}-cells") for name in ("address", "size")))
         width = 4 * (counts.address + counts.size)
         if not counts.address or not counts.size or len(prop.value) % width:
-            text = f"has {len(prop.value)} bytes, which {counts.address}+{counts.size} cells do not divide"
+            text = f"has {len(prop.value)} bytes, and each range takes {width} ({counts.address}+{counts.size} cells)"
         elif view.prediction.info.stopped_at == domu.node.path:
             text = "overlaps a reservation or a module"
         else:
@@ -122,11 +124,12 @@ _SHM_NODE: Final = (
     "shared-memory-refused",
     Severity.ERROR,
     HOST,
-    what="Static shared memory is described wrongly, or lies where Xen puts extended regions.",
-    why="The property's length, 4 KiB alignment, an id of 16 or more characters, or one id for two ranges end the scan "
-    "of the tree (4.19 and newer panic). Up to 4.18 a guest's regions are made without a look at it, and scratch "
-    "pages land on it.",
-    advice="Correct the node; with Xen 4.18 and older choose a guest address outside the regions.",
+    what="Static shared memory is described wrongly, or lies where Xen makes extended regions.",
+    why="Xen ends its scan of the tree at a wrong length, an address off 4 KiB, an id of 16 or more characters, or one id "
+    "for two ranges; 4.19 and newer panic. Xen up to 4.18 makes a guest's regions without a look at shared memory, and "
+    "scratch pages land on it.",
+    advice="Correct `xen,shared-mem` or `xen,shm-id` of the node. With Xen 4.18 and older choose a guest address outside "
+    "the regions.",
     sources=(_SHM,),
     bad=Example(host(chosen=_guest(children=_SHM_NODE.format(name="a-name-that-is-too-long", guest="0x30000000")))),
     good=Example(host(chosen=_guest(children=_SHM_NODE.format(name="a", guest="0x30000000")))),
@@ -159,9 +162,9 @@ _DIRECT: Final = _ENHANCED + " direct-map; xen,static-mem = <0x0 0x60000000 0x0 
     Severity.ERROR,
     HOST,
     what="A direct-mapped domain's grant table, at 0x38000000, lies in the domain's own RAM or in one of its regions.",
-    why="The place is fixed by the guest layout while everything else of the domain lies where the host has it. Without an "
-    "IOMMU Xen cuts it out of the regions; in the search for holes it does not.",
-    advice="Move xen,static-mem away from 0x38000000, or leave out xen,enhanced.",
+    why="Xen places the grant table by the guest layout, and everything else of the domain where the host has it. Without "
+    "an IOMMU Xen cuts the table out of the regions. In the search for holes it does not.",
+    advice="Move `xen,static-mem` away from 0x38000000, or remove `xen,enhanced`.",
     sources=(Source("Xen", "xen/common/device-tree/dom0less-build.c", "make_hypervisor_node", "4.17 to 4.22"),),
     bad=Example(host(chosen=_guest(_DIRECT.replace("0x60000000", "0x34000000")), memory=_LOW_RAM)),
     good=Example(host(chosen=_guest(_DIRECT))),
@@ -194,9 +197,9 @@ def _grant_hit(node: Node, span: AddressRange, what: str) -> Hit:
     Severity.WARNING,
     HOST,
     what="A domain is to map more than 256 MiB, and nothing sizes its P2M pool.",
-    why="Each 2 MiB of scratch space takes a page for page tables, and the default pool holds 128 of these: mappings "
-    "beyond fail.",
-    advice="Set xen,domain-p2m-mem-mb.",
+    why="Each 2 MiB of scratch space takes a page of page tables. The default pool holds 128 of them, and mappings beyond "
+    "fail.",
+    advice="Set `xen,domain-p2m-mem-mb` of the domain to at least 1 for each 512 MiB that it maps, on top of the default.",
     sources=(Source("Xen", "xen/common/device-tree/dom0less-build.c", "domain_p2m_pages", "4.17 to 4.22"),),
     bad=Example(host(chosen=_guest()), asks=("--need", "512M")),
     good=Example(host(chosen=_guest(_ENHANCED + " xen,domain-p2m-mem-mb = <16>;")), asks=("--need", "512M")),
@@ -212,7 +215,15 @@ def p2m_pool_too_small(view: HostView) -> Hits:
             domu.node.path,
             (),
             domu.node.offset,
+            advice=f"Set `xen,domain-p2m-mem-mb = <{_p2m_pool_mb(domu, planned)}>;` in the domain's node: 1 MiB for each "
+            "vCPU, and a page for each MiB of RAM and each 2 MiB that it maps.",
         )
+
+
+def _p2m_pool_mb(domu: DomU, planned: int) -> int:
+    """Return the pool that domain_p2m_pages would choose if it counted what is planned in place of 256 MiB."""
+    tables = 256 * domu.cpus + (domu.size or 0) // MIB + -(-planned // (2 * MIB))
+    return -(-4 * KIB * tables // MIB)
 
 
 @rule(
@@ -220,10 +231,10 @@ def p2m_pool_too_small(view: HostView) -> Hits:
     "guest-layout-full",
     Severity.WARNING,
     HOST,
-    what="A domain's RAM fills the lower bank of the guest layout, and the upper one is out of reach.",
-    why="Regions are what is free behind the RAM in each bank: less than 64 MiB gives none, and with 33 or fewer bits of "
-    "guest addresses the second bank, at 8 GiB, does not exist.",
-    advice="Give the domain less RAM.",
+    what="A domain's RAM fills the lower bank of the guest layout, and the upper bank is out of reach.",
+    why="Xen makes regions of what is free behind the RAM in each bank; less than 64 MiB gives none. With 33 or fewer bits "
+    "of guest addresses the second bank, at 8 GiB, does not exist.",
+    advice="Lower `memory` of the domain until 64 MiB, better 128 MiB, stay free below 4 GiB.",
     sources=(Source("Xen", "xen/arch/arm/domain_build.c", "find_domU_holes", "4.17 to 4.22"),),
     bad=Example(
         host(
@@ -247,11 +258,11 @@ def guest_layout_full(view: HostView) -> Hits:
     "xenstore-without-server",
     Severity.WARNING,
     HOST,
-    what="A domain wants xenstore, and nobody serves it: there is no dom0 and no xenstore domain.",
+    what="A domain wants xenstore, and neither dom0 nor a xenstore domain serves it.",
     why='Xen panics: "Xenstore support requires dom0 to be present" up to 4.20, "xenstore requested, but xenstore domain '
-    'not present" from 4.21 on. That Xen stops is an error of its own, V-no-boot.',
-    advice='Write xen,enhanced = "no-xenstore", or give a dom0 kernel, or from 4.21 on a domain with the xenstore '
-    "capability.",
+    'not present" from 4.21 on. V-no-boot reports the stop as an error of its own.',
+    advice='Write `xen,enhanced = "no-xenstore";`, or add a dom0 kernel. From Xen 4.21 on a domain with the xenstore '
+    "capability serves too.",
     sources=(_CREATE,),
     bad=Example(host(chosen=_guest(_PLAIN + " xen,enhanced;"))),
     good=Example(host(chosen=_guest())),

@@ -59,7 +59,7 @@ def host(
     cells: str = "#address-cells = <2>; #size-cells = <2>;",
     uart: str = _UART,
 ) -> str:
-    """Return the body of a host's tree whose console is a PL011."""
+    """Return the body of a host tree whose console is a PL011."""
     stdout = 'stdout-path = "/serial@9000000";'
     inner = f"chosen {{ #address-cells = <2>; #size-cells = <2>; {stdout} {chosen} }};"
     return f"{cells} {_CPUS} {memory} {_GIC} {_TIMER} {uart} {inner} {more}"

@@ -39,8 +39,8 @@ def _root_cells(view: HostView) -> tuple[int | None, int | None]:
     Severity.ERROR,
     HOST,
     what="The root has one address cell, but RAM or an extended region lies above 4 GiB.",
-    why="Xen writes the guests' nodes with the root's cells and silently cuts addresses to 32 bits: dom0 is told of RAM or "
-    "regions in the wrong place.",
+    why="Xen writes the guests' nodes with the root's cells and cuts addresses to 32 bits without a message. dom0 then "
+    "looks for RAM or regions in the wrong place.",
     advice="Give the root #address-cells = <2> and #size-cells = <2>.",
     sources=(Source("Xen", "xen/common/device-tree/device-tree.c", "dt_set_cell", "4.16 to 4.22"),),
     bad=Example(
@@ -69,8 +69,8 @@ def addresses_cut_to_32_bits(view: HostView) -> Hits:
     Severity.ERROR,
     HOST,
     what="The root's #address-cells or #size-cells is neither 1 nor 2.",
-    why='Xen cannot read RAM or write a guest\'s tree so ("Cannot cope with this size"); of three cells Linux takes the '
-    "first for flags.",
+    why='Xen cannot read RAM or write a guest tree with such cells ("Cannot cope with this size"). Linux takes the '
+    "first of three cells for flags.",
     advice="Give the root #address-cells = <2> and #size-cells = <2>.",
     sources=(Source("Xen", "xen/common/device-tree/device-tree.c", "dt_next_cell, dt_set_cell", "4.16 to 4.22"),),
     bad=Example(host(cells="#address-cells = <3>; #size-cells = <2>;").replace("<0x0 0x", "<0x0 0x0 0x")),
@@ -87,9 +87,10 @@ def root_cells_unusable(view: HostView) -> Hits:
     "node-that-xen-adds-is-there",
     Severity.WARNING,
     HOST,
-    what="The host's tree already has a /hypervisor or /psci node that Xen copies.",
-    why="Xen warns, copies the node and adds its own beside it: dom0 has two nodes of one path and may read the wrong one.",
-    advice="Remove the node from the host's tree.",
+    what="The host tree already has a /hypervisor or /psci node, and Xen copies it.",
+    why="Xen warns, copies the node, and adds its own beside it. dom0 gets two nodes with one path and reads whichever "
+    "comes first.",
+    advice="Remove the node from the host tree.",
     sources=(_HANDLE_NODE,),
     bad=Example(host('psci { method = "smc"; };')),
     good=Example(host('psci { compatible = "arm,psci-1.0"; method = "smc"; };')),
@@ -98,7 +99,7 @@ def node_that_xen_adds_is_there(view: HostView) -> Hits:
     for name in ("hypervisor", "psci"):
         node = view.board.tree.root.child(name)
         if view.first and node is not None and view.prediction.nodes.fate(node) is Fate.KEPT:
-            yield Hit(f"{node.path} is copied into dom0's tree, beside the one that Xen adds", node.path, (), node.offset)
+            yield Hit(f"Xen copies {node.path} into dom0's tree, beside the one that it adds", node.path, (), node.offset)
 
 
 def _zero_sized(view: HostView) -> Iterator[tuple[Node, RegEntry]]:
@@ -117,8 +118,8 @@ _EMPTY: Final = "firmware@0 { reg = <0x0 0x0 0x0 0x0>; };"
     Severity.ERROR,
     HOST,
     what="A reg has size zero, and Xen looks for holes in the address space (an IOMMU is on).",
-    why="At address 0 the removal wraps and deletes all of the space: no regions. Elsewhere it splits the hole it lies "
-    "in, or makes a release build of Xen walk through a NULL pointer.",
+    why="At address 0 Xen's removal of the range wraps and deletes the whole address space: Xen finds no region. Elsewhere "
+    "it splits the hole, or a release build of Xen reads through a NULL pointer.",
     advice="Remove the placeholder, or let the boot loader fill it in before Xen starts.",
     sources=(_HOLES, Source("Xen", "xen/common/rangeset.c", "rangeset_remove_range", "4.16 to 4.22")),
     bad=Example(host(_EMPTY), asks=IOMMU_ON),
@@ -136,11 +137,11 @@ def reg_of_size_zero(view: HostView) -> Hits:
             continue  # the placeholder that a boot loader fills in
         found = RawRange(entry.address or 0, 0)
         if regions.error is None:
-            text = "which splits the hole that it lies in"
+            text = "which splits the hole around it"
         elif regions.error == "crash":
-            text = "at which Xen crashes when it looks for holes"
+            text = "and Xen crashes there in its search for holes"
         else:
-            text = "and the search for holes finds none"
+            text = "and Xen's search for holes finds none"
         severity = Severity.WARNING if regions.error is None else None
         yield Hit(
             f"{node.path} has an entry of size zero at {found.start:#x}, {text}", node.path, (found,), entry.offset, severity
@@ -163,10 +164,10 @@ _SOC: Final = (
     "address-not-covered-by-ranges",
     Severity.ERROR,
     HOST,
-    what="An address is not covered by the ranges of the buses above it.",
-    why="Xen maps every node into dom0, disabled or not: at the first address that it cannot translate it panics. With "
-    "an IOMMU the search for holes ends there too, even at nodes that dom0 does not get.",
-    advice="Extend the bus's ranges so that it covers the address, or remove the node.",
+    what="The ranges of the buses above a node do not cover its address.",
+    why="Xen maps every node into dom0, disabled or not, and panics at the first address that it cannot translate. With an "
+    "IOMMU the search for holes ends there too, even at nodes that Xen keeps from dom0.",
+    advice="Extend the bus's `ranges` so that it covers the address, or remove the node.",
     sources=(_HANDLE_NODE, _HOLES),
     bad=Example(host(_SOC.format(at="20000000"))),
     good=Example(host(_SOC.format(at="5000000"))),
@@ -184,7 +185,7 @@ def address_not_covered_by_ranges(view: HostView) -> Hits:
             continue
         told.add(id(node))
         line = lines.get(id(node))
-        then = f"Xen says: {line}" if line else "the search for holes ends there and dom0 gets no extended regions"
+        then = f"Xen says: {line}" if line else "Xen's search for holes ends there and dom0 gets no extended region"
         yield Hit(
             f"{node.path} (reg[{entry.nth}]): {where.reason}; {then}",
             node.path,
@@ -208,9 +209,9 @@ _IS_PCI: Final = 'device_type = "pci";'
     Severity.ERROR,
     HOST,
     what='A PCI host bridge has no device_type = "pci".',
-    why="Linux knows it by its name; Xen's search for holes does not, and offers the windows as unused space: scratch pages "
-    "land on PCI devices.",
-    advice='Add device_type = "pci".',
+    why="Linux knows the bridge by its name. Xen's search for holes goes by device_type, and offers the bridge's windows "
+    "as unused space. Scratch pages then land on PCI devices.",
+    advice='Add `device_type = "pci";` to the node in the tree that Xen gets.',
     sources=(_HOLES,),
     bad=Example(host(_PCIE.format(kind="")), asks=IOMMU_ON),
     good=Example(
@@ -257,10 +258,10 @@ _BUS: Final = (
     "bus-without-ranges",
     Severity.WARNING,
     HOST,
-    what="Enabled devices lie behind a bus that has no ranges although it looks memory-mapped (simple-bus).",
-    why="Without ranges their addresses are no CPU addresses for Xen: nothing leaves them out of the regions and nothing "
-    "maps them into dom0.",
-    advice="Add an empty ranges to the bus when its addresses are the CPU's.",
+    what="Enabled devices lie behind a simple-bus that has no ranges.",
+    why="Without ranges Xen sees no CPU addresses for these devices. It neither leaves them out of the regions nor maps "
+    "them into dom0.",
+    advice="Add an empty `ranges;` to the bus if its addresses are the CPU's.",
     sources=(_HANDLE_NODE, _HOLES),
     bad=Example(host(_BUS.format(ranges=""))),
     good=Example(host(_BUS.format(ranges="ranges;"))),
@@ -276,7 +277,7 @@ def bus_without_ranges(view: HostView) -> Hits:
         if counts.size and hidden and node.path_available:
             names = ", ".join(child.path for child in hidden[:_NODE_LIMIT])
             yield Hit(
-                f"{node.path} has no ranges, so that {names} are not seen by Xen",
+                f"{node.path} has no ranges, so Xen does not see {names}",
                 node.path,
                 (),
                 node.offset,
@@ -296,9 +297,10 @@ _SPI: Final = (
     Severity.ERROR,
     HOST,
     what="A device shares an interrupt with the UART that is Xen's console.",
-    why="The interrupt is Xen's: mapping it to dom0 fails with -EBUSY and Xen panics while it builds dom0, whether or "
+    why="Xen uses that interrupt. Mapping it to dom0 fails with -EBUSY, and Xen panics while it builds dom0, whether or "
     "not the device is enabled.",
-    advice="Choose another console (dtuart=), or remove the device's node from the tree that Xen gets.",
+    advice="Choose another console (`dtuart=` on Xen's command line), or remove the device's node from the tree that Xen "
+    "gets.",
     sources=(Source("Xen", "xen/arch/arm/irq.c", "route_irq_to_guest", "4.16 to 4.22"), _HANDLE_NODE),
     bad=Example(host(_SPI.format(irq=1, sense=4))),
     good=Example(host(_SPI.format(irq=2, sense=4))),
@@ -315,7 +317,8 @@ def console_interrupt_shared(view: HostView) -> Hits:
     Severity.ERROR,
     HOST,
     what="Two nodes name one interrupt with different trigger types.",
-    why="Xen sets the type once and refuses another: it panics while it builds dom0, whether or not the nodes are enabled.",
+    why="Xen sets the type at the first node and refuses another at the second. It panics while it builds dom0, whether or "
+    "not the nodes are enabled.",
     advice="Write the same trigger type at all nodes that name the interrupt.",
     sources=(Source("Xen", "xen/arch/arm/irq.c", "irq_set_spi_type", "4.16 to 4.22"), _HANDLE_NODE),
     bad=Example(host(_SPI.format(irq=2, sense=4) + _SPI.format(irq=2, sense=1).replace("9010000", "9020000"))),
@@ -328,10 +331,10 @@ def interrupt_with_two_triggers(view: HostView) -> Hits:
 
 
 _REFUSALS: Final = {
-    "iommu": "Give the device no iommus, disable that IOMMU, or boot with iommu=no.",
-    "interrupt": "Correct interrupts, interrupt-parent or interrupt-map of the node.",
-    "window": "Correct ranges of the PCI host or of the buses above it.",
-    "width": "Correct reg: no domain can be given that address on this machine.",
+    "iommu": "Remove `iommus` from the device, disable the IOMMU's node, or boot Xen with `iommu=no`.",
+    "interrupt": "Correct `interrupts`, `interrupt-parent` or `interrupt-map` of the node.",
+    "window": "Correct `ranges` of the PCI host or of the buses above it.",
+    "width": "Correct `reg` of the node: Xen can give no domain that address on this machine.",
     "gic": "Complete the interrupt controller's node.",
 }
 
@@ -341,8 +344,7 @@ _REFUSALS: Final = {
     "device-that-xen-refuses",
     Severity.ERROR,
     HOST,
-    what="Xen cannot give dom0 a device: its IOMMU has no driver, its interrupt leads nowhere or lies beyond the "
-    "controller, its registers or windows lie where no domain has addresses.",
+    what="Xen cannot give dom0 a device: its IOMMU, its interrupt, its registers or its windows do not work out.",
     why="Xen gives dom0 every node, disabled or not, and panics at the first that it cannot map.",
     advice="Correct the node, or remove it from the tree that Xen gets.",
     sources=(_HANDLE_NODE, Source("Xen", "xen/drivers/passthrough/device_tree.c", "iommu_add_dt_device", "4.16 to 4.22")),

@@ -31,9 +31,9 @@ _RSV: Final = (
     Severity.ERROR,
     HOST,
     what="A reserved region overlaps another one or a boot module.",
-    why="Xen 4.18 ends its scan of the tree there without a word, before it has seen the modules; 4.19 and newer panic: "
-    "Early FDT parsing failed. Nothing is on the console yet.",
-    advice="Make the regions disjoint; only /memreserve/ may hold another region, from 4.20 on.",
+    why="Xen 4.18 ends its scan of the tree there without a message, before it has seen the modules. 4.19 and newer panic "
+    'with "Early FDT parsing failed", when no console is up yet.',
+    advice="Make the regions disjoint. From Xen 4.20 on Xen takes a region inside a /memreserve/ entry, and no other.",
     sources=(_OVERLAP, _BOOTFDT),
     bad=Example(host(_RSV.format(at="50080000"))),
     good=Example(host(_RSV.format(at="50100000"))),
@@ -75,9 +75,9 @@ def _stopped_at(view: HostView) -> Node | None:
     Severity.ERROR,
     HOST,
     what="A node that Xen takes for memory has no usable reg.",
-    why="Up to 4.18 Xen ends its scan of the tree there without a word, 4.19 panics. Up to 4.19 any node called memory "
-    "counts, at any depth.",
-    advice="Rename the node, or give it a reg with the cells that hold there.",
+    why="Xen up to 4.18 ends its scan of the tree there without a message, and 4.19 panics. Up to 4.19 Xen takes any node "
+    "that is called memory for one, at any depth.",
+    advice="Rename the node, or give it a reg in the #address-cells and #size-cells of its parent.",
     sources=(_BOOTFDT,),
     bad=Example(host("soc { memory@0 { }; };"), xen="4.19"),
     good=Example(host("soc { memory@0 { }; };"), xen="4.22"),
@@ -86,8 +86,8 @@ def memory_node_without_reg(view: HostView) -> Hits:
     node = _stopped_at(view)
     # Below /reserved-memory one with a reg has stopped the scan by overlapping, which another rule says.
     if node is not None and node.base_name == "memory" and (node.prop("reg") is None or node.path.count("/") == 1):
-        stops = "panics" if view.prediction.info.panic else "sees nothing of what follows"
-        text = f"{node.path} has no reg that Xen {view.xen.name} can use: it {stops}"
+        stops = "panics there" if view.prediction.info.panic else "ends its scan there, and sees nothing of what follows"
+        text = f"{node.path} has no reg that Xen {view.xen.name} can use: Xen {stops}"
         yield Hit(text, node.path, (), property_offset(node), cures=tuple(no_bank_cures(node)))
 
 
@@ -142,10 +142,10 @@ _UNTYPED: Final = "memory@c0000000 {{ {kind} reg = <0x0 0xc0000000 0x0 0x1000000
     "memory-node-read-differently",
     Severity.ERROR,
     HOST,
-    what="A node is memory for Xen and not for Linux, or the other way round.",
-    why='Linux asks for device_type = "memory", Xen up to 4.19 for the name memory at any depth, from 4.20 on for both '
-    "and below the root. RAM is lost, or a device's memory is used as RAM.",
-    advice='Name RAM memory@…, below the root, with device_type = "memory", and nothing else so.',
+    what="Xen takes a node for memory and Linux does not, or the other way round.",
+    why='Linux asks for device_type = "memory". Xen up to 4.19 asks for the name memory, at any depth; from 4.20 on for '
+    "both, below the root. RAM is lost, or a device's memory is used as RAM.",
+    advice='Name RAM `memory@…` below the root, with `device_type = "memory";`. Give nothing else that name or type.',
     sources=(_BOOTFDT, Source("Linux", "drivers/of/fdt.c", "early_init_dt_scan_memory", "5.17 to 7.3")),
     bad=Example(host(_UNTYPED.format(kind="")), xen="4.19"),
     good=Example(host(_UNTYPED.format(kind='device_type = "memory";'))),
@@ -184,8 +184,8 @@ _DISABLED: Final = (
     Severity.ERROR,
     HOST,
     what="A memory or reserved-memory node is disabled, and this release of Xen uses it all the same.",
-    why="Up to 4.18 Xen does not look at status there: RAM that does not exist is used, or RAM is kept free for nobody; "
-    "an overlap with a disabled reservation ends the scan.",
+    why="Xen up to 4.18 does not read status there. It uses RAM that does not exist, or keeps RAM free for nobody. An "
+    "overlap with a disabled reservation ends its scan of the tree.",
     advice="Remove the node, or use Xen 4.19 or newer (c419d2dd35).",
     sources=(Source("Xen", "xen/arch/arm/bootfdt.c", "device_tree_get_meminfo", "before 4.19 (c419d2dd35)"),),
     bad=Example(host(_DISABLED), xen="4.18"),
@@ -195,12 +195,13 @@ def disabled_memory_counts(view: HostView) -> Hits:
     if not view.first or view.xen.status_honoured:
         return
     info = view.prediction.info
-    counted = {bank.node: "RAM" for bank in info.mem} | {bank.node: "reserved" for bank in info.reserved_mem}
+    counted = {bank.node: "takes it for RAM" for bank in info.mem}
+    counted |= {bank.node: "reserves its memory" for bank in info.reserved_mem}
     if info.stopped_at is not None:
-        counted.setdefault(info.stopped_at, "where its scan of the tree ends")
+        counted.setdefault(info.stopped_at, "ends its scan of the tree there")
     for node in view.board.tree.root:
         if not node.available and node.path in counted and _is_memory(node):
-            text = f"{node.path} is disabled, but Xen {view.xen.name} counts it: {counted[node.path]}"
+            text = f"{node.path} is disabled, but Xen {view.xen.name} {counted[node.path]}"
             yield Hit(text, node.path, (), property_offset(node), cures=tuple(uncounted_cures(node)))
 
 
@@ -213,10 +214,9 @@ def _is_memory(node: Node) -> bool:
     "no-ram-left-for-regions",
     Severity.WARNING,
     HOST,
-    what="All of the host's RAM goes to the domain or is reserved, and without an IOMMU regions are made of unused RAM "
-    "only.",
-    why="Xen finds no region (-ENOENT), dom0 gets the grant table only, and each mapping costs it RAM.",
-    advice="Give dom0 less RAM (dom0_mem), so that at least 64 MiB, better whole sections, are left in one piece.",
+    what="Without an IOMMU Xen makes regions of unused RAM only, and the domain and reservations take all of it.",
+    why="Xen finds no region (-ENOENT) and dom0 gets the grant table only. Each mapping then costs dom0 a page of RAM.",
+    advice="Lower `dom0_mem=` on Xen's command line until 64 MiB, better 128 MiB, stay free in one piece.",
     sources=(_UNALLOCATED,),
     bad=Example(
         host(
@@ -249,9 +249,9 @@ def no_ram_left_for_regions(view: HostView) -> Hits:
     "regions-cut-at-bank-limit",
     Severity.INFO,
     HOST,
-    what="There are more holes than Xen has banks for.",
-    why="Xen stops at NR_MEM_BANKS (128 before 4.17, then 256) without a word; space above is not offered.",
-    advice="Nothing, unless the space is needed.",
+    what="The host has more holes than Xen has banks for.",
+    why="Xen stops at NR_MEM_BANKS (128 before 4.17, then 256) without a message, and does not offer the space above.",
+    advice="Leave it so, unless a mapping needs the space above.",
     sources=(Source("Xen", "xen/arch/arm/domain_build.c", "add_ext_regions", "4.16 to 4.22"),),
     bad=Example(
         host("".join(f"d{at}@{at:x}00000000 {{ reg = <{at:#x} 0x0 0x0 0x1000>; }};" for at in range(1, 140))),
@@ -263,7 +263,7 @@ def no_ram_left_for_regions(view: HostView) -> Hits:
 def regions_cut_at_bank_limit(view: HostView) -> Hits:
     count = len(view.prediction.regions.ranges)
     if count >= view.xen.nr_mem_banks:
-        yield Hit(f"Xen {view.xen.name} stops after {count} extended regions", None)
+        yield Hit(f"Xen {view.xen.name} stops after {count} extended regions, and does not offer the holes above", None)
 
 
 @rule(
@@ -272,7 +272,7 @@ def regions_cut_at_bank_limit(view: HostView) -> Hits:
     Severity.ERROR,
     HOST,
     what="Xen 4.16 is booted through EFI with an IOMMU on.",
-    why="It deletes the memory nodes before it looks for holes: RAM, dom0's own included, is offered as unused space.",
+    why="Xen deletes the memory nodes before it looks for holes. It then offers RAM, dom0's own included, as unused space.",
     advice="Use Xen 4.17 or newer (53701ecb8f).",
     sources=(Source("Xen", "xen/arch/arm/efi/efi-boot.h", "fdt_add_uefi_nodes", "4.16, fixed by 53701ecb8f"),),
     bad=Example(host(), xen="4.16", asks=("--iommu", "on", "--efi")),
@@ -298,9 +298,10 @@ def ram_offered_as_scratch(view: HostView) -> Hits:
     "dom0-memory-does-not-fit",
     Severity.ERROR,
     HOST,
-    what="dom0's RAM cannot be placed.",
-    why="Xen gives dom0 pieces of at least 64 MiB of the host's RAM; what it cannot place makes it panic.",
-    advice="Lower dom0_mem; when a boot loader fills in the memory node, give the real RAM with --memory.",
+    what="Xen cannot place dom0's RAM.",
+    why="Xen gives dom0 pieces of at least 64 MiB of the host's RAM, and panics if the pieces do not add up.",
+    advice="Lower `dom0_mem=` on Xen's command line. If a boot loader fills in the memory node, pass the real RAM with "
+    "--memory.",
     sources=(Source("Xen", "xen/arch/arm/domain_build.c", "allocate_memory_11", "4.16 to 4.22"),),
     bad=Example(host(), asks=("--dom0-mem", "4G")),
     good=Example(host(), asks=("--dom0-mem", "1G")),

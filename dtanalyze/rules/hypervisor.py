@@ -34,8 +34,10 @@ def _exact(view: GuestView) -> Node | None:
     Severity.WARNING,
     GUEST,
     what="The hypervisor node lists the grant table only.",
-    why="Without extended regions Linux gives a page of its own RAM back to Xen for each grant or foreign page it maps.",
-    advice="Let Xen give extended regions (ext_regions, on by default), or look why it found none.",
+    why="Without extended regions Linux gives a page of its own RAM back to Xen for each grant or foreign page that it "
+    "maps.",
+    advice="Boot Xen without `ext_regions=0` on its command line. If it is not there, run `dtanalyze check` on the tree "
+    "that Xen booted with: it says why Xen found no region.",
     sources=(Source("Linux", "arch/arm/xen/enlighten.c", "arch_xen_unpopulated_init", "5.17 to 7.3"),),
     bad=Example(guest("")),
     good=Example(guest()),
@@ -53,9 +55,9 @@ def no_extended_region(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="The node that is compatible with xen,xen is not called exactly /hypervisor.",
-    why="Before anything else the kernel looks for a child of the root called hypervisor, without a unit address. It "
-    "does not find this one and boots as if there were no Xen.",
-    advice="Call the node hypervisor and put it below the root.",
+    why="Linux first looks for a child of the root that is called hypervisor, without a unit address. It finds none, and "
+    "boots as if there were no Xen.",
+    advice="Rename the node to `hypervisor`, directly below the root.",
     sources=(_EARLY,),
     bad=Example(guest(node="hypervisor@38000000")),
     good=Example(guest()),
@@ -77,10 +79,10 @@ def hypervisor_misplaced(view: GuestView) -> Hits:
     "hypervisor-not-recognised",
     Severity.ERROR,
     GUEST,
-    what="The compatible of /hypervisor is not a version, xen,xen-VERSION, followed by xen,xen.",
-    why="The kernel takes the version from the first string and wants xen,xen among them; else it boots as if there were no "
-    "Xen.",
-    advice='Write compatible = "xen,xen-4.20", "xen,xen".',
+    what="The compatible of /hypervisor is not a version (xen,xen-VERSION) followed by xen,xen.",
+    why="Linux takes the version from the first string, and needs xen,xen among the strings. Otherwise it boots as if "
+    "there were no Xen.",
+    advice='Write `compatible = "xen,xen-4.20", "xen,xen";` with the release of Xen that runs.',
     sources=(_EARLY,),
     bad=Example(guest(compatible=f'compatible = "xen,xen", "xen,xen-4.22"; {_IRQ}')),
     good=Example(guest()),
@@ -100,8 +102,8 @@ def hypervisor_not_recognised(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="/hypervisor has no compatible.",
-    why="The kernel reads through a NULL pointer there and dies before the console is up, whether or not it runs on Xen.",
-    advice="Add the property, or use Linux 7.1 or newer.",
+    why="The kernel reads through a NULL pointer and dies before the console is up, with or without Xen.",
+    advice='Add `compatible = "xen,xen-4.20", "xen,xen";` to the node, remove the node, or use Linux 7.1 or newer.',
     sources=(Source("Linux", "arch/arm/xen/enlighten.c", "fdt_find_hyper_node", "before 7.1 (f45ab27774aa)"),),
     bad=Example(guest(compatible=_IRQ)),
     good=Example(guest()),
@@ -119,9 +121,9 @@ def hypervisor_without_compatible(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="A node before /hypervisor is compatible with xen,xen too.",
-    why="Xen is detected by /hypervisor, but the grant table and the regions are read from the first node in the tree "
-    "that is compatible with xen,xen.",
-    advice="Leave one such node.",
+    why="Linux detects Xen by /hypervisor. It then reads the grant table and the regions from the first node that is "
+    "compatible with xen,xen.",
+    advice="Remove the other node, or take xen,xen out of its compatible.",
     sources=(_GUEST_INIT,),
     bad=Example(guest(memory='xen { compatible = "xen,xen"; }; ' + RAM)),
     good=Example(guest()),
@@ -140,8 +142,8 @@ def another_node_is_used(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="The grant table's range is smaller than the frames that Xen gives by default, 64 of 4 KiB.",
-    why="Linux takes the start only and maps as many frames as Xen allows, past the end of what the tree says.",
-    advice="Give 4 KiB for each of Xen's gnttab_max_frames.",
+    why="Linux reads the start only. It maps as many frames as Xen allows, past the end of the range.",
+    advice="Enlarge reg[0] to 4 KiB for each of Xen's gnttab_max_frames (0x40000 for the default of 64).",
     sources=(_GUEST_INIT, _GNTTAB),
     bad=Example(guest(grant="<0x0 0x38000000 0x0 0x1000>")),
     good=Example(guest()),
@@ -166,9 +168,9 @@ def grant_table_too_small(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="The grant table's range touches RAM.",
-    why="memremap refuses a range that is RAM in part, and Xen's initialisation ends; where all of it is RAM, the kernel "
-    "uses the same pages for itself.",
-    advice="Move the grant table to space without RAM.",
+    why="If a part of the range is RAM, memremap refuses it and Linux ends its Xen initialisation. If all of it is RAM, "
+    "Linux uses the same pages for itself.",
+    advice="Move reg[0] of the hypervisor node to addresses without RAM.",
     sources=(_GUEST_INIT, Source("Linux", "kernel/iomem.c", "memremap", "5.17 to 7.3")),
     bad=Example(guest(grant="<0x0 0x3ff00000 0x0 0x1000000>")),
     good=Example(guest()),
@@ -179,9 +181,9 @@ def grant_table_in_ram(view: GuestView) -> Hits:
         return
     for bank in view.memory.banks:
         if bank.range.overlaps(table):
-            part = "all of it" if bank.range.covers(table) else "a part of it"
+            part = "all" if bank.range.covers(table) else "a part"
             yield Hit(
-                f"the grant table [{format_range(table.start, table.stop)}] is RAM of {bank.source}, {part}",
+                f"{part} of the grant table [{format_range(table.start, table.stop)}] is RAM of {bank.source}",
                 view.node.path,
                 (table, bank.range),
                 view.grant.offset,
@@ -194,8 +196,8 @@ def grant_table_in_ram(view: GuestView) -> Hits:
     Severity.WARNING,
     GUEST,
     what="The hypervisor node gives no place for the grant table.",
-    why="Linux then takes the frames from its own RAM.",
-    advice="Give the grant table's range as the first entry of reg.",
+    why="Linux then takes the frames of the grant table from its own RAM.",
+    advice="Write the grant table's range as the first entry of reg.",
     sources=(_GNTTAB,),
     bad=Example(guest("", grant="<0x0 0x0 0x0 0x1000000>")),
     good=Example(guest()),
@@ -211,8 +213,8 @@ def grant_table_missing(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="The hypervisor node names no interrupt that resolves.",
-    why="xen_guest_init returns -ENODEV: no grant tables, no event channels, no Xen drivers.",
-    advice="Give interrupts and an interrupt-parent that has #interrupt-cells.",
+    why="xen_guest_init returns -ENODEV. Linux then has no grant tables, no event channels and no Xen drivers.",
+    advice="Give the node `interrupts`, and an `interrupt-parent` that has #interrupt-cells.",
     sources=(_GUEST_INIT,),
     bad=Example(guest(compatible='compatible = "xen,xen-4.22", "xen,xen"; interrupts = <1 15 8>; interrupt-parent = <9>;')),
     good=Example(guest()),
@@ -232,9 +234,9 @@ def event_channel_unresolved(view: GuestView) -> Hits:
     "hypervisor-status-ignored",
     Severity.INFO,
     GUEST,
-    what="/hypervisor has a status that does not say okay.",
-    why="Linux does not look at it: the node counts all the same.",
-    advice="Remove the node to boot without Xen.",
+    what="/hypervisor has a status other than okay.",
+    why="Linux does not read the status of this node: it detects Xen all the same.",
+    advice="Remove the node to boot without Xen, or remove its status.",
     sources=(_EARLY,),
     bad=Example(guest(compatible=f'compatible = "xen,xen-4.22", "xen,xen"; status = "disabled"; {_IRQ}')),
     good=Example(guest()),
@@ -242,7 +244,7 @@ def event_channel_unresolved(view: GuestView) -> Hits:
 def hypervisor_status_ignored(view: GuestView) -> Hits:
     node = _exact(view)
     if node is not None and not node.available:
-        yield Hit(f"the status of {node.path} is ignored", node.path, (), property_offset(node, "status"))
+        yield Hit(f"Linux ignores the status of {node.path}", node.path, (), property_offset(node, "status"))
 
 
 HYPERVISOR: Final[tuple[Rule, ...]] = (

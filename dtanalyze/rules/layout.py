@@ -8,7 +8,7 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range
 from dtanalyze.board.model import entry_range
 from dtanalyze.devicetree.cells import inherited_cells, read_number
-from dtanalyze.devicetree.tree import Node, Property
+from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Cure, Severity, Source
 from dtanalyze.linux.memblock import Claimed
 from dtanalyze.rules.cures.memory import cut_banks_cure, reserved_memory_cure
@@ -32,9 +32,9 @@ _UART: Final = 'serial@9000000 { compatible = "ns16550a"; reg = <0x0 0x9000000 0
     Severity.ERROR,
     TREE,
     what="The root has no #address-cells or no #size-cells.",
-    why="Xen then assumes 2 and 1, Linux up to 6.12 1 and 1, and Linux from 6.13 on sees no addresses below the root at "
-    "all.",
-    advice="Add both properties to the root.",
+    why="Xen then assumes 2 and 1. Linux up to 6.12 assumes 1 and 1, and from 6.13 on it sees no addresses below the root "
+    "at all.",
+    advice="Add both properties to the root, with the numbers of cells that the reg of its children have.",
     sources=(_ADDRESS, Source("Xen", "xen/common/device-tree/device-tree.c", "dt_n_addr_cells", "4.16 and newer")),
     bad=Example(guest(cells="#size-cells = <2>;")),
     good=Example(guest()),
@@ -51,10 +51,10 @@ def root_cells_missing(view: TreeView) -> Hits:
     "partial-reg-entry",
     Severity.WARNING,
     TREE,
-    what="A reg is no whole number of entries for the cells that hold where it stands.",
-    why="The tail is ignored; often the cells are wrong and every entry is misread. Linux 7.3 drops such a memory node "
-    "whole.",
-    advice="Make reg and the parent's #address-cells and #size-cells agree.",
+    what="A reg is no whole number of entries, counted in the #address-cells and #size-cells of the parent.",
+    why="Linux and Xen ignore the tail. Often the cells are wrong, and every entry is misread. Linux 7.3 drops such a "
+    "memory node whole.",
+    advice="Correct reg, or the #address-cells and #size-cells of the parent.",
     sources=(_ADDRESS, _FDT),
     bad=Example(guest(memory='memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x40000000 0x0>; };')),
     good=Example(guest()),
@@ -66,18 +66,20 @@ def partial_reg_entry(view: TreeView) -> Hits:
     nodes += [*board.hypervisors, *(device.node for device in board.devices if device.enabled)]
     for node in nodes:
         prop = node.prop("reg")
-        if prop is not None and _is_partial(node, prop, view):
-            yield Hit(f"the reg of {node.path} is no whole number of entries", node.path, (), prop.offset)
+        width = _entry_width(node, view)
+        if prop is not None and width and len(prop.value) % width:
+            text = f"reg of {node.path} has {len(prop.value)} bytes, and each entry takes {width} by the cells of its parent"
+            yield Hit(text, node.path, (), prop.offset)
 
 
-def _is_partial(node: Node, prop: Property, view: TreeView) -> bool:
+def _entry_width(node: Node, view: TreeView) -> int:
+    """Return the bytes of one entry of ``reg``, 0 where a bus has addresses of another kind."""
     parent = node.parent
     bus = view.board.rules.bus_of(parent) if parent is not None else None
     if parent is None or bus is None or bus.addresses != "reg":
-        return False
+        return 0
     counts = view.board.rules.counts(bus, parent)
-    width = 4 * (counts.address + counts.size)
-    return bool(width) and len(prop.value) % width != 0
+    return 4 * (counts.address + counts.size)
 
 
 _BUS: Final = (
@@ -91,8 +93,8 @@ _BUS: Final = (
     "partial-ranges-entry",
     Severity.WARNING,
     TREE,
-    what="The ranges of a bus are no whole number of entries for the cells that hold there.",
-    why="Linux and Xen ignore the tail. What it was to map has no address of the CPU's, and Xen stops at the first such "
+    what="The ranges of a bus are no whole number of entries, counted in its own cells and those of its parent.",
+    why="Linux and Xen ignore the tail. The devices behind it have no CPU address, and Xen stops at the first such "
     "device. Often the cells are wrong, and every entry is misread.",
     advice="Make ranges agree with the bus's #address-cells and #size-cells and with the parent's #address-cells: complete "
     "the last entry, or cut it off.",
@@ -124,9 +126,9 @@ _TWO: Final = "#address-cells = <2>; #size-cells = <2>;"
     Severity.ERROR,
     TREE,
     what="/reserved-memory has other cells than the root, or no ranges.",
-    why="Linux then ignores every child: memory that firmware or a coprocessor uses is given to programs. Xen reads it all "
-    "the same.",
-    advice="Repeat the root's #address-cells and #size-cells in /reserved-memory and add an empty ranges.",
+    why="Linux then ignores every child, and gives the memory of firmware or a coprocessor to programs. Xen reads the "
+    "children all the same.",
+    advice="Repeat the root's #address-cells and #size-cells in /reserved-memory, and add an empty `ranges;`.",
     sources=(_RESERVED,),
     bad=Example(guest(more=_RSV.format(cells="#address-cells = <1>; #size-cells = <1>;", reg="<0x50000000 0x100000>"))),
     good=Example(guest(more=_RSV.format(cells=_TWO, reg="<0x0 0x50000000 0x0 0x100000>"))),
@@ -165,7 +167,7 @@ _TWO_TUPLES: Final = "<0x0 0x50000000 0x0 0x100000>, <0x0 0x51000000 0x0 0x10000
     Severity.ERROR,
     TREE,
     what="A child of /reserved-memory has several entries in its reg.",
-    why="Linux 7.3 reserves the first one only; what the others name is given away as RAM.",
+    why="Linux 7.3 reserves the first entry only. It uses the other ranges as RAM.",
     advice="Give each range a node of its own.",
     sources=(Source("Linux", "drivers/of/of_reserved_mem.c", "__reserved_mem_reserve_reg", "7.3"),),
     bad=Example(guest(more=_RSV.format(cells=_TWO, reg=_TWO_TUPLES)), linux="7.3"),
@@ -216,7 +218,7 @@ def memory_nodes_overlap(view: TreeView) -> Hits:
     TREE,
     what="A memory node covers the registers of an enabled device.",
     why="The kernel uses the device's registers as RAM: reads and writes of any program go to the device.",
-    advice="Cut the memory node so that it leaves the device out. When a boot loader replaces the node, give the real RAM "
+    advice="Cut the memory node so that it leaves the device out. If a boot loader replaces the node, pass the real RAM "
     "with --memory.",
     sources=(_FDT,),
     bad=Example(guest(more='serial@50000000 { compatible = "ns16550a"; reg = <0x0 0x50000000 0x0 0x1000>; };')),
@@ -261,9 +263,9 @@ _OTHER: Final = 'spi@{at} {{ compatible = "arm,pl022"; reg = <0x0 0x{at} 0x0 0x1
     Severity.WARNING,
     TREE,
     what="Two enabled devices name the same registers, and nothing in the tree says that this is meant.",
-    why="The driver that comes second is refused with -EBUSY, or both write the same registers. Real trees share "
-    "registers on purpose (syscon, simple-mfd, parts of a block, nested nodes): such pairs are not reported.",
-    advice="Correct the address, or disable one of the two.",
+    why="Linux refuses the second driver with -EBUSY, or both drivers write the same registers. Trees share registers on "
+    "purpose too (syscon, simple-mfd, parts of a block, nested nodes): such pairs are not reported.",
+    advice="Correct the address of one device, or disable one of the two.",
     sources=(Source("Linux", "kernel/resource.c", "__request_region", "5.17 to 7.3"),),
     bad=Example(guest(more=_UART + _OTHER.format(at="9000800"))),
     good=Example(guest(more=_UART + _OTHER.format(at="9001000"))),
@@ -304,9 +306,9 @@ _TWO_RSV: Final = (
     Severity.WARNING,
     TREE,
     what="Two enabled reservations share addresses.",
-    why='Linux says "OVERLAP DETECTED!" and goes on, and two owners use the same memory. Xen from 4.18 on stops its scan '
-    "of the tree or dies at it.",
-    advice="Make the reservations disjoint; a part of another is best named once.",
+    why='Linux prints "OVERLAP DETECTED!" and goes on, and two owners use the same memory. Xen from 4.18 on ends its scan '
+    "of the tree there, or panics.",
+    advice="Make the reservations disjoint. If one is a part of the other, keep one node.",
     sources=(Source("Linux", "drivers/of/of_reserved_mem.c", "__rmem_check_for_overlap", "5.17 to 7.3"),),
     bad=Example(guest(more=_TWO_RSV.format(at="50080000"))),
     good=Example(guest(more=_TWO_RSV.format(at="50100000"))),

@@ -42,9 +42,9 @@ def _devices(first: str, second: str) -> str:
     Severity.ERROR,
     HOST,
     what="A device that is to be passed through (xen,passthrough) shares an interrupt with a device that dom0 keeps.",
-    why="An interrupt goes to one domain. Xen gives it to dom0 first, and the domain that gets the device stops the boot: "
-    '"IRQ N is already used by domain 0". Nothing says so when the tree is built.',
-    advice="Mark both devices xen,passthrough and give both to the same domain, or leave both to dom0.",
+    why="One domain gets an interrupt. Xen gives it to dom0 first, and stops when it builds the domain that gets the "
+    'device: "IRQ N is already used by domain 0". No tool reports it when the tree is built.',
+    advice="Mark both devices `xen,passthrough;` and give both to the same domain, or leave both to dom0.",
     sources=(_ROUTE,),
     bad=Example(host(_devices("40", ""))),
     good=Example(host(_devices("41", ""))),
@@ -97,8 +97,8 @@ def _two(first: str, second: str) -> str:
     Severity.ERROR,
     HOST,
     what="Two domains are given the same host addresses (xen,reg), or one is given what dom0 keeps.",
-    why="Xen maps them into both without a word: two drivers work one device.",
-    advice="Give each device to one domain; mark it xen,passthrough, so that dom0 leaves it alone.",
+    why="Xen maps the addresses into both without a message. Two drivers then work one device.",
+    advice="Give each device to one domain. Mark it `xen,passthrough;` in the host tree, so that dom0 does not use it.",
     sources=(_PFDT,),
     bad=Example(host(chosen=_two("a000000", "a000000")), xen="4.22"),
     good=Example(host(chosen=_two("a000000", "a010000")), xen="4.22"),
@@ -142,9 +142,9 @@ def _kept_by_dom0(view: HostView) -> Iterator[tuple[Node, AddressRange]]:
     HOST,
     what="Registers are passed through at an address where the guest has its own GIC, UART, grant table, RAM or shared "
     "memory.",
-    why="Xen maps them over what is there, or emulates what is there over them: the guest reaches one of the two, or "
+    why="Xen maps them over what is there, or emulates what is there over them. The guest reaches one of the two, or "
     "neither.",
-    advice="Choose another guest address, the third value of xen,reg: 0x23000000 to 0x37ffffff is free in the guest layout.",
+    advice="Choose another guest address, the third value of `xen,reg`. The guest layout leaves 0x23000000-0x37ffffff free.",
     sources=(_PFDT, _LAYOUT),
     bad=Example(host(chosen=_guest("guest", "4a000000", _GIVEN.format(at="a000000", guest="3001000")))),
     good=Example(host(chosen=_guest("guest", "4a000000", _GIVEN.format(at="a000000", guest="28000000")))),
@@ -193,9 +193,9 @@ _PARTIAL: Final = (
     Severity.ERROR,
     HOST,
     what="A partial tree has a phandle from 64999 on.",
-    why="Xen 4.22 numbers its own nodes above the highest phandle of the partial tree and keeps 65000 for the guest's GIC: "
-    'it stops with "Device tree generation failed (-75)". Older releases take such a tree.',
-    advice="Let the generator number phandles from 1 on.",
+    why="Xen 4.22 numbers its own nodes above the highest phandle of the partial tree, and keeps 65000 for the guest's "
+    'GIC. It stops with "Device tree generation failed (-75)". Older releases take such a tree.',
+    advice="Number the phandles of the partial tree from 1 on.",
     sources=(_PFDT,),
     bad=Example(host(chosen=_guest("guest", "4a000000", _TREE_MODULE)), partial=_PARTIAL.format(phandle="65000")),
     good=Example(host(chosen=_guest("guest", "4a000000", _TREE_MODULE)), partial=_PARTIAL.format(phandle="1")),
@@ -217,11 +217,10 @@ def phandles_of_xen_in_partial_tree(view: HostView) -> Hits:
     "toolstack-guest-cannot-be-created",
     Severity.ERROR,
     HOST,
-    what="A guest's xl.cfg gives it an interrupt or a device that it cannot have: dom0 or Xen has the interrupt, dtdev "
-    "names no node of the host's tree, or one that dom0 keeps.",
-    why="xl create fails on the board: an interrupt goes to one domain, and a device is assigned only when dom0 was told to "
-    "leave it alone.",
-    advice="Mark the device's node xen,passthrough in the tree that Xen gets, and name it as it stands there.",
+    what="A guest's xl.cfg gives it an interrupt or a device that dom0 or Xen keeps, or that the host tree does not have.",
+    why="xl create fails on the board. One domain gets an interrupt, and Xen assigns a device only if dom0 was told not to "
+    "use it.",
+    advice="Mark the device's node `xen,passthrough;` in the tree that Xen gets, and name it in dtdev by its path there.",
     sources=(_ROUTE, Source("Xen", "xen/drivers/passthrough/device_tree.c", "iommu_do_dt_domctl", "4.16 to 4.22")),
     bad=Example(host(_DEVICE.format(name="eth", at="a000000", spi=40, more="")), config="memory = 256; irqs = [ 72 ]"),
     good=Example(
@@ -242,7 +241,7 @@ def toolstack_guest_cannot_be_created(view: HostView) -> Hits:
     for path in guest.dtdev:
         node = view.board.tree.find(path) if path.startswith("/") else None
         if node is None:
-            yield Hit(f"dtdev of {guest.name} names {path}, which the host's tree does not have")
+            yield Hit(f"dtdev of {guest.name} names {path}, which the host tree does not have")
         elif node.prop("xen,passthrough") is None and view.prediction.nodes.is_kept(node):
             yield Hit(f"dtdev of {guest.name} names {path}, which dom0 keeps", node.path, (), node.offset)
     if guest.dtdev and (guest.passthrough is False or not view.prediction.iommu):

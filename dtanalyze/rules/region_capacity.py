@@ -28,9 +28,9 @@ _PLUGGABLE: Final = Source("Linux", "mm/memory_hotplug.c", "mhp_get_pluggable_ra
     Severity.ERROR,
     GUEST,
     what="The extended regions do not ascend, or two of them overlap.",
-    why="Linux links them in the order in which they stand and refuses the whole set with -EINVAL at the first that begins "
-    "before the one before it ends; its log does not say why. All grants then cost RAM.",
-    advice="Sort the entries by address, and merge or cut those that overlap.",
+    why="Linux reserves them in the order of the entries. It refuses the whole set with -EINVAL at the first region that "
+    "begins before the previous one ends, and its log does not say why. Every mapping then costs RAM.",
+    advice="Sort the entries of reg by address, from the second on, and merge or cut those that overlap.",
     sources=(_ARCH_INIT,),
     bad=Example(guest("<0x0 0x90000000 0x0 0x20000000>, <0x0 0x80000000 0x0 0x10000000>")),
     good=Example(guest("<0x0 0x80000000 0x0 0x10000000>, <0x0 0x90000000 0x0 0x20000000>")),
@@ -42,7 +42,7 @@ def regions_not_ascending(view: GuestView) -> Hits:
             continue
         how = "overlaps" if one.overlaps(other) else "lies below"
         yield Hit(
-            f"{after} {how} {before}, which stands before it",
+            f"{after} {how} {before}, which is the entry before it",
             view.node.path if view.node is not None else None,
             (one, other),
             after.entry.offset,
@@ -56,9 +56,10 @@ def regions_not_ascending(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="An extended region has no size.",
-    why="Its end is computed as start - 1. Between other regions the hole beside it does not fit (-EBUSY or -EINVAL); at "
-    "address 0 the end wraps and all of the address space, devices and RAM included, is offered.",
-    advice="Remove the entry.",
+    why="Linux computes its end as start - 1. Between other regions the gap beside it does not fit, and Linux refuses the "
+    "whole set (-EBUSY or -EINVAL). At address 0 the end wraps: Linux takes all addresses for free, devices and RAM "
+    "included.",
+    advice="Remove the entry of size zero from reg.",
     sources=(_ARCH_INIT, Source("Linux", "drivers/of/address.c", "__of_address_to_resource", "5.17 and newer")),
     bad=Example(guest("<0x0 0x0 0x0 0x0>, <0x0 0x80000000 0x0 0x20000000>")),
     good=Example(guest()),
@@ -87,8 +88,9 @@ def _spoils(view: GuestView, region: Region) -> bool:
     Severity.ERROR,
     GUEST,
     what="Start and size of an extended region add up to more than 2^64.",
-    why="Linux up to 6.11 wraps the end around, later ones refuse it with -EOVERFLOW and with it the whole set.",
-    advice="Correct the size.",
+    why="Linux up to 6.11 wraps the end around. Later releases refuse the region with -EOVERFLOW, and the whole set with "
+    "it.",
+    advice="Make start + size of the entry at most 2^64.",
     sources=(Source("Linux", "drivers/of/address.c", "__of_address_to_resource", "6.12 (000f6d588a8f)"),),
     bad=Example(guest("<0x0 0x80000000 0x0 0x20000000>, <0xffffffff 0x0 0x2 0x0>")),
     good=Example(guest()),
@@ -111,9 +113,11 @@ def region_beyond_address_space(view: GuestView) -> Hits:
     "no-usable-section",
     Severity.ERROR,
     GUEST,
-    what="There are extended regions, but none holds a whole aligned section within the kernel's bounds.",
-    why="That is worse than none: with none the kernel gives RAM back instead, with useless ones every mapping fails.",
-    advice="Give a region that holds an aligned section (128 MiB, 512 MiB with 64K pages) above the start of RAM, or none.",
+    what="No extended region holds a whole aligned section within the kernel's bounds.",
+    why="Without any region Linux would balloon: each mapping would cost a page of RAM. With regions that hold no section, "
+    "every mapping fails.",
+    advice="Add a region that holds one aligned section (128 MiB, or 512 MiB with 64K pages) above the start of RAM. Or "
+    "remove all regions, and Linux balloons.",
     sources=(_FILL_LIST, _PLUGGABLE),
     bad=Example(guest("<0x0 0x80200000 0x0 0xde00000>")),
     good=Example(guest("<0x0 0x80200000 0x0 0x17e00000>")),
@@ -137,9 +141,10 @@ def no_usable_section(view: GuestView) -> Hits:
     "region-without-whole-section",
     Severity.WARNING,
     GUEST,
-    what="An extended region is smaller than a section, or so misaligned that whole sections of it are lost.",
-    why="Scratch space comes in whole aligned sections; what lies before the first boundary and behind the last is lost.",
-    advice="Grow or move the region to multiples of the section size.",
+    what="An extended region is smaller than a section, or loses whole sections because it is not aligned.",
+    why="Linux takes scratch space in whole aligned sections. It cannot use what lies before the first section boundary or "
+    "behind the last.",
+    advice="Start and end the region at multiples of the section size.",
     sources=(_FILL_LIST,),
     bad=Example(guest("<0x0 0x80000000 0x0 0x20000000>, <0x0 0xb0000000 0x0 0x4000000>")),
     good=Example(guest()),
@@ -174,9 +179,9 @@ def region_without_whole_section(view: GuestView) -> Hits:
     Severity.WARNING,
     GUEST,
     what="An extended region lies, in whole or in part, below the start of the kernel's linear map.",
-    why="The linear map begins at RAM rounded down to 1 GiB; below it nothing can be hot-plugged, unless KASLR moves it "
-    "(before 6.16), and then the answer depends on the seed.",
-    advice="Give space above the start of RAM.",
+    why="The linear map begins at the start of RAM, rounded down to 1 GiB, and Linux cannot hot-plug anything below it. "
+    "Before 6.16 KASLR moves that start, and the answer depends on the seed.",
+    advice="Move the region above the start of RAM.",
     sources=(_PLUGGABLE, Source("Linux", "arch/arm64/mm/init.c", "arm64_memblock_init", "5.17 to 7.3")),
     bad=Example(guest("<0x0 0x10000000 0x0 0x20000000>, <0x0 0x80000000 0x0 0x20000000>")),
     good=Example(guest()),
@@ -189,7 +194,7 @@ def region_below_linear_map(view: GuestView) -> Hits:
         below = min(span.stop, limits.low) - span.start
         if below > 0:
             yield Hit(
-                f"{region} lies with {format_size(below)} below {limits.low:#x}, where the linear map starts",
+                f"{format_size(below)} of {region} lie below {limits.low:#x}, where the linear map starts",
                 view.node.path if view.node is not None else None,
                 (span,),
                 region.entry.offset,
@@ -202,8 +207,9 @@ def region_below_linear_map(view: GuestView) -> Hits:
     Severity.WARNING,
     GUEST,
     what="An extended region lies, in whole or in part, above the end of the kernel's linear map.",
-    why="What the linear map cannot hold cannot be hot-plugged: with 39-bit addresses that begins 256 GiB above RAM.",
-    advice="Give space nearer to RAM, or build the kernel with more virtual address bits.",
+    why="Linux cannot hot-plug what its linear map cannot hold. With 39-bit addresses the map ends 256 GiB above the start "
+    "of RAM.",
+    advice="Move the region nearer to RAM, or build the kernel with CONFIG_ARM64_VA_BITS_48=y.",
     sources=(_PLUGGABLE,),
     bad=Example(guest("<0x0 0x80000000 0x0 0x20000000>, <0x800000 0x0 0x0 0x20000000>")),
     good=Example(guest()),
@@ -216,7 +222,7 @@ def region_above_linear_map(view: GuestView) -> Hits:
         above = span.stop - max(span.start, limits.high + 1)
         if above > 0:
             yield Hit(
-                f"{region} lies with {format_size(above)} above {limits.high:#x}, where the linear map ends",
+                f"{format_size(above)} of {region} lie above {limits.high:#x}, where the linear map ends",
                 view.node.path if view.node is not None else None,
                 (span,),
                 region.entry.offset,
@@ -235,9 +241,9 @@ _A53: Final = (
     Severity.ERROR,
     GUEST,
     what="An extended region lies beyond what the CPUs can address.",
-    why="A guest's physical space is no wider than the CPUs' (40 bits on a Cortex-A53): Xen refuses to map anything there, "
-    "after Linux has chosen it.",
-    advice="Cut the region at the CPUs' width.",
+    why="A guest has no more address bits than the CPUs (40 on a Cortex-A53). Linux chooses the range, and then Xen "
+    "refuses to map anything there.",
+    advice="End the region below the CPUs' limit.",
     sources=(Source("Xen", "xen/arch/arm/p2m.c", "setup_virt_paging", "4.16 and newer"),),
     bad=Example(guest("<0x0 0x80000000 0x0 0x20000000>, <0x100 0x0 0x0 0x20000000>", _A53)),
     good=Example(guest(more=_A53)),
@@ -265,8 +271,9 @@ def region_beyond_physical_space(view: GuestView) -> Hits:
     Severity.WARNING,
     GUEST,
     what="The space that the product needs is there, but not in one piece.",
-    why="One mapping takes consecutive sections of one region: a larger one fails although enough is free in all.",
-    advice="Join regions or give a larger one, when a single mapping is as large as what --need says.",
+    why="One mapping takes consecutive sections of one region. A larger mapping fails, although enough sections are free "
+    "in all.",
+    advice="Join regions, or add a larger one, if a single mapping is as large as --need says.",
     sources=(_FILL_LIST,),
     bad=Example(guest("<0x0 0x80000000 0x0 0x8000000>, <0x0 0x90000000 0x0 0x8000000>"), asks=("--need", "256M")),
     good=Example(guest(), asks=("--need", "256M")),
@@ -290,9 +297,9 @@ def capacity_in_pieces(view: GuestView) -> Hits:
     "region-cut-by-xen",
     Severity.WARNING,
     GUEST,
-    what="An extended region ends 2 MiB short of a section, as Xen 4.18 to 4.20 cut every one.",
-    why="These releases take the start of the last page for the end, so that a region that ends on 2 MiB loses its last "
-    "2 MiB; where a section ends there, Linux loses the whole section.",
+    what="An extended region ends 2 MiB short of a section, as Xen 4.18 to 4.20 cut every region.",
+    why="These releases take the start of the last page for the end. A region that ends on a 2 MiB boundary loses its last "
+    "2 MiB. If a section ends there, Linux loses the whole section.",
     advice="Use Xen 4.21 or newer (9b21841fd1).",
     sources=(_ADD_EXT,),
     bad=Example(guest("<0x0 0x80000000 0x0 0x1fe00000>", compatible=XEN_4_20)),
@@ -332,10 +339,10 @@ _BELOW: Final = "<0x0 0x10000000 0x0 0x20000000>, <0x0 0x80000000 0x0 0x20000000
     "placement-depends-on-seed",
     Severity.INFO,
     GUEST,
-    what="KASLR moves the linear map, and what the kernel can use of the extended regions depends on the seed.",
-    why="Before 6.16 a kaslr-seed in /chosen moves memstart below RAM: regions there become usable, at one boot so and at "
-    "the next otherwise.",
-    advice="Put the regions above the start of RAM, so that the seed makes no difference.",
+    what="KASLR moves the linear map, and the seed decides which extended regions the kernel can use.",
+    why="Before 6.16 a kaslr-seed in /chosen moves memstart below RAM. At some boots Linux can use the regions there, at "
+    "others not.",
+    advice="Move the regions above the start of RAM. The seed then makes no difference.",
     sources=(Source("Linux", "arch/arm64/mm/init.c", "arm64_memblock_init", "before 6.16 (1db780bafa4c)"),),
     bad=Example(guest(_BELOW, "chosen { kaslr-seed = <0x1 0x2>; };"), linux="6.12"),
     good=Example(guest(more="chosen { kaslr-seed = <0x1 0x2>; };"), linux="6.12"),
@@ -363,8 +370,8 @@ def placement_depends_on_seed(view: GuestView) -> Hits:
     Severity.INFO,
     GUEST,
     what="The kernel tests the wrong pointer after it allocates the copy for iomem_resource (the patches V2 and V3).",
-    why="When that allocation fails it writes through NULL instead of returning -ENOMEM.",
-    advice="Use the code as merged in 5.17.",
+    why="If that allocation fails, the kernel writes through NULL instead of returning -ENOMEM.",
+    advice="Use the code as merged in Linux 5.17.",
     sources=(Source("Linux", "drivers/xen/unpopulated-alloc.c", "fill_list", "V2 and V3 of the patch, d1a928eac729"),),
     bad=Example(guest(), linux="v3"),
     good=Example(guest(), linux="5.17"),  # the fault is the kernel's: no tree shows it

@@ -21,7 +21,10 @@ _DEFAULT_FRAMES: Final = 64
 _PAGE: Final = 4096
 _FILL_LIST: Final = Source("Linux", "drivers/xen/unpopulated-alloc.c", "fill_list", "5.17 and newer")
 _REQUEST: Final = Source("Linux", "kernel/resource.c", "request_resource", "5.17 and newer")
-_CUT: Final = "Cut the region so that it leaves that range out; when Xen wrote the tree, the cause is in the host's."
+_CUT: Final = (
+    "Cut the region to the whole sections that nothing uses; `dtanalyze fix` writes them. If Xen wrote this tree, check "
+    "the tree that Xen booted with: that is the one to correct."
+)
 _UART: Final = 'serial@90000000 { compatible = "ns16550a"; reg = <0x0 0x90000000 0x0 0x1000>; };'
 
 
@@ -46,7 +49,7 @@ def _covered(view: GuestView, region: Region, span: AddressRange, sides: Lookup[
         rest = [common for _, common in found[_MOST:]]
         worst = max(view.severity(common) for common in rest)
         where = view.node.path if view.node is not None else None
-        yield Hit(f"{region} covers {len(rest)} more", where, (span,), region.entry.offset, worst)
+        yield Hit(f"{region} covers {len(rest)} devices more", where, (span,), region.entry.offset, worst)
 
 
 def _pci(view: GuestView) -> frozenset[int]:
@@ -59,8 +62,8 @@ def _pci(view: GuestView) -> frozenset[int]:
     Severity.ERROR,
     GUEST,
     what="An extended region covers the registers of an enabled device.",
-    why="A scratch page replaces the stage-2 mapping of the device: its registers are gone, the guest panics at the next "
-    "access; or the driver was there first, and then every mapping fails with -EBUSY.",
+    why="If Linux places a scratch page there first, the page replaces the device's stage-2 mapping. The registers are "
+    "gone and the guest panics at the next access. If the driver is first, every mapping fails with -EBUSY.",
     advice=_CUT,
     sources=(_FILL_LIST, _REQUEST),
     bad=Example(guest(more=_UART)),
@@ -85,9 +88,9 @@ _PCIE: Final = (
     Severity.ERROR,
     GUEST,
     what="An extended region covers a window or the configuration space of a PCI host bridge.",
-    why="The bridge claims its windows when it is probed: either that or every mapping is refused, or scratch pages hide "
-    "the devices behind it.",
-    advice=_CUT + ' A bridge without device_type = "pci" is not seen by Xen\'s search for holes.',
+    why="The bridge claims its windows when its driver probes. Linux then refuses either the bridge or every mapping. If "
+    "the bridge claims nothing, scratch pages hide the devices behind it.",
+    advice=_CUT + ' Xen\'s search for holes does not see a bridge without `device_type = "pci";`.',
     sources=(_FILL_LIST, Source("Linux", "drivers/pci/of.c", "devm_of_pci_get_host_bridge_resources", "6.12")),
     bad=Example(guest(more=_PCIE.format(ecam="10000000", window="90000000"))),
     good=Example(guest(more=_PCIE.format(ecam="10000000", window="20000000"))),
@@ -96,7 +99,7 @@ def region_over_pci_window(view: GuestView) -> Hits:
     idle = {item.source for item in view.answer.iomem.idle}
     for hit in _over_pci_hosts(view):
         if hit.node in idle:
-            text = f"{hit.message}; as the tree stands no driver takes that host"
+            text = f"{hit.message}; no driver takes that bridge as the tree stands"
             yield hit._replace(message=text, severity=Severity.WARNING)
         else:
             yield hit
@@ -138,8 +141,8 @@ class _HostWindow(NamedTuple):
     Severity.ERROR,
     GUEST,
     what="An extended region covers RAM.",
-    why="The section is refused because of System RAM, and so is every later one: first fit finds the same place again and "
-    "nothing falls back.",
+    why="Linux refuses the section because System RAM is there. Every later mapping fails too: Linux finds the same place "
+    "again, and tries no other.",
     advice=_CUT,
     sources=(_FILL_LIST, _REQUEST),
     bad=Example(guest("<0x0 0x78000000 0x0 0x20000000>")),
@@ -167,7 +170,7 @@ def region_over_ram(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="An extended region covers memory that is reserved with no-map.",
-    why='Such memory stands in iomem_resource as "reserved": every mapping is refused because of it.',
+    why='Linux enters such memory in iomem_resource as "reserved", and refuses every mapping because of it.',
     advice=_CUT,
     sources=(_REQUEST, Source("Linux", "arch/arm64/kernel/setup.c", "request_standard_resources", "6.12")),
     bad=Example(
@@ -211,7 +214,7 @@ _STRAY: Final = (
     Severity.ERROR,
     GUEST,
     what="An extended region covers a reservation that lies outside every memory node.",
-    why="Linux forgets such a reservation: nothing keeps scratch pages off it, and firmware's memory is overwritten.",
+    why="Linux keeps no record of such a reservation. Scratch pages land on it, and overwrite what firmware keeps there.",
     advice=_CUT,
     sources=(_FILL_LIST, Source("Linux", "drivers/of/of_reserved_mem.c", "fdt_scan_reserved_mem", "6.12")),
     bad=Example(guest(more=_STRAY.format(at="90000000"))),
@@ -239,10 +242,10 @@ def region_over_reserved_memory(view: GuestView) -> Hits:
     Severity.ERROR,
     GUEST,
     what="An extended region covers the grant table, reg[0] of the hypervisor node.",
-    why="Linux maps the grant table there without entering it anywhere, so that nothing keeps scratch pages off it; the "
-    "first that lands there cuts every grant.",
-    advice="Cut the region behind the grant table; it takes 4 KiB for each of gnttab_max_frames (64 by default), whatever "
-    "its size says.",
+    why="Linux maps the grant table there and enters it in no resource tree, so that nothing keeps scratch pages away. The "
+    "first scratch page in that range cuts every grant.",
+    advice="Start the region behind the grant table. The table takes 4 KiB for each of Xen's gnttab_max_frames, 64 by "
+    "default, whatever size reg[0] states.",
     sources=(
         Source("Linux", "arch/arm/xen/enlighten.c", "xen_guest_init", "5.17 and newer"),
         Source("Linux", "drivers/xen/grant-table.c", "gnttab_setup_auto_xlat_frames", "5.17 and newer"),
@@ -280,8 +283,8 @@ def _grant_span(view: GuestView) -> AddressRange | None:
     Severity.WARNING,
     GUEST,
     what="An extended region covers the registers of a device that is disabled in this tree.",
-    why="Nothing happens until an overlay or a boot loader enables it; then it is lost. Xen's search for holes leaves out "
-    "disabled devices too, so the region was made by hand.",
+    why="The fault begins when an overlay or a boot loader enables the device. Xen's search for holes leaves disabled "
+    "devices out too, so somebody wrote this region by hand.",
     advice=_CUT,
     sources=(Source("Xen", "xen/arch/arm/domain_build.c", "find_memory_holes", "4.16 and newer"),),
     bad=Example(guest(more=_UART.replace("reg", 'status = "disabled"; reg'))),
@@ -306,10 +309,10 @@ _PASSED: Final = (
     Severity.ERROR,
     GUEST,
     what="A guest's extended region covers a device that was passed through to it.",
-    why="Scratch pages replace the device's mapping and the guest panics. Xen up to 4.20 makes a guest's regions without "
-    "a look at what is passed through.",
-    advice="Use Xen 4.21 or newer (fba1b0974d and 3af8a6ed8e for dom0less, 108308feef for libxl), or pass the device "
-    "through below 0x40000000.",
+    why="Scratch pages replace the device's mapping, and the guest panics. Xen up to 4.20 makes a guest's regions without "
+    "a look at devices that are passed through.",
+    advice="Use Xen 4.21 or newer (fba1b0974d and 3af8a6ed8e for dom0less, 108308feef for libxl). Or place the device "
+    "below 0x40000000 in the guest.",
     sources=(
         Source("Xen", "xen/arch/arm/domain_build.c", "find_domU_holes", "before 4.21 (fba1b0974d, 3af8a6ed8e)"),
         Source("Xen", "tools/libs/light/libxl_arm.c", "finalize_hypervisor_node", "before 4.21 (108308feef)"),

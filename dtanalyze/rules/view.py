@@ -101,7 +101,7 @@ class GuestView(NamedTuple):
 
 
 class HostView(NamedTuple):
-    """A host's tree with what one release of Xen made of it, for one domain.
+    """A host tree with what one release of Xen made of it, for one domain.
 
     ``entries`` are every node's addresses by Xen's rules. ``first`` says that the prediction is the first of its boot, which
     carries what concerns the whole boot.

@@ -1,0 +1,77 @@
+"""Advice names what to write into this tree: the sections that stay, the cell, the property. Worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from dtanalyze.analysis import CheckOptions
+from dtanalyze.analysis.host import check_host
+from dtanalyze.analysis.questions import HostQuestion
+from dtanalyze.linux.profile import PRESETS
+from dtanalyze.rules.registry import ALL_RULES
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.profile import PRESETS as XEN
+from tests.linux.build import answer, guest, reg
+from tests.trees import tree
+
+S = 0x8000000
+RULES = {item.code: item for item in ALL_RULES}
+OF_XEN = " If Xen wrote this tree, check the tree that Xen booted with: that is the one to correct."
+
+
+def device(start: int, size: int) -> str:
+    return f'dev@{start:x} {{ compatible = "v,d"; {reg([(start, size)])} }};'
+
+
+@pytest.mark.parametrize(
+    ("region", "devices", "advice"),
+    [
+        (
+            (0x80000000, 4 * S),
+            [(0x91000000, 0x1000)],
+            "Cut extended region 0 to 0x80000000-0x8fffffff and 0x98000000-0x9fffffff, the whole sections that nothing uses.",
+        ),
+        (
+            (0x80000000, 2 * S),
+            [(0x8FFFF000, 0x1000)],
+            "Cut extended region 0 to 0x80000000-0x87ffffff, the whole sections that nothing uses.",
+        ),
+        (
+            (0x80000000, S),
+            [(0x80000000, 0x1000)],
+            "Remove extended region 0: something uses a part of each of its sections.",
+        ),
+        (
+            (0x80000000, 10 * S),
+            [(0x80000000 + at * S, 0x1000) for at in (1, 3, 5, 7)],
+            "Cut extended region 0 to 0x80000000-0x87ffffff and 0x90000000-0x97ffffff and 0xa0000000-0xa7ffffff and 2 more, "
+            "the whole sections that nothing uses.",
+        ),
+    ],
+    ids=["two pieces", "end", "nothing left", "five pieces"],
+)
+def test_a_region_is_cut_to_whole_free_sections(
+    region: tuple[int, int], devices: list[tuple[int, int]], advice: str
+) -> None:
+    result = answer(guest([region], " ".join(device(*item) for item in devices)))
+    assert {item.advice for item in result.findings if item.rule == "X01"} == {advice + OF_XEN}
+
+
+def host(rule: str, **options: object) -> list[tuple[str, str]]:
+    """Return what is advised about the bad tree of a rule of the host, by rule."""
+    asked = CheckOptions(linux=PRESETS["6.12"])._replace(**options)  # type: ignore[arg-type]
+    question = HostQuestion(asked, (PRESETS["6.12"],), (XEN["4.22"],), (True,), XenOptions())
+    found = check_host(tree(RULES[rule].bad.dts), "host.dtb", question)
+    return [(item.rule, item.advice) for result in found for item in result.findings]
+
+
+def test_a_region_of_xen_over_a_node_that_it_does_not_see_is_cured_at_that_node() -> None:
+    advised = dict(host("X35"))
+    cure = 'Add `device_type = "pci";` to the node in the tree that Xen gets.'
+    assert (advised["X35"], advised["X02"]) == (cure, f"Xen makes this region. {cure}")
+
+
+def test_the_pool_is_computed() -> None:
+    """256 pages for the vCPU, 256 for 256 MiB of RAM, 256 for 512 MiB of 2 MiB each: 768 pages of 4 KiB are 3 MiB."""
+    advised = dict(host("D11", need=512 << 20 >> 12))
+    assert advised["D11"].startswith("Set `xen,domain-p2m-mem-mb = <3>;` in the domain's node")
