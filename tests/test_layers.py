@@ -198,6 +198,31 @@ def test_what_counts_as_mutable(source: str, mutable: bool) -> None:
     assert is_mutable(ast.parse(source, mode="eval").body) is mutable
 
 
+OPENS = {
+    "cli.replacing": "writes",
+    "cli.limits": "/proc/self/statm",
+    "inputs.reading": "the one way in",
+    "inputs.dts": "what a tool lists beside our own temporary file",
+    "report.picture.html": "the page's own style and script",
+}
+"""Every module that opens a file, and which: whatever else is read goes through `inputs.reading`, which looks first."""
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_files_are_read_in_one_way(name: str) -> None:
+    def opens(node: ast.AST) -> bool:
+        if not isinstance(node, ast.Call):
+            return False
+        if isinstance(node.func, ast.Name):
+            return node.func.id == "open"
+        # reading.read_text() is that way itself; anything else with these names is pathlib's.
+        if not isinstance(node.func, ast.Attribute) or node.func.attr not in ("read_bytes", "read_text"):
+            return False
+        return not (isinstance(node.func.value, ast.Name) and node.func.value.id == "reading")
+
+    assert any(map(opens, ast.walk(TREES[name]))) <= (name.removeprefix("dtanalyze.") in OPENS)
+
+
 EFFECTS = {"cli", "__main__", "inputs", "library"}
 
 

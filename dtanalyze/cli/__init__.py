@@ -5,6 +5,7 @@ A command's module is imported only when the command is called, since start-up i
 
 from __future__ import annotations
 
+import errno
 import gc
 import importlib
 import os
@@ -18,8 +19,9 @@ from typing import Annotated, Any, Final, NoReturn  # noqa: E402  # after the li
 
 import typer  # noqa: E402  # likewise
 
-from dtanalyze.cli.console import OutputLostError, ReaderLeftError, complain, mute, note, say  # noqa: E402  # likewise
+from dtanalyze.cli.console import OutputLostError, ReaderLeftError, complain, hold_streams, mute, note, say  # noqa: E402  # likewise
 from dtanalyze.cli.groups import GroupedCommand, grouped, wants_debug  # noqa: E402  # likewise
+from dtanalyze.cli.replacing import WRITTEN  # noqa: E402  # likewise
 from dtanalyze.errors import DtanalyzeError  # noqa: E402  # likewise
 from dtanalyze.inputs.reading import forget  # noqa: E402  # likewise
 from dtanalyze.version import __version__  # noqa: E402  # likewise
@@ -32,6 +34,8 @@ _ClickError: Final[type[BaseException]] = next(
     item for item in typer.BadParameter.__mro__ if item.__name__ == "ClickException"
 )
 """What a wrong call raises; typer exports only what is below it, and brings its own copy of click from 0.26 on."""
+_OF_OUTPUT: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EBADF, errno.EIO, errno.EPIPE)
+"""What a stream that does not take what is written says of itself."""
 COMMANDS: Final = (
     "check",
     "predict",
@@ -94,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and leave with its exit status."""
     args = sys.argv[1:] if argv is None else argv
     forget()
+    WRITTEN.clear()
     try:
         sys.exit(_status(args))
     except ReaderLeftError:
@@ -125,7 +130,8 @@ def _status(args: list[str]) -> int:
     except SystemExit as left:  # typer's way out when the reader of a help text has left
         return 2 if left.code == 1 else int(left.code or 0)
     except OSError as error:
-        complain(f"{error.filename or 'standard output'}: {error.strerror or error}")
+        where = error.filename or ("standard output" if error.errno in _OF_OUTPUT else "the system")
+        complain(f"{where}: {error.strerror or error}")
         return 2
     except DtanalyzeError as error:
         complain(str(error))
@@ -151,6 +157,7 @@ def run() -> NoReturn:
 
     Taking modules and trees apart one by one before the process ends takes a fifth of a check and serves nobody.
     """
+    hold_streams()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _ended_by)
     status = 2

@@ -5,8 +5,10 @@ from typing import Annotated, Final
 
 import typer
 
-from dtanalyze.cli.run import fail
-from dtanalyze.errors import DtanalyzeError
+from dtanalyze.cli.console import say
+from dtanalyze.cli.run import fail, held_to_limits
+from dtanalyze.errors import UsageError
+from dtanalyze.report.foreign import document
 from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "command"]
@@ -35,20 +37,19 @@ def command(
 
     Seeds, keys, serial numbers, MAC addresses and the like are removed, and what was taken is listed. No program is run.
     """
+    from dtanalyze.cli.evidence import evidence
     from dtanalyze.inputs.collecting import collected, written
-    from dtanalyze.inputs.evidence_files import evidence_items, live_items
 
     if not archive.endswith((".tar.gz", ".tgz")):
         fail(f"{archive}: name an archive that ends in .tar.gz")
-    try:
-        taken = list(collected([*evidence_items(files or []), *(live_items() if live else ())]))
+    with held_to_limits("the evidence"):
+        taken = list(collected(evidence(files or [], live=live)))
         if not taken:
-            fail("there is nothing to take: this system has no /sys/firmware/fdt, and no file was named")
+            raise UsageError("there is nothing to take: this system has no /sys/firmware/fdt, and no file was named")
         if not dry_run:
             written(Path(archive), taken, __version__)
-    except DtanalyzeError as error:
-        fail(str(error))
+    lines = []
     for item in taken:
-        typer.echo(f"{item.name}: {item.source}, {len(item.data)} bytes")
-        for what in item.removed:
-            typer.echo(f"    removed: {what}")
+        lines.append(f"{item.name}: {item.source}, {len(item.data)} bytes")
+        lines += [f"    removed: {what}" for what in item.removed]
+    say(document(lines))

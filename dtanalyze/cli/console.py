@@ -12,7 +12,7 @@ from typing import Final
 
 from dtanalyze.errors import DtanalyzeError
 
-__all__ = ["OutputLostError", "ReaderLeftError", "complain", "mute", "note", "say"]
+__all__ = ["OutputLostError", "ReaderLeftError", "complain", "hold_streams", "mute", "note", "say"]
 
 _LOST: Final = "standard output"
 _MOST: Final = 1000
@@ -25,6 +25,19 @@ class OutputLostError(DtanalyzeError):
 
 class ReaderLeftError(Exception):
     """Whoever read standard output has gone (``| head``): there is nobody to tell."""
+
+
+def hold_streams() -> None:
+    """Give a closed standard stream's number to something that neither takes nor gives a byte.
+
+    The next file or pipe would get it otherwise, and be taken for the stream. Python has looked already, so that ours
+    stay known as closed.
+    """
+    for descriptor, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, mode)  # the lowest number that is free
 
 
 def say(text: str) -> None:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Final, Generic, NamedTuple, TypeVar
 
@@ -81,7 +82,7 @@ class _Crew(Generic[T]):
         line: deque[_Turn[T]] = deque()
         more = True
         while more or line:
-            while more and len(line) < self._jobs * _QUEUED and len(self._busy) < self._jobs:
+            while more and len(line) < max(self._jobs, 1) * _QUEUED and self._ready():
                 item = next(items, None)
                 more = item is not None
                 if item is not None:
@@ -93,11 +94,24 @@ class _Crew(Generic[T]):
             if self._busy:
                 self._listen()
 
+    def _ready(self) -> bool:
+        """Whether somebody can take an input now. Where the system gives no process or pipe more, those that there are
+        do it all; where it gives none, this process does."""
+        if not self._idle and len(self._busy) < self._jobs:
+            try:
+                self._idle.append(self._hired())
+            except OSError:
+                self._jobs = len(self._busy)
+        return bool(self._idle) or not self._jobs
+
     def _give(self, turn: _Turn[T]) -> None:
         if isinstance(turn.item, InputFailure):
             return
+        if not self._idle:
+            turn.outcome = self._work(turn.item)
+            return
         remember(turn.item.name)
-        worker = self._idle.pop() if self._idle else self._hired()
+        worker = self._idle.pop()
         self._busy[worker] = turn
         try:
             worker.orders.send(turn.item)
@@ -125,10 +139,12 @@ class _Crew(Generic[T]):
         self._end(worker)
 
     def _hired(self) -> _Worker:
-        orders, our_orders = Pipe(duplex=False)
-        our_answers, answers = Pipe(duplex=False)
-        parent = os.getpid()
-        process = os.fork()
+        with ExitStack() as on_failure:
+            orders, our_orders = map(on_failure.enter_context, Pipe(duplex=False))
+            our_answers, answers = map(on_failure.enter_context, Pipe(duplex=False))
+            parent = os.getpid()
+            process = os.fork()
+            on_failure.pop_all()
         if process == 0:
             # Pipes of the others would keep them from seeing that we have ended.
             for worker in (*self._idle, *self._busy):

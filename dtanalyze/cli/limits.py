@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.units import GIB, MIB, format_size, parse_size
 from dtanalyze.errors import InputError, UsageError
 
-__all__ = ["DEFAULT_MEMORY", "DEFAULT_SECONDS", "MOST_JOBS", "Limits", "Spent", "limits_from", "within"]
+__all__ = ["DEFAULT_MEMORY", "DEFAULT_SECONDS", "MOST_JOBS", "Limits", "Spent", "TimeUpError", "limits_from", "within"]
 
 DEFAULT_SECONDS: Final = 300.0
 DEFAULT_MEMORY: Final = "2G"

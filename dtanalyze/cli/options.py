@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
 
 import typer
 
+from dtanalyze.address.range import ADDRESS_SPACE
 from dtanalyze.address.units import KIB, parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.cli.groups import Group
@@ -37,6 +38,7 @@ __all__ = [
     "SourceOptions",
     "TreeGroup",
     "TreeOptions",
+    "address",
     "choice",
     "question",
     "read_file",
@@ -310,6 +312,17 @@ def _pages(text: str, page_size: int) -> int:
     if re.fullmatch("[0-9]{1,20}", text.strip()):
         return int(text)
     return -(-parse_size(text) // page_size)
+
+
+def address(text: str, option: str) -> int:
+    """Return the address that an option is given; raise `UsageError` for what is none."""
+    try:
+        found = parse_size(text)
+    except UsageError as error:
+        raise UsageError(f"{option} takes an address such as 0x44000000, not '{text}'") from error
+    if found >= ADDRESS_SPACE:
+        raise UsageError(f"{option} takes an address of 64 bits, not '{text}'")
+    return found
 
 
 def choice(value: str, allowed: tuple[str, ...], option: str) -> str:

@@ -127,9 +127,11 @@ def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:
             iommu = "iommu" if item.iommu else "noiommu"
             name = f"{Path(path).stem}-{domain}-xen{item.xen}-{iommu}.dtb"
             blob = item.blob or b""
-            if taken.setdefault(name, blob) != blob:
+            if taken.get(name, blob) != blob:
                 fail(f"--emit-dtb: two different trees would both be called {name}; give each input a run of its own")
-            write_file(str(out / name), blob)
+            if name not in taken:
+                write_file(str(out / name), blob)
+            taken[name] = blob
     except OSError as error:
         fail(f"--emit-dtb: {out}: {error.strerror or error}")
 

@@ -11,14 +11,20 @@ import contextlib
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from dtanalyze.errors import UsageError
 from dtanalyze.inputs.reading import READ
 
-__all__ = ["replacing", "write_file"]
+__all__ = ["WRITTEN", "replacing", "write_file"]
+
+WRITTEN: Final[set[tuple[int, int]]] = set()
+"""Device and inode of every file that this run has made."""
+
+_STANDARD_OUTPUT: Final = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 def write_file(path: str, data: bytes) -> None:
@@ -34,6 +40,8 @@ def replacing(path: str) -> Iterator[BinaryIO]:
     Raises `UsageError` with the path when it is an input of this run or cannot be written.
     """
     try:
+        if sys.stdout is None and path in _STANDARD_OUTPUT:
+            raise UsageError("standard output is closed")
         found = _found(path)
         _refuse(path, found)
         if found is None or stat.S_ISREG(found.st_mode):
@@ -57,8 +65,12 @@ def _found(path: str) -> os.stat_result | None:
 
 
 def _refuse(path: str, found: os.stat_result | None) -> None:
-    if found is not None and stat.S_ISREG(found.st_mode) and (found.st_dev, found.st_ino) in READ:
+    if found is None or not stat.S_ISREG(found.st_mode):
+        return
+    if (found.st_dev, found.st_ino) in READ:
         raise UsageError(f"{path} is an input, which is never written")
+    if (found.st_dev, found.st_ino) in WRITTEN:
+        raise UsageError(f"{path} has been written by this run already: give each output a file of its own")
 
 
 def _own_stream(found: os.stat_result | None) -> int | None:
@@ -86,6 +98,8 @@ def _beside(path: str, found: os.stat_result | None) -> Iterator[BinaryIO]:
             yield file
         _refuse(path, _found(path))  # what was read since counts too
         os.replace(made, place)
+        replaced = os.stat(place)
+        WRITTEN.add((replaced.st_dev, replaced.st_ino))
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(made)

@@ -18,7 +18,7 @@ import typer
 from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file, in_sources
 from dtanalyze.cli.console import complain
 from dtanalyze.cli.groups import wants_debug
-from dtanalyze.cli.limits import Limits, Spent, within
+from dtanalyze.cli.limits import Limits, Spent, TimeUpError, within
 from dtanalyze.devicetree.source_map import SourceMap
 from dtanalyze.errors import DtanalyzeError, InputFailure
 from dtanalyze.facts import CheckResult
@@ -32,6 +32,7 @@ __all__ = [
     "checked_partial",
     "each_input",
     "fail",
+    "held_to_limits",
     "made_of",
     "report_failures",
     "usage_errors",
@@ -115,10 +116,25 @@ def _failure(name: str, file: str, error: Exception, limits: Limits) -> InputFai
         return InputFailure(name, str(error), error.offset, file)
     if isinstance(error, MemoryError):
         return InputFailure(name, f"it takes more than {limits.memory >> 20} MiB of memory (--memory-limit)", None, file)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return InputFailure(name, f"the system refuses what it takes: {where}{error.strerror or error}", None, file)
     last = traceback.extract_tb(error.__traceback__)[-1]
     what = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
     message = f"internal error: {what}: please report it, with this input; --debug shows where it comes from"
     return InputFailure(name, message, None, file)
+
+
+@contextmanager
+def held_to_limits(name: str) -> Iterator[None]:
+    """Hold the body to the limits of one input: whatever it raises is one sentence about ``name``, and status 2."""
+    try:
+        with within(PLAIN_SOURCES.limits):
+            yield
+    except Exception as error:  # noqa: BLE001  # the sentence says what it was
+        failure = _failure(name, "", error, PLAIN_SOURCES.limits)
+        own = isinstance(error, DtanalyzeError) and not isinstance(error, TimeUpError)
+        fail(failure.message if own else f"{name}: {failure.message}")
 
 
 def complain_of(error: BaseException) -> None:

@@ -6,8 +6,9 @@ import typer
 
 from dtanalyze.address.units import parse_range
 from dtanalyze.cli import options
-from dtanalyze.cli.run import fail, usage_errors
-from dtanalyze.errors import DtanalyzeError, UsageError
+from dtanalyze.cli.console import complain, say
+from dtanalyze.cli.run import held_to_limits, usage_errors
+from dtanalyze.errors import UsageError
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
 
@@ -63,9 +64,11 @@ def command(
     Exit status: 0 all agrees, 1 something differs, 2 the evidence cannot be used.
     """
     from dtanalyze.analysis.verify import Given, verify
+    from dtanalyze.cli.evidence import evidence
     from dtanalyze.evidence.bundle import gathered
-    from dtanalyze.inputs.evidence_files import evidence_items, live_items
+    from dtanalyze.linux.profile import preset as linux_preset
     from dtanalyze.xen.options import XenOptions
+    from dtanalyze.xen.profile import preset as xen_preset
 
     with usage_errors():
         check_format(format_)
@@ -76,34 +79,26 @@ def command(
             iommu=None if iommu is None else iommu == "on",
             memory=tuple(parse_range(item) for item in memory or ()),
             grant_table=parse_range(grant_table) if grant_table is not None else None,
-            fdt_address=_address(fdt_address),
+            fdt_address=options.address(fdt_address, "--fdt-address") if fdt_address is not None else None,
         )
+        if xen is not None:
+            xen_preset(xen)
+        if linux is not None:
+            linux_preset(linux)
         if not paths and not live:
             raise UsageError("name the board's tree and what the machine said, or --live")
-    try:
-        items = [*evidence_items(paths or []), *(live_items() if live else ())]
-        bundle = gathered(items)
+    with held_to_limits("the evidence"):
+        bundle = gathered(evidence(paths or [], live=live))
         verified = verify(bundle, Given(xen, linux, host))
-    except DtanalyzeError as error:
-        fail(str(error))
     for name in bundle.unknown:
-        typer.echo(f"dtanalyze: {name}: nothing known is in it, left out", err=True)
+        complain(f"{name}: nothing known is in it, left out")
     from dtanalyze.report.verify import verify_json, verify_text
 
     if format_ == "json":
         from dtanalyze.report.json import document
 
-        typer.echo(document([verify_json(verified)], [], __version__), nl=False)
+        say(document([verify_json(verified)], [], __version__))
     else:
-        typer.echo(verify_text(verified, style=style, explain=explain), nl=False, color=True)
+        say(verify_text(verified, style=style, explain=explain))
     if verified.differences or verified.wrong_pairing:
         raise typer.Exit(1)
-
-
-def _address(text: str | None) -> int | None:
-    if text is None:
-        return None
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise UsageError(f"--fdt-address takes an address such as 0x44000000, not '{text}'") from None

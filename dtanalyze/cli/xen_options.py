@@ -1,6 +1,5 @@
 """Options about Xen, and their way into the question for a host tree."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
@@ -8,8 +7,9 @@ import typer
 from dtanalyze.address.units import parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.groups import Group
-from dtanalyze.cli.options import choice, read_file, read_log
+from dtanalyze.cli.options import address, choice, read_file, read_log
 from dtanalyze.errors import BlobError, InputError, UsageError
+from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.linux.profile import LinuxProfile
 
 if TYPE_CHECKING:  # only a user with such a file needs its reader
@@ -159,7 +159,7 @@ class HostOptions(NamedTuple):
             grant_table=parse_range(self.grant_table) if self.grant_table is not None else None,
             ext_regions=self.ext_regions,
             log=log,
-            fdt_address=_address(self.fdt_address) if self.fdt_address is not None else None,
+            fdt_address=address(self.fdt_address, "--fdt-address") if self.fdt_address is not None else None,
             gic_lines=self.gic_lines,
             partial_trees=tuple(_partial_tree(item) for item in self.partial_dtb or ()),
             toolstack=tuple(_toolstack(item) for item in self.xl_config or ()),
@@ -197,11 +197,9 @@ def _partial_tree(text: str) -> "tuple[str, PartialTree]":
     if not (domain and equals and path):
         raise UsageError(f"--partial-dtb takes DOMAIN=FILE, such as domU1=passthrough.dtb, not '{text}'")
     try:
-        data = Path(path).read_bytes()
+        data = read_bytes(path)
         return domain, PartialTree(parse(data), len(data), path)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}") from error
-    except BlobError as error:
+    except (BlobError, InputError) as error:
         raise InputError(f"{path}: {error}") from error
 
 
@@ -217,11 +215,4 @@ def _iommus(text: str | None) -> tuple[bool | None, ...]:
         return (None,)
     if text in ("both", "all"):
         return (False, True)
-    return tuple(choice(item.strip(), ("on", "off", "both"), "--iommu") == "on" for item in text.split(","))
-
-
-def _address(text: str) -> int:
-    try:
-        return parse_size(text)
-    except UsageError as error:
-        raise UsageError(f"--fdt-address takes an address such as 0x44000000, not '{text}'") from error
+    return tuple(dict.fromkeys(choice(item.strip(), ("on", "off", "both"), "--iommu") == "on" for item in text.split(",")))

@@ -40,6 +40,8 @@ def read_baseline(text: str) -> frozenset[Identity]:
     """Return what a baseline lists; raise `InputError` when it is none."""
     try:
         data = json.loads(text)
+    except RecursionError as error:
+        raise InputError("not a baseline: it is nested too deeply") from error
     except ValueError as error:
         raise InputError(f"not a baseline: {error}") from error
     if not isinstance(data, dict) or data.get("baseline_version") != _VERSION or not isinstance(data.get("findings"), list):

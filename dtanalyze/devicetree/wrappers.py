@@ -198,6 +198,7 @@ _FORMATS: Final = (
     _Known(0x24, _ZIMAGE, "an arm zImage", _kernel, _FROM_BOARD),
     _Known(0, b"MZ", "an EFI program", _portable_executable, _FROM_BOARD),
     _Known(0, b"\x27\x05\x19\x56", "a U-Boot legacy image", _legacy, ": dumpimage -l lists what is in it"),
+    _Known(0, b"PK\x03\x04", "a zip file", None, ": unpack it"),
     _Known(0, b"\x7fELF", "an ELF program", None, ", not a device tree"),
     _Known(0, b"hsqs", "a squashfs image", None, ": unsquashfs takes files out of it"),
     _Known(0, b"/dts-v1/", "a device tree source", None, ": name it .dts, and it is compiled"),

@@ -8,12 +8,14 @@ from __future__ import annotations
 import io
 import re
 import tarfile
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple
 
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node
+from dtanalyze.devicetree.wrappers import described
 from dtanalyze.devicetree.write import set_property, to_blob
 from dtanalyze.errors import BlobError, InputError
 from dtanalyze.evidence.bundle import Item
@@ -23,6 +25,10 @@ __all__ = ["Taken", "cleared", "collected", "written"]
 _MOST: Final = 1 << 26
 _TREE: Final = b"\xd0\x0d\xfe\xed"
 _GZIP: Final = b"\x1f\x8b"
+_MANIFEST: Final = "MANIFEST.txt"
+_UNSAFE: Final = re.compile(r"^\.+|[^A-Za-z0-9_.+-]")
+"""What no file in the archive is called by: it may be unpacked by hand, and names come from strangers."""
+_OPTION: Final = re.compile(rb"#|CONFIG_\w+=")
 _SECRET: Final = re.compile(
     r"seed$|serial|mac-address|^address-bits-mac|password|passwd|secret|key$|keys$|uuid|token|board-id|system-id|asset", re.I
 )
@@ -34,7 +40,8 @@ _TEXT_RULES: Final = (
     (re.compile(r"(?<=password=)\S+|(?<=passwd=)\S+|(?<=token=)\S+|(?<=secret=)\S+|(?<=key=)\S+", re.I), "keys"),
     (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.I), "UUIDs"),
     (re.compile(r"(?<=/home/)[^/\s]+"), "names of users"),
-    (re.compile(r"[\w.+-]+@[\w-]+\.[\w.-]*[a-z]{2,}\b(?=[)>\s,])", re.I), "mail addresses"),
+    # Each part is taken whole and never given back, else a line of a megabyte takes hours.
+    (re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.-]*+(?<=[a-z]{2})(?=[)>\s,])", re.I), "mail addresses"),
     (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b(?=[:/\s,]|$)"), "IPv4 addresses"),
 )
 
@@ -50,16 +57,18 @@ class Taken(NamedTuple):
 
 def collected(items: Iterable[Item]) -> Iterator[Taken]:
     """Yield each file as it goes into the archive; raise `InputError` for one that is too large or cannot be read."""
-    names: set[str] = set()
+    names = {_MANIFEST}
     for item in items:
         try:
             with item.open() as stream:
                 data = stream.read(_MOST + 1)
+        except InputError as error:
+            raise InputError(f"{item.name}: {error}") from error
         except OSError as error:
             raise InputError(f"{item.name}: {error.strerror or error}") from error
         if len(data) > _MOST:
             raise InputError(f"{item.name}: it has more than {_MOST >> 20} MiB; cut it to one boot")
-        name = PurePosixPath(item.name).name or "file"
+        name = _UNSAFE.sub("_", PurePosixPath(item.name).name) or "file"
         while name in names:
             name = f"{name}_"
         names.add(name)
@@ -75,8 +84,11 @@ def cleared(data: bytes, source: str) -> tuple[bytes, tuple[str, ...]]:
     """Return the content without what tells a board or its owner from others, and what that was."""
     if data.startswith(_TREE):
         return _cleared_tree(data, source)
-    if data.startswith(_GZIP):
-        return data, ()  # /proc/config.gz: a configuration, the same for every board of its kind
+    if data.startswith(_GZIP) and _is_configuration(data):
+        return data, ()  # /proc/config.gz: the same for every board of its kind
+    what = described(data)
+    if what is not None:
+        raise InputError(f"{source}: it is {what}: what is secret in it is not seen; give trees as .dtb, logs as text")
     text = data.decode("utf-8", "replace")
     removed = []
     for pattern, what in _TEXT_RULES:
@@ -84,6 +96,16 @@ def cleared(data: bytes, source: str) -> tuple[bytes, tuple[str, ...]]:
         if count:
             removed.append(f"{count} {what}")
     return (text.encode() if removed else data), tuple(removed)
+
+
+def _is_configuration(data: bytes) -> bool:
+    """Whether every line of a compressed file is a comment or an option of the kernel."""
+    try:
+        worker = zlib.decompressobj(31)
+        lines = worker.decompress(data, _MOST).splitlines()
+    except zlib.error:
+        return False
+    return worker.eof and all(_OPTION.match(line) for line in lines if line.strip())
 
 
 def _cleared_tree(data: bytes, source: str) -> tuple[bytes, tuple[str, ...]]:
@@ -125,16 +147,29 @@ def written(path: Path, taken: Iterable[Taken], version: str) -> None:
     listed = list(taken)
     lines = [f"dtanalyze {version}", ""]
     for item in listed:
-        lines.append(f"{item.name}: {item.source}, {len(item.data)} bytes")
+        source = item.source if item.source.isprintable() else ascii(item.source)
+        lines.append(f"{item.name}: {source}, {len(item.data)} bytes")
         lines += [f"    removed: {what}" for what in item.removed]
-    members = [*((item.name, item.data) for item in listed), ("MANIFEST.txt", ("\n".join(lines) + "\n").encode())]
+    manifest = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+    members = [*((item.name, item.data) for item in listed), (_MANIFEST, manifest)]
     try:
-        with path.open("xb") as stream, tarfile.open(fileobj=stream, mode="w:gz") as archive:
-            for name, data in members:
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                archive.addfile(member, io.BytesIO(data))
+        with path.open("xb") as stream:
+            _write(stream, path, members)
     except FileExistsError:
         raise InputError(f"{path}: it is there already") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _write(stream: BinaryIO, path: Path, members: Iterable[tuple[str, bytes]]) -> None:
+    """Write the members to a new file, which is gone again when that fails: half an archive looks like a whole one."""
+    try:
+        with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+            for name, data in members:
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+        stream.flush()
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

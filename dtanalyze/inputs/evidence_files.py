@@ -1,38 +1,52 @@
-"""The files of the evidence: named ones, folders, and archives, which are read in memory and never unpacked."""
+"""The files of the evidence: named ones, folders, and archives, which are read in memory and never unpacked.
+
+An archive comes from a stranger. It is decompressed whole and within bounds before its members are looked at, since a
+header may state a size of its own, that `tarfile` would read without a bound.
+"""
 
 from __future__ import annotations
 
+import bz2
 import io
+import lzma
+import os
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
-from dtanalyze.errors import InputError
+from dtanalyze.errors import InputError, InputFailure
 from dtanalyze.evidence.bundle import Item
-from dtanalyze.inputs.reading import open_log
+from dtanalyze.inputs.reading import open_log, read_bytes
 
 __all__ = ["LIVE", "evidence_items", "live_items"]
 
 LIVE: Final = ("/sys/firmware/fdt", "/proc/iomem", "/proc/config.gz", "/proc/cmdline", "/sys/kernel/debug/memblock/memory")
 """What a running dom0 tells by plain file reads; Xen's own console is not among it (`xl dmesg`)."""
 _MOST_MEMBERS: Final = 1000
-_MOST_BYTES: Final = 1 << 26
+_MOST_BYTES: Final = 64 << 20
+_LZMA_MEMORY: Final = 128 << 20
+"""Bytes for a dictionary of lzma, whose size the data states; ``xz -9`` takes 65 MiB."""
 _ARCHIVES: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
+_COMPRESSED: Final[tuple[tuple[bytes, Callable[[], Any]], ...]] = (
+    (b"\x1f\x8b", lambda: zlib.decompressobj(31)),
+    (b"BZh", bz2.BZ2Decompressor),
+    (b"\xfd7zXZ\0", lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY)),
+)
+_BROKEN: Final = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError, ValueError, ArithmeticError, LookupError)
+"""What the standard library raises for archives that are none: its tarfile lets numbers' errors through."""
 
 
-def evidence_items(paths: list[str]) -> Iterator[Item]:
-    """Yield each file; raise `InputError` naming the one that is not there or no archive."""
+def evidence_items(paths: list[str]) -> Iterator[Item | InputFailure]:
+    """Yield each file, and what of a folder is none; raise `InputError` naming an archive that cannot be used."""
     for name in paths:
-        path = Path(name)
-        if path.is_dir():
-            yield from (_file(item) for item in sorted(path.iterdir()) if item.is_file())
-        elif not path.is_file():
-            raise InputError(f"{name}: no such file or folder")
+        if os.path.isdir(name):
+            yield from _folder(Path(name))
         elif name.endswith(_ARCHIVES):
-            yield from _members(path)
+            yield from _members(name)
         else:
-            yield _file(path)
+            yield _file(name)
 
 
 def live_items(root: Path = Path("/")) -> Iterator[Item]:
@@ -43,29 +57,61 @@ def live_items(root: Path = Path("/")) -> Iterator[Item]:
             yield Item(name, lambda path=path: path.open("rb"))  # type: ignore[misc]
 
 
-def _file(path: Path) -> Item:
-    return Item(str(path), lambda: open_log(str(path)))
+def _file(name: str) -> Item:
+    return Item(name, lambda: open_log(name))
 
 
-def _members(path: Path) -> Iterator[Item]:
-    """Yield the plain files of an archive. Their paths are only names here: nothing is written anywhere."""
-    total = 0
+def _folder(folder: Path) -> Iterator[Item | InputFailure]:
     try:
-        with tarfile.open(path, "r:*") as archive:
-            for number, member in enumerate(archive):
-                if number >= _MOST_MEMBERS:
-                    raise InputError(f"{path}: more than {_MOST_MEMBERS} members")
-                stream = archive.extractfile(member) if member.isfile() else None
-                if stream is None:
-                    continue
-                data = stream.read(_MOST_BYTES - total + 1)
-                total += len(data)
-                if total > _MOST_BYTES:
-                    raise InputError(f"{path}: more than {_MOST_BYTES >> 20} MiB unpacked")
-                yield Item(f"{path}:{member.name}", lambda data=data: _opened(data))  # type: ignore[misc]
-    except (tarfile.TarError, EOFError, OSError) as error:
-        raise InputError(f"{path}: it is no archive that can be read: {error}") from error
+        found = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror or error}") from error
+    for path in found:
+        if path.is_dir():
+            continue
+        try:
+            open_log(str(path)).close()
+        except InputError as error:
+            yield InputFailure(str(path), str(error), None)
+        else:
+            yield _file(str(path))
 
 
-def _opened(data: bytes) -> BinaryIO:
-    return io.BytesIO(data)
+def _members(name: str) -> Iterator[Item]:
+    """Yield the plain files of an archive. Their paths are only names here: nothing is written anywhere."""
+    try:
+        yield from _unpacked(name, io.BytesIO(_plain(read_bytes(name))))
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from error
+    except _BROKEN as error:
+        raise InputError(f"{name}: it is no archive that can be read: {' '.join(str(error).split())}") from error
+
+
+def _plain(data: bytes) -> bytes:
+    """Return the archive without compression; raise `InputError` when it becomes too large."""
+    make = next((make for mark, make in _COMPRESSED if data.startswith(mark)), None)
+    if make is None:
+        return data
+    worker = make()
+    made: bytes = worker.decompress(data, _MOST_BYTES + 1)
+    if len(made) > _MOST_BYTES:
+        raise InputError(f"more than {_MOST_BYTES >> 20} MiB unpacked")
+    if not worker.eof:
+        raise InputError("it is cut off")
+    return made
+
+
+def _unpacked(name: str, stream: BinaryIO) -> Iterator[Item]:
+    total = 0
+    with tarfile.open(fileobj=stream, mode="r:") as archive:
+        for number, member in enumerate(archive):
+            if number >= _MOST_MEMBERS:
+                raise InputError(f"more than {_MOST_MEMBERS} members")
+            content = archive.extractfile(member) if member.isfile() else None
+            if content is None:
+                continue
+            data = content.read(_MOST_BYTES - total + 1)
+            total += len(data)
+            if total > _MOST_BYTES:
+                raise InputError(f"more than {_MOST_BYTES >> 20} MiB unpacked")
+            yield Item(f"{name}:{member.name}", lambda data=data: io.BytesIO(data))  # type: ignore[misc]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Unpack
 
 from dtanalyze import analysis
@@ -12,6 +11,7 @@ from dtanalyze.causes import folded
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.errors import InputError, InputFailure, UsageError
 from dtanalyze.inputs.files import Found, trees_in
+from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.library.results import Devicetree, Predicted, Predictions, Result, Results, Source
 from dtanalyze.library.words import Asked, PathWord, call_words, overlays_from, question_from
 from dtanalyze.linux.profile import NEWEST, LinuxProfile, preset
@@ -39,7 +39,7 @@ def load(
     if not isinstance(source, str | bytes | os.PathLike):
         raise UsageError(f"a tree is a path, bytes or what load() returns, not {source!r}")
     called = name or ("<bytes>" if isinstance(source, bytes) else os.fspath(source))
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    data = source if isinstance(source, bytes) else _content(os.fspath(source))
     found = list(trees_in(called, data, overlays_from(overlays)))
     inside = {_name_of(item): item for item in found}
     if member is not None or len(found) != 1:
@@ -51,6 +51,15 @@ def load(
     if isinstance(chosen, InputFailure):
         raise InputError(f"{chosen.path}: {chosen.message}")
     return Devicetree(chosen.name, chosen.data, chosen.original, parse(chosen.data), called, chosen.places)
+
+
+def _content(path: str) -> bytes:
+    try:
+        return read_bytes(path)
+    except InputError as error:
+        if isinstance(error.__cause__, OSError):
+            raise error.__cause__ from None
+        raise InputError(f"{path}: {error}") from error
 
 
 def _name_of(item: Found | InputFailure) -> str:

@@ -16,6 +16,7 @@ from dtanalyze.address.units import parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs.files import Overlays
+from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.linux.proc_iomem import read_proc_iomem
 from dtanalyze.linux.profile import NEWEST, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
@@ -201,9 +202,9 @@ def overlays_from(value: object) -> Overlays | None:
         if not isinstance(item, str | os.PathLike):
             raise UsageError(f"overlays takes paths, not {item!r}")
         try:
-            blobs.append((Path(item).name, Path(item).read_bytes()))
-        except OSError as error:
-            raise InputError(f"{os.fspath(item)}: {error.strerror or error}") from error
+            blobs.append((Path(item).name, read_bytes(os.fspath(item))))
+        except InputError as error:
+            raise InputError(f"{os.fspath(item)}: {error}") from error
     return Overlays(tuple(blobs)) if blobs else None
 
 

@@ -236,8 +236,8 @@ _RELEASE: Final = re.compile(r"v?(\d{1,3})\.(\d{1,3})((?:\.\d{1,6})?)(?:[-+~_.][
 
 
 def preset_names(names: str) -> tuple[str, ...]:
-    """Return the names in a comma list, or of all of upstream's presets for ``all``."""
-    return tuple(PRESETS) if names == "all" else tuple(names.split(","))
+    """Return the names in a comma list, each once, or of all of upstream's presets for ``all``."""
+    return tuple(PRESETS) if names == "all" else tuple(dict.fromkeys(names.split(",")))
 
 
 def preset(name: str) -> LinuxProfile:

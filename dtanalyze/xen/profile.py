@@ -313,8 +313,9 @@ _POINT: Final = re.compile(r"(\d+\.\d+)\.(\d+)")
 
 
 def presets(names: str) -> tuple[XenProfile, ...]:
-    """Return the releases that a comma list names, or ``all``; raise `UsageError` when there is no such release."""
-    return tuple(PRESETS.values()) if names == "all" else tuple(preset(name.strip()) for name in names.split(","))
+    """Return the releases that a comma list names, each once, or ``all``; raise `UsageError` when one is none."""
+    listed = dict.fromkeys(name.strip() for name in names.split(","))
+    return tuple(PRESETS.values()) if names == "all" else tuple(map(preset, listed))
 
 
 def preset(name: str) -> XenProfile:

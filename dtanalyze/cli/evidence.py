@@ -1,0 +1,23 @@
+"""The evidence that a command line names, for ``verify`` and ``collect``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from dtanalyze.cli.console import complain
+from dtanalyze.errors import InputFailure
+from dtanalyze.evidence.bundle import Item
+from dtanalyze.inputs.evidence_files import evidence_items, live_items
+
+__all__ = ["evidence"]
+
+
+def evidence(paths: list[str], *, live: bool) -> Iterator[Item]:
+    """Yield the files that are named and, with ``live``, those of this system; say what of a folder is left out."""
+    for item in evidence_items(paths):
+        if isinstance(item, InputFailure):
+            complain(f"{item.path}: {item.message}, left out")
+        else:
+            yield item
+    if live:
+        yield from live_items()
