@@ -105,7 +105,7 @@ def test_a_full_disk_loses_no_answer() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ["map a.dtb --svg out --html ./out", "fix h.dtb -o out --emit-dtb out", "check a.dtb --write-baseline out -o out"],
+    ["map a.dtb --svg out --html ./out", "fix a.dtb -o out --apply out", "check a.dtb --write-baseline out -o out"],
 )
 def test_two_outputs_never_share_a_file(line: str, desk: Desk) -> None:
     status, _, err = desk.run(*line.split())
