@@ -141,12 +141,15 @@ class _HostCopy:
 
     def _behind_iommu(self, node: Node) -> bool:
         """Tell whether the node's IOMMU is one that Xen drives, and so keeps from dom0."""
-        for name, at in (("iommus", 0), ("iommu-map", 1)):
-            prop = node.prop(name)
-            target = self.phandles.node(prop.cells[at]) if prop is not None and len(prop.cells) > at else None
-            if target is not None and is_iommu(target, self.profile):
-                return True
-        return False
+        target = self._phandle(node, "iommus", 0)
+        if target is None and self.profile.iommu_map_hidden:
+            target = self._phandle(node, "iommu-map", 1)
+        return target is not None and is_iommu(target, self.profile)
+
+    def _phandle(self, node: Node, name: str, at: int) -> Node | None:
+        """dt_parse_phandle: the node that a cell of the property names."""
+        prop = node.prop(name)
+        return self.phandles.node(prop.cells[at]) if prop is not None and len(prop.cells) > at else None
 
     def _gic_phandle(self) -> int:
         return next((number for number, node in self.phandles.items() if self.nodes.fate(node) is Fate.GIC), 0)

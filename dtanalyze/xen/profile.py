@@ -98,6 +98,8 @@ class XenProfile(NamedTuple):
     """Lines about interrupts say ``d0``, from 4.18 (b8be19ce43); before, ``dom0``."""
     virq_is_invalid: bool = True
     """A virtual interrupt beyond the GIC is called invalid, from 4.21 (bdde400c6e); before, too high."""
+    iommu_map_hidden: bool = True
+    """What leads to the IOMMU is kept from dom0 at a host bridge with only iommu-map too, from 4.19 (a236b74b96)."""
     disabled_iommu_ends_it: bool = True
     """A device one of whose IOMMUs is disabled is behind none, from 4.21 (b8f43b71da)."""
     interrupt_map_failure_ignored: bool = False
@@ -223,6 +225,7 @@ _4_19: Final = _4_20._replace(
 )
 _4_18: Final = _4_19._replace(
     name="4.18",
+    iommu_map_hidden=False,
     overlap_within_memreserve=False,
     bootmem_bug="Xen BUG at common/page_alloc.c:292",
     no_driver=_4_19.no_driver - {"fsl,imx8qm-lpuart"} | NEW_IN_4_19,

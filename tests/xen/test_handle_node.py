@@ -347,3 +347,19 @@ def test_what_only_the_registers_of_the_gic_say_is_assumed_aloud() -> None:
     frame = GICV2.replace("linux,dummy-virt", "other,board") % ("ranges;", "")
     assert any("MSI frame /intc@8000000/v2m@8020000" in item for item in one("", gic=frame).assumed)
     assert not any("MSI frame" in item for item in one("", gic=GICV2 % ("ranges;", "")).assumed)
+
+
+@pytest.mark.parametrize(("release", "kept"), [("4.16", True), ("4.17", True), ("4.18", True), ("4.19", False), ("4.22", False)])
+def test_what_leads_to_the_iommu_is_kept_from_dom0(release: str, *, kept: bool) -> None:
+    """A host bridge has iommu-map alone; up to 4.18 only iommus is looked at (Layerscape's and Marvell's trees, on 4.17 and 4.20)."""
+    smmu = 'smmu@b000000 { compatible = "arm,mmu-500"; reg = <0 0xb000000 0 0x10000>; #iommu-cells = <1>; phandle = <77>; };'
+    other = "other@b100000 { reg = <0 0xb100000 0 0x1000>; #iommu-cells = <1>; phandle = <78>; };"
+    mapped = dev("bridge", more="iommu-map = <0 77 0 1>; iommu-map-mask = <7>;")
+    both = dev("both", more="iommu-map = <0 77 0 1>; iommus = <78 1>;").replace("a000000", "a100000")
+    found = one(smmu + other + mapped + both, release, iommu=False)
+    assert found.stopped_by is None
+    tree = parse(found.blob or b"")
+    bridge, first = tree.find("/bridge@a000000"), tree.find("/both@a100000")
+    assert bridge is not None and first is not None
+    assert [bridge.prop(name) is not None for name in ("iommu-map", "iommu-map-mask")] == [kept, kept]
+    assert first.prop("iommu-map") is not None, "iommus, where there is one, is what decides"
