@@ -11,7 +11,7 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Cure
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
-from dtanalyze.rules.cures.command_line import dom0_mem_cure, dom0_mem_sizes
+from dtanalyze.rules.cures.command_line import dom0_mem_cure, dom0_mem_sizes, larger_dom0_mem_sizes
 from dtanalyze.xen.boot import Host
 from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT
@@ -21,8 +21,8 @@ from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["is_starved", "with_other_size"]
 
-_STARVED: Final = frozenset({"B03", "X11", "X42", "V-need", "V-request"})
-"""Findings that speak of dom0's RAM leaving too little behind."""
+_STARVED: Final = frozenset({"B03", "B06", "X11", "X42", "V-need", "V-request"})
+"""Findings that speak of dom0's RAM: it does not fit, holds too little, or leaves too little behind."""
 
 
 def is_starved(result: CheckResult, iommu: bool | None) -> bool:
@@ -47,7 +47,8 @@ def with_other_size(
     fixed = options.dom0_mem is not None or options.dom0_banks or (options.log is not None and options.log.dom0_banks)
     if fixed or result.verdict is Verdict.UNKNOWN:
         return result
-    sizes = list(_sizes(host, xen))
+    larger = any(item.rule == "B06" for item in result.findings)
+    sizes = list(_sizes(host, xen, larger=larger))
     good = boots = None
     for size in sizes:
         verdict = _verdict(host, xen, options._replace(dom0_mem=size), guests, linux, need)
@@ -60,11 +61,11 @@ def with_other_size(
     return result if found is None else _told(result, host, found, sizes, scratch=good is not None)
 
 
-def _sizes(host: Host, xen: XenProfile) -> Iterator[int]:
+def _sizes(host: Host, xen: XenProfile, *, larger: bool) -> Iterator[int]:
     banks = boot_fdt_info(host.tree, xen).mem
     ram = sum(bank.size for bank in banks if not bank.wraps)
     wanted = DOM0_MEM_DEFAULT if host.args.dom0_mem is None else host.args.dom0_mem
-    return dom0_mem_sizes(wanted, ram)
+    return larger_dom0_mem_sizes(wanted, ram) if larger else dom0_mem_sizes(wanted, ram)
 
 
 def _verdict(

@@ -8,6 +8,7 @@ from dtanalyze.address.units import format_range
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity, Source
+from dtanalyze.rules.cures.modules import cells_cures, kernel_cures, moved_cures, named_cures, placed_cures
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
@@ -63,7 +64,7 @@ def module_without_usable_reg(view: HostView) -> Hits:
                 else f"a reg of {len(prop.value)} bytes, and its parent's {counts.address}+{counts.size} cells take "
                 f"{4 * (counts.address + counts.size)}"
             )
-            yield Hit(f"{node.path} has {what}", node.path, (), property_offset(node))
+            yield Hit(f"{node.path} has {what}", node.path, (), property_offset(node), cures=tuple(cells_cures(node)))
 
 
 @rule(
@@ -94,13 +95,15 @@ def modules_overlap(view: HostView) -> Hits:
             if one.start == other.start and item.kind == known[other_index].kind:
                 continue  # one module for two domains: Xen finds it by its address
             if one.start < other.stop and other.start < one.stop:
-                yield _overlap(view, known[other_index], other, names[index], one)
+                yield _overlap(view, known[other_index], other, names[index], one, (known[other_index], item))
         for bank in info.reserved_mem:
             if one.start < bank.stop and bank.start < one.stop and item.node in info.dropped:
-                yield _overlap(view, item, one, bank.node, RawRange(bank.start, bank.size))
+                yield _overlap(view, item, one, bank.node, RawRange(bank.start, bank.size), (item,))
 
 
-def _overlap(view: HostView, module: Module, span: RawRange, other: str, other_span: RawRange) -> Hit:
+def _overlap(
+    view: HostView, module: Module, span: RawRange, other: str, other_span: RawRange, movable: tuple[Module, ...]
+) -> Hit:
     node = view.board.tree.find(module.node) if module.node else None
     dropped = "; Xen drops it" if module.node in view.prediction.info.dropped else ""
     return Hit(
@@ -109,6 +112,7 @@ def _overlap(view: HostView, module: Module, span: RawRange, other: str, other_s
         module.node or None,
         (span, other_span),
         property_offset(node) if node is not None else None,
+        cures=tuple(moved_cures(view, movable)),
     )
 
 
@@ -172,10 +176,11 @@ def too_many_modules(view: HostView) -> Hits:
 )
 def module_not_scanned(view: HostView) -> Hits:
     for node, depth in _modules(view):
-        if depth > _DEPTH or not node.path.startswith("/chosen"):
+        # One that is disabled is not meant to be seen.
+        if node.available and (depth > _DEPTH or not node.path.startswith("/chosen")):
             where = f"{depth} levels deep" if node.path.startswith("/chosen") else "outside /chosen"
             text = f"{node.path} is a boot module {where}, where Xen does not look for it"
-            yield Hit(text, node.path, (), property_offset(node))
+            yield Hit(text, node.path, (), property_offset(node), cures=tuple(placed_cures(view, node)))
 
 
 _KINDS: Final = (
@@ -207,8 +212,31 @@ def module_without_module_compatible(view: HostView) -> Hits:
     for node in chosen or ():
         if node.is_any_of(_KINDS) and not node.is_any_of(_MODULES) and node.prop("reg") is not None:
             stated = ", ".join(node.compatible)
-            yield Hit(f"{node.path} is no boot module for Xen: its compatible is {stated}", node.path, (),
-                      property_offset(node, "compatible"))  # fmt: skip
+            text = f"{node.path} is no boot module for Xen: its compatible is {stated}"
+            yield Hit(text, node.path, (), property_offset(node, "compatible"), cures=tuple(named_cures(node)))
+
+
+@rule(
+    "D20",
+    "no-kernel-for-dom0",
+    Severity.ERROR,
+    HOST,
+    what="There are boot modules, and none of them is a kernel that dom0 can be started from.",
+    why='Xen prints "Missing kernel boot module?" and panics: a ramdisk alone is none, nor is a module that Xen dropped or '
+    "does not see, or a kernel of size 0.",
+    advice='Load a kernel with the boot loader, and add a node for it below /chosen: compatible = "multiboot,kernel", '
+    '"multiboot,module", and reg with its address and size.',
+    sources=(Source("Xen", "xen/arch/arm/kernel.c", "kernel_probe", "4.16 to 4.22"),),
+    bad=Example(host(chosen=_RAMDISK)),
+    good=Example(host(chosen=_RAMDISK + _MODULE.format(at="4a000000", reg=_REG.format(at="4a000000")))),
+)
+def no_kernel_for_dom0(view: HostView) -> Hits:
+    stop = view.prediction.stopped_by
+    chosen = view.board.tree.root.child("chosen")
+    if not view.first or stop is None or stop.stage != "modules" or chosen is None or "kernel" not in stop.message:
+        return
+    cures = () if view.prediction.info.dropped else tuple(kernel_cures(view, chosen))
+    yield Hit(stop.text, stop.node or chosen.path, (), chosen.offset, cures=cures)
 
 
 BOOT_MODULES: Final[tuple[Rule, ...]] = (
@@ -217,4 +245,5 @@ BOOT_MODULES: Final[tuple[Rule, ...]] = (
     too_many_modules,
     module_not_scanned,
     module_without_module_compatible,
+    no_kernel_for_dom0,
 )

@@ -3,14 +3,15 @@
 from typing import Final
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.address.units import KIB, MIB, format_range, format_size
+from dtanalyze.address.units import MIB, format_range, format_size
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity, Source
+from dtanalyze.rules.cures.domains import domain_cures, memory_cures, p2m_cure, p2m_pool_mb, static_cures, xenstore_cure
+from dtanalyze.rules.domain_advice import domain_advice
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
-from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
 
 __all__ = ["DOM0LESS"]
@@ -49,7 +50,8 @@ def domain_cannot_be_built(view: HostView) -> Hits:
         return
     for domu in view.domus:
         if domu.node.path == stop.domain:
-            yield Hit(f"{domu.node.path}: {stop.text}", domu.node.path, (), domu.node.offset)
+            advice, cures = domain_advice(stop.text), tuple(domain_cures(view, domu, stop.text))
+            yield Hit(f"{domu.node.path}: {stop.text}", domu.node.path, (), domu.node.offset, None, advice, cures)
             return
 
 
@@ -73,8 +75,8 @@ def domain_not_enhanced(view: HostView) -> Hits:
     domu = view.domu
     prop = domu.node.prop("xen,enhanced") if domu is not None else None
     if domu is not None and prop is not None and not domu.enhanced and prop.string != "disabled":
-        yield Hit(f"{domu.node.path}: Xen {view.xen.name} does not know xen,enhanced = \"{prop.string}\"",
-                  domu.node.path, (), prop.offset)  # fmt: skip
+        text = f'{domu.node.path}: Xen {view.xen.name} does not know xen,enhanced = "{prop.string}"'
+        yield Hit(text, domu.node.path, (), prop.offset, cures=(xenstore_cure(domu),))
 
 
 @rule(
@@ -105,7 +107,8 @@ def static_memory_misread(view: HostView) -> Hits:
             text = "overlaps a reservation or a module"
         else:
             continue
-        yield Hit(f"{domu.node.path}: xen,static-mem {text}", domu.node.path, (), prop.offset)
+        cures = tuple(static_cures(domu, counts, own_cells=view.xen.static_mem_own_cells))
+        yield Hit(f"{domu.node.path}: xen,static-mem {text}", domu.node.path, (), prop.offset, cures=cures)
 
 
 def _u32(node: Node, name: str) -> int:
@@ -215,15 +218,10 @@ def p2m_pool_too_small(view: HostView) -> Hits:
             domu.node.path,
             (),
             domu.node.offset,
-            advice=f"Set `xen,domain-p2m-mem-mb = <{_p2m_pool_mb(domu, planned)}>;` in the domain's node: 1 MiB for each "
+            advice=f"Set `xen,domain-p2m-mem-mb = <{p2m_pool_mb(domu, planned)}>;` in the domain's node: 1 MiB for each "
             "vCPU, and a page for each MiB of RAM and each 2 MiB that it maps.",
+            cures=(p2m_cure(domu, planned),),
         )
-
-
-def _p2m_pool_mb(domu: DomU, planned: int) -> int:
-    """Return the pool that domain_p2m_pages would choose if it counted what is planned in place of 256 MiB."""
-    tables = 256 * domu.cpus + (domu.size or 0) // MIB + -(-planned // (2 * MIB))
-    return -(-4 * KIB * tables // MIB)
 
 
 @rule(
@@ -249,8 +247,9 @@ def guest_layout_full(view: HostView) -> Hits:
     domu, found = view.domu, view.prediction
     if domu is not None and found.method == "guest-layout" and not found.regions.ranges and found.stopped_by is None:
         size = format_size(sum(item.size for item in found.memory))
-        yield Hit(f"{domu.node.path} with {size} of RAM leaves no room for an extended region", domu.node.path,
-                  found.memory, property_offset(domu.node, "memory"))  # fmt: skip
+        text = f"{domu.node.path} with {size} of RAM leaves no room for an extended region"
+        at = property_offset(domu.node, "memory")
+        yield Hit(text, domu.node.path, found.memory, at, cures=() if domu.static else tuple(memory_cures(domu)))
 
 
 @rule(
@@ -273,7 +272,8 @@ def xenstore_without_server(view: HostView) -> Hits:
         return
     for domu in view.domus:
         if domu.xenstore:
-            yield Hit(f"{domu.node.path}: {stop.text}", domu.node.path, (), property_offset(domu.node, "xen,enhanced"))
+            at = property_offset(domu.node, "xen,enhanced")
+            yield Hit(f"{domu.node.path}: {stop.text}", domu.node.path, (), at, cures=(xenstore_cure(domu),))
 
 
 DOM0LESS: Final[tuple[Rule, ...]] = (

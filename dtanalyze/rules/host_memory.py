@@ -313,6 +313,32 @@ def dom0_memory_does_not_fit(view: HostView) -> Hits:
         yield Hit(stop.message, view.prediction.info.mem[0].node or None, banks)
 
 
+_LOADED: Final = (
+    'module@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0x0 0x48000000 0x0 0x1000000>; }}; '
+    'module@4a000000 {{ compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0x0 0x4a000000 0x0 {size}>; }};'
+)
+
+
+@rule(
+    "B06",
+    "first-bank-too-small",
+    Severity.ERROR,
+    HOST,
+    what="Kernel, ramdisk and tree do not fit into dom0's first bank of RAM.",
+    why="Xen copies all three into the first bank, whatever the others have room for, and panics when they do not fit.",
+    advice="Set a larger `dom0_mem=` on Xen's command line, so that the first bank holds all three, or load a smaller "
+    "ramdisk.",
+    sources=(Source("Xen", "xen/arch/arm/kernel.c", "place_modules", "4.16 to 4.22"),),
+    bad=Example(host(chosen=_LOADED.format(size="0x14000000")), asks=("--dom0-mem", "256M")),
+    good=Example(host(chosen=_LOADED.format(size="0x1000000")), asks=("--dom0-mem", "256M")),
+)
+def first_bank_too_small(view: HostView) -> Hits:
+    stop, memory = view.prediction.stopped_by, view.prediction.memory
+    if view.first and stop is not None and stop.stage == "dom0-modules" and "first bank" in stop.text and memory:
+        node = view.board.tree.find(stop.node) if stop.node else None
+        yield Hit(stop.text, stop.node, memory[:1], property_offset(node) if node is not None else None)
+
+
 HOST_MEMORY: Final[tuple[Rule, ...]] = (
     reserved_regions_overlap,
     memory_node_without_reg,
@@ -323,4 +349,5 @@ HOST_MEMORY: Final[tuple[Rule, ...]] = (
     regions_cut_at_bank_limit,
     ram_offered_as_scratch,
     dom0_memory_does_not_fit,
+    first_bank_too_small,
 )

@@ -305,3 +305,103 @@ def test_xens_line_may_stand_in_bootargs(bench: Bench) -> None:
     """With dom0's arguments apart, bootargs is Xen's (boot_fdt_cmdline)."""
     found = bench.fix(host(chosen='bootargs = "iommu=force"; xen,dom0-bootargs = "root=/dev/x";'))
     assert found.edits == {"/chosen bootargs": '""'}
+
+
+KERNEL = 'module@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0x0 0x48000000 0x0 0x1000000>; };'
+RAMDISK = 'module@48800000 { compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0x0 0x48800000 0x0 0x1000000>; };'
+
+
+def test_a_module_moves_to_free_ram(bench: Bench) -> None:
+    """The ramdisk moves behind the kernel, to 16 MiB that nobody has; the boot loader is told."""
+    found = bench.fix(host(chosen=KERNEL + RAMDISK))
+    assert found.edits == {"/chosen/module@48800000 reg": "<0x0 0x49000000 0x0 0x1000000>"}
+    assert found.verdicts == [("no-boot", "scratch")] or found.verdicts == [("scratch", "scratch")]
+    (offer,) = found.json["offers"]
+    assert offer["besides"] == "The boot loader has to load the module of /chosen/module@48800000 at 0x49000000."
+    rsv = "reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; fw@49000000 { reg = <0x0 0x49000000 0x0 0x400000>; }; };"
+    assert bench.fix(host(rsv, chosen=KERNEL + RAMDISK)).edits == {
+        "/chosen/module@48800000 reg": "<0x0 0x49400000 0x0 0x1000000>"
+    }
+
+
+def test_a_module_that_xen_does_not_see(bench: Bench) -> None:
+    outside = "modules { #address-cells = <1>; #size-cells = <1>; module@4a000000 "
+    outside += '{ compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0x4a000000 0x100000>; }; };'
+    found = bench.fix(host(outside, chosen=KERNEL))
+    assert found.edits == {
+        "/chosen/module@4a000000 compatible": '"multiboot,ramdisk", "multiboot,module"',
+        "/chosen/module@4a000000 reg": "<0x0 0x4a000000 0x0 0x100000>",
+        "/modules/module@4a000000 status": '"disabled"',
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        ('"xen,xsm-policy", "multiboot-module"', '"xen,xsm-policy", "multiboot,module"'),
+        ('"xen,xsm-policy"', '"xen,xsm-policy", "multiboot,module"'),
+    ],
+)
+def test_a_misspelt_module(words: str, right: str, bench: Bench) -> None:
+    policy = f"policy@4c000000 {{ compatible = {words}; reg = <0x0 0x4c000000 0x0 0x4000>; }};"
+    assert bench.fix(host(chosen=KERNEL + policy)).edits == {"/chosen/policy@4c000000 compatible": right}
+
+
+def test_modules_whose_reg_has_other_cells(bench: Bench) -> None:
+    body = host(chosen="").replace("#address-cells = <2>; #size-cells = <2>; stdout", "stdout")
+    inner = 'modules { module@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0x48000000 0x1000000>; }; };'
+    found = bench.fix(body.replace("stdout-path", inner + " stdout-path"))
+    assert found.edits == {"/chosen/modules #address-cells": "<0x1>", "/chosen/modules #size-cells": "<0x1>"}
+    assert found.verdicts == [("no-boot", "scratch")]
+
+
+GUEST = """guest {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; {properties}
+    module@4a000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0x0 0x4a000000 0x0 0x1000000>; }}; }};"""
+PLAIN = 'cpus = <1>; xen,enhanced = "no-xenstore"; '
+
+
+@pytest.mark.parametrize(
+    ("properties", "edits"),
+    [
+        ("memory = <0x0 0x40000>;", {"cpus": "<0x1>"}),
+        ("memory = <0x0 0x40000>; cpus = <0>;", {"cpus": "<0x1>"}),
+        ("memory = <0x0 0x40000>; cpus = <200>;", {"cpus": "<0x20>"}),  # 128 of a GICv3, and 32 fit into Xen's 4 KiB
+        ("cpus = <1>;", {"memory": "<0x0 0x40000>"}),
+        (PLAIN + "memory = <0x0 0x0>;", {"memory": "<0x0 0x40000>"}),
+        (PLAIN + "memory = <0x0 0x300000>;", {"memory": "<0x0 0x100000>"}),  # 3 GiB asked, 2 GiB there in all
+        (
+            PLAIN
+            + "memory = <0x0 0x10000>; xen,static-mem = <0x0 0x60000000 0x0 0x10000000>, <0x0 0x78000000 0x0 0x4000000>;",
+            {"memory": "<0x0 0x50000>"},  # 256 and 64 MiB
+        ),
+        ("memory = <0x0 0x40000>; cpus = <1>; xen,enhanced;", {"xen,enhanced": '"no-xenstore"'}),
+        (PLAIN + "memory = <0x0 0x40000>; nr_spis = <1000>;", {"nr_spis": "<0x3dc>"}),  # 1020 - 32
+    ],
+)
+def test_what_a_domain_cannot_have(properties: str, edits: dict[str, str], bench: Bench) -> None:
+    """Each line but the last two stands in xen-boot records; the numbers are worked out from the tree."""
+    found = bench.fix(host(chosen=GUEST.format(properties=properties)), "--xen", "4.20")
+    assert found.edits == {f"/chosen/guest {name}": text for name, text in edits.items()}
+    assert all(old == "no-boot" and new != "no-boot" for old, new in found.verdicts)
+
+
+def test_a_first_bank_that_holds_kernel_and_ramdisk(bench: Bench) -> None:
+    """16 MiB of kernel and 320 MiB of ramdisk: 256 MiB are too few, the next power of two is enough."""
+    ramdisk = (
+        'module@4a000000 { compatible = "multiboot,ramdisk", "multiboot,module"; reg = <0x0 0x4a000000 0x0 0x14000000>; };'
+    )
+    found = bench.fix(host(chosen=KERNEL + ramdisk + CHOSEN.format("dom0_mem=256M")))
+    assert found.edits == {"/chosen xen,xen-bootargs": '"dom0_mem=512M"'}
+    assert found.verdicts == [("no-boot", "scratch")]
+
+
+@pytest.mark.parametrize(("option", "most"), [("--need", "1200M"), ("--request", "262144")])
+def test_dom0_mem_leaves_what_is_asked_for(option: str, most: str, bench: Bench) -> None:
+    """dom0 has half of 2 GiB. What cannot be mapped then can with a smaller power of two; 256 MiB can as it is."""
+    body = host(chosen=CHOSEN.format("dom0_mem=1G"))
+    assert bench.fix(body, "--need", "256M").edits == {}
+    found = bench.fix(body, option, most)
+    (line,) = found.edits.values()
+    assert line in ('"dom0_mem=512M"', '"dom0_mem=256M"', '"dom0_mem=128M"') and found.status == 0
+    assert [item["rule"] for offer in found.json["offers"] for item in offer["cures"]][0] in ("V-need", "V-request")
+    assert bench.fix(body.replace("dom0_mem=1G", line.strip('"')), option, most).edits == {}

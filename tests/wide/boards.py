@@ -31,6 +31,9 @@ JUDGED = {
     "sdm845 and their like), and find_smmu finds none",
     "B05": "true in every release: the two memory entries of exynosautov920-sadk overlap, and its own boot was recorded; up to 4.19 "
     "also children of /reserved-memory called memory@…",
+    "B06": "true: kernel, ramdisk and tree are larger than dom0's first bank",
+    "C02": "true: Xen's command line asks for what the board has not",
+    "D20": "true: no module is a kernel",
     "O01": "true: memory@0 of the Raspberry Pi 3 reaches over the peripherals, ac5x and vim4 list 8 GiB in one piece",
     "X01": "true: with Xen 4.18 the rangeset's defect gives back the gap; else RAM over devices (O01)",
     "X02": "true: RAM over PCI windows (O01)",

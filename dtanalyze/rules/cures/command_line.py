@@ -17,6 +17,7 @@ __all__ = [
     "dom0_cpus",
     "dom0_mem_cure",
     "dom0_mem_sizes",
+    "larger_dom0_mem_sizes",
     "line_cure",
     "not_forced_cure",
     "option_cure",
@@ -96,3 +97,9 @@ def dom0_mem_sizes(wanted: int, ram: int) -> Iterator[int]:
     blocks = (min(wanted, ram) - 1) // _BLOCK
     multiples = [count * _BLOCK for count in range(blocks, max(blocks - _MULTIPLES, 0), -1)]
     yield from dict.fromkeys((*below, *above, *multiples))
+
+
+def larger_dom0_mem_sizes(wanted: int, ram: int) -> Iterator[int]:
+    """Yield what dom0_mem may be where ``wanted`` bytes give too small a first bank: powers of two above it, then others."""
+    bits = range(_LEAST.bit_length() - 1, ram.bit_length())
+    yield from dict.fromkeys((*(1 << bit for bit in bits if wanted < 1 << bit < ram), *dom0_mem_sizes(wanted, ram)))
