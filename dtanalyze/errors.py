@@ -6,6 +6,7 @@
     ├── BlobError      the bytes are not a flattened devicetree (carries a byte offset)
     ├── ContainerError a tree cannot be had from the image that holds it
     ├── OverlayError   an overlay cannot be applied to a tree
+    ├── SourceTextError a change has no place in the text of a source
     ├── InputError     another input file cannot be used (.config, /proc/iomem, log, list)
     └── UsageError     the question itself is wrong (a range, a size, a preset that does not exist)
 
@@ -21,6 +22,7 @@ __all__ = [
     "InputError",
     "InputFailure",
     "OverlayError",
+    "SourceTextError",
     "UsageError",
 ]
 
@@ -48,6 +50,10 @@ class ContainerError(DtanalyzeError):
 
 class OverlayError(DtanalyzeError):
     """An overlay cannot be applied; the message says what of it does not resolve."""
+
+
+class SourceTextError(DtanalyzeError):
+    """A change of a tree cannot be made in the text of its source; the message says why."""
 
 
 class InputError(DtanalyzeError):

@@ -219,6 +219,14 @@ class Edit(NamedTuple):
     anchor: str
 
 
+class Rewritten(NamedTuple):
+    """A source file as it is and as it would be."""
+
+    file: str
+    old: bytes
+    new: bytes
+
+
 class Fix(NamedTuple):
     """Cures that were made in a copy of a tree, the results before and after, and the copy.
 

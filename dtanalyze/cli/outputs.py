@@ -10,7 +10,7 @@ import typer
 
 from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.groups import Group, GroupedCommand
-from dtanalyze.cli.options import ColorOption, KernelOptions, MappingOptions, TreeOptions
+from dtanalyze.cli.options import ColorOption, KernelOptions, MappingOptions, SourceOptions, TreeOptions
 from dtanalyze.cli.replacing import replacing
 from dtanalyze.cli.xen_options import HostOptions
 from dtanalyze.errors import UsageError
@@ -73,7 +73,15 @@ Output: TypeAlias = tuple[str, str | None]
 """One report to write: its format, and the file, or None for standard output."""
 
 
-_ASKING: Final = frozenset((*KernelOptions._fields, *TreeOptions._fields, *MappingOptions._fields, *HostOptions._fields))
+_ASKING: Final = frozenset(
+    (
+        *KernelOptions._fields,
+        *TreeOptions._fields,
+        *MappingOptions._fields,
+        *HostOptions._fields,
+        *SourceOptions._fields,
+    )
+)
 """Options that say what is asked of a tree, and that ``fix`` takes too."""
 
 

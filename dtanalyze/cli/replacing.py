@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
-from dtanalyze.errors import UsageError
-from dtanalyze.inputs.reading import READ
+from dtanalyze.errors import InputError, UsageError
+from dtanalyze.inputs.reading import READ, read_bytes
 
-__all__ = ["WRITTEN", "replacing", "write_file"]
+__all__ = ["WRITTEN", "replacing", "rewrite_file", "write_file"]
 
 WRITTEN: Final[set[tuple[int, int]]] = set()
 """Device and inode of every file that this run has made."""
@@ -31,6 +31,25 @@ def write_file(path: str, data: bytes) -> None:
     """Write ``data`` to ``path``; raise `UsageError` with the path when that cannot be."""
     with replacing(path) as file:
         file.write(data)
+
+
+def rewrite_file(path: str, old: bytes, new: bytes) -> None:
+    """Replace a source that was read by its changed text, when the user asked for that; raise `UsageError` if it cannot be.
+
+    A file that somebody has changed since it was read stays as it is.
+    """
+    try:
+        found = _found(path)
+        if found is None or not stat.S_ISREG(found.st_mode):
+            raise UsageError(f"{path}: it is no file any more")
+        with _beside(path, found, over_input=True) as file:
+            file.write(new)
+            if read_bytes(path) != old:
+                raise UsageError(f"{path}: it has changed since it was read, and stays as it is")
+    except InputError as error:
+        raise UsageError(f"{path}: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -85,7 +104,7 @@ def _own_stream(found: os.stat_result | None) -> int | None:
 
 
 @contextmanager
-def _beside(path: str, found: os.stat_result | None) -> Iterator[BinaryIO]:
+def _beside(path: str, found: os.stat_result | None, *, over_input: bool = False) -> Iterator[BinaryIO]:
     import tempfile  # not for the many runs that write to standard output alone
 
     place = os.path.realpath(path)
@@ -96,7 +115,8 @@ def _beside(path: str, found: os.stat_result | None) -> Iterator[BinaryIO]:
         with os.fdopen(descriptor, "wb") as file:
             _like(descriptor, found)
             yield file
-        _refuse(path, _found(path))  # what was read since counts too
+        if not over_input:
+            _refuse(path, _found(path))  # what was read since counts too
         os.replace(made, place)
         replaced = os.stat(place)
         WRITTEN.add((replaced.st_dev, replaced.st_ino))

@@ -22,7 +22,7 @@ from dtanalyze.inputs.confined import Ran, run_confined
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes, remember
 from dtanalyze.inputs.sourcing import Sourcing
 
-__all__ = ["Compiled", "compiled"]
+__all__ = ["Compiled", "compiled", "search_folders"]
 
 _CPP: Final = ("cpp", "-nostdinc", "-undef", "-x", "assembler-with-cpp", "-MD", "-MT", "x", "-MF")
 _DTC: Final = ("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", "-", "-d")
@@ -33,6 +33,7 @@ _COMMENT: Final = re.compile(rb'("(?:[^"\\]|\\.)*(?:"|\Z))|/\*.*?(?:\*/|\Z)|//[^
 _DTC_READS: Final = re.compile(rb'/(include|incbin)/(?:\s*\(?\s*"([\w./+,@=-]+)")?')
 """What makes dtc read a file. Its list of files read parts names at blanks, so that only plain names are let through."""
 _ENTERED: Final = re.compile(rb'^# \d+ "((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_SOURCE: Final = ("-", "<stdin>")
 _LISTED: Final = re.compile(r"(?:[^\s\\]|\\.)+")
 _MISSING: Final = "No such file or directory"
 _MACRO: Final = re.compile(r"[A-Za-z_]\w*(?:=[^\n\0]*)?")
@@ -44,10 +45,14 @@ _UNWANTED: Final = re.compile(rb"#[ \t]*(?:pragma|embed)\b|_Pragma")
 
 
 class Compiled(NamedTuple):
-    """A source's blob, and where in the sources each of its nodes and properties was written."""
+    """A source's blob, where in the sources each node and property was written, and the files that were read for it.
+
+    ``files`` are absolute paths as the tools spell them, without the source itself.
+    """
 
     blob: bytes
     places: SourceMap
+    files: tuple[str, ...]
 
 
 class _Folders(NamedTuple):
@@ -57,8 +62,8 @@ class _Folders(NamedTuple):
     allowed: tuple[str, ...]
 
 
-def compiled(path: str, source: bytes, sourcing: Sourcing, seconds: float) -> Compiled:
-    """Return the blob of a source file, with its places.
+def compiled(path: str, source: bytes, sourcing: Sourcing, seconds: float, *, annotated: bool = True) -> Compiled:
+    """Return the blob of a source file, with its places unless they are not wanted.
 
     ``seconds`` is the CPU time that each tool may take. Raises `InputError` with the tool's first line when there is no
     blob, and when a file lies outside of the folders.
@@ -71,17 +76,26 @@ def compiled(path: str, source: bytes, sourcing: Sourcing, seconds: float) -> Co
     folder = os.path.dirname(os.path.abspath(path))
     roots = _folders(folder, sourcing.includes)
     _refuse(map(os.fsdecode, _INCLUDED.findall(source)), folder, roots)
+    files: list[str] = []
     with tempfile.TemporaryDirectory() as place:
         listed = os.path.join(place, "read")
         if _DIRECTIVE.search(source) or sourcing.macros:
             source = _preprocessed(source, folder, roots, sourcing.macros, listed, seconds)
+            files += (*_entered(source), *_read(listed))
         _refuse_dtc(source, folder, roots)
         places = [item for root in roots.search for item in ("-i", root)]
         ran = _run([*_DTC, listed, *places, "-"], source, folder, seconds)
         _refuse(_read(listed), folder, roots)
+        files += _read(listed)
         blob = _output("dtc", ran)
-        said = _run([*_ANNOTATE, *places, "-"], source, folder, seconds)
-    return Compiled(blob, _named(read_annotated(said.output.decode("utf-8", "surrogateescape")), path))
+        said = _run([*_ANNOTATE, *places, "-"], source, folder, seconds).output if annotated else b""
+    read = dict.fromkeys(os.path.join(folder, item) for item in files if item not in _SOURCE)
+    return Compiled(blob, _named(read_annotated(said.decode("utf-8", "surrogateescape")), path), tuple(read))
+
+
+def search_folders(path: str, sourcing: Sourcing) -> tuple[str, ...]:
+    """Return the folders in which a source's includes are looked for, absolute, its own first."""
+    return _folders(os.path.dirname(os.path.abspath(path)), sourcing.includes).search
 
 
 def _folders(folder: str, includes: Sequence[str]) -> _Folders:
@@ -182,7 +196,7 @@ def _refuse(names: Iterable[str], folder: str, roots: _Folders) -> None:
     """Raise `InputError` for a file outside of the folders, wherever links lead; remember those inside as inputs."""
     allowed = [os.path.realpath(root) for root in roots.allowed]
     for name in names:
-        if name in ("-", "<stdin>"):
+        if name in _SOURCE:
             continue
         for place in _places(name, folder, roots.search):
             real = os.path.realpath(place)

@@ -11,7 +11,7 @@ from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.report.foreign import document, visible
 from dtanalyze.report.json import finding_json
 from dtanalyze.report.lines import counted
-from dtanalyze.rules.cures.changes import stated_value
+from dtanalyze.rules.cures.changes import body_lines, stated_value
 
 __all__ = ["fix_json", "overlay_text", "summary_text"]
 
@@ -36,30 +36,9 @@ def overlay_text(fix: Fix, path: str) -> str:
         lines += ["/ {", "};"]
     for anchor in dict.fromkeys(edit.anchor for edit in said):
         lines.append(_TEMPLATE.format(anchor))
-        lines += _node(anchor, [edit for edit in said if edit.anchor == anchor], 1)
+        lines += [f"\t{line}" for line in body_lines(anchor, [edit.change for edit in said if edit.anchor == anchor])]
         lines += ["};", ""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _node(path: str, edits: list[Edit], depth: int) -> Iterator[str]:
-    """Yield the statements of a node, then those of nodes that are made below it."""
-    tab = "\t" * depth
-    for edit in edits:
-        if edit.change.node == path:
-            yield f"{tab}{edit.change.statement}"
-    below = path.rstrip("/") + "/"
-    names = dict.fromkeys(
-        edit.change.node[len(below) :].split("/")[0] for edit in edits if edit.change.node.startswith(below)
-    )
-    for name in filter(None, names):
-        child = below + name
-        yield f"{tab}{name} {{"
-        yield from _node(child, [edit for edit in edits if _is_in(edit.change.node, child)], depth + 1)
-        yield f"{tab}}};"
-
-
-def _is_in(path: str, node: str) -> bool:
-    return path == node or path.startswith(node + "/")
 
 
 def _comment(text: str) -> str:
@@ -80,8 +59,8 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = ()) -> str:
         lines += _open(after)
         lines += [line for item in after.findings for line in _left(item, fix)]
     if fix.edits:
-        words = shlex.join(["dtanalyze", "fix", path, *asked, "--apply", "fixed.dtb"])
-        lines.append(f"  to apply and check: {words}")
+        how = ("--write",) if path.endswith(".dts") else ("--apply", "fixed.dtb")
+        lines.append(f"  to apply: {shlex.join(['dtanalyze', 'fix', path, *asked, *how])}")
     return document(lines)
 
 

@@ -8,6 +8,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Change
 
 __all__ = [
+    "body_lines",
     "cells_change",
     "deletion",
     "dts_string",
@@ -68,3 +69,16 @@ def stated_value(value: bytes) -> str:
         numbers = (int.from_bytes(value[at : at + 4], "big") for at in range(0, len(value), 4))
         return "<" + " ".join(map(hex, numbers)) + ">"
     return "[" + " ".join(f"{byte:02x}" for byte in value) + "]"
+
+
+def body_lines(path: str, changes: Sequence[Change]) -> Iterator[str]:
+    """Yield what a source says in the node at ``path``: its properties, then the nodes below it, a tab for each level."""
+    yield from (item.statement for item in changes if item.node == path)
+    below = path.rstrip("/") + "/"
+    names = dict.fromkeys(item.node[len(below) :].split("/")[0] for item in changes if item.node.startswith(below))
+    for name in filter(None, names):
+        child = below + name
+        yield f"{name} {{"
+        inside = [item for item in changes if item.node == child or item.node.startswith(child + "/")]
+        yield from (f"\t{line}" for line in body_lines(child, inside))
+        yield "};"
