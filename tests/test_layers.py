@@ -202,6 +202,7 @@ OPENS = {
     "cli.replacing": "writes",
     "cli.limits": "/proc/self/statm",
     "inputs.reading": "the one way in",
+    "inputs.trial": "copies what was read into our own temporary folder",
     "inputs.dts": "what a tool lists beside our own temporary file",
     "report.picture.html": "the page's own style and script",
 }
