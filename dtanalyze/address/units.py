@@ -11,7 +11,18 @@ from typing import Final
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.errors import UsageError
 
-__all__ = ["GIB", "KIB", "MIB", "TIB", "format_range", "format_size", "parse_range", "parse_size"]
+__all__ = [
+    "GIB",
+    "KIB",
+    "MIB",
+    "TIB",
+    "format_range",
+    "format_size",
+    "parse_ram",
+    "parse_ram_size",
+    "parse_range",
+    "parse_size",
+]
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20
@@ -57,6 +68,31 @@ def parse_range(text: str) -> AddressRange:
     if start + size > ADDRESS_SPACE:
         raise UsageError(f"the range '{text}' ends above 2^64")
     return AddressRange(start, size)
+
+
+def parse_ram_size(text: str) -> int:
+    """Return the bytes of RAM that ``text`` names; raise `UsageError` for a bare number that is meant in another unit.
+
+    ``512`` is 512 bytes for Linux, 512 KiB for Xen's dom0_mem= and 512 MiB for who types it: nobody has less than 1 MiB.
+    """
+    size = parse_size(text)
+    if 0 < size < MIB and text.strip().isdecimal():
+        raise UsageError(f"'{text.strip()}' is {size} bytes of RAM: write {size}M if MiB are meant, {size}G if GiB are")
+    return size
+
+
+def parse_ram(text: str) -> AddressRange:
+    """Return the range of RAM that ``text`` names; raise `UsageError` where its start or its unit is missing."""
+    if re.fullmatch(_NUMBER, text.strip()):
+        unit = "M" if text.strip().isdecimal() else ""
+        raise UsageError(
+            f"'{text}' is not a range: write START+SIZE or START-STOP, for example 0x40000000+{text.strip()}{unit}, "
+            "with the address where RAM begins"
+        )
+    _, plus, size = text.partition("+")
+    if plus:
+        parse_ram_size(size)
+    return parse_range(text)
 
 
 def format_size(size: int) -> str:

@@ -21,6 +21,7 @@ from dtanalyze.analysis.offsets import offset_of, placed_in
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
 from dtanalyze.analysis.starts import worst_start
+from dtanalyze.analysis.xens_tree import of_xen
 from dtanalyze.board.architecture import RISCV, arch_of
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX, XEN
@@ -181,6 +182,10 @@ class _Judged:
         else:
             yield f"board's RAM: {size} from {start:#x} on, from the tree's memory nodes"
 
+    def of_xen(self, finding: Finding, own: tuple[Finding, ...], prediction: Prediction) -> Finding:
+        """Return a finding of the tree that Xen writes as one for the host."""
+        return of_xen(finding, own, prediction, self._host.tree, self._options)
+
     def _placed(self, found: Iterable[Finding]) -> tuple[Finding, ...]:
         """Return them with offsets into the file: RAM that was given is written into a copy of it."""
         return tuple(found) if self._host.tree is self._tree else placed_in(self._tree, found)
@@ -223,35 +228,6 @@ def _settles_kaslr(tree: Tree) -> bool:
     return chosen.prop("kaslr-seed") is not None
 
 
-_COVERS: Final = (
-    "Xen makes this region. Correct the node in the host tree, so that Xen sees its range, or use a release that leaves the "
-    "range out (`--xen all` tries them)."
-)
-_SIZED: Final = "Xen makes this region: RAM, reservations and `dom0_mem=` decide where it begins and ends."
-_BY_XEN: Final = {
-    **dict.fromkeys(("X01", "X02", "X03", "X04", "X05", "X06", "X07"), _COVERS),
-    **dict.fromkeys(("X12", "X13", "X14"), _SIZED),
-}
-"""What to do on a host about regions that nobody but Xen can cut or move."""
-
-
-_MADE_BY_XEN: Final = "Xen makes this region."
-_BLIND: Final = frozenset({"X33", "X34", "X35", "X36", "X41", "X45"})
-"""Rules that say why Xen does not see what a node uses."""
-
-
-def _of_xen(finding: Finding, own: tuple[Finding, ...]) -> Finding:
-    """Return a finding of a tree that Xen writes as one for the host, whose own are ``own``: nobody can edit the former.
-
-    Where a rule says why Xen does not see the node, its cure is this one's too.
-    """
-    advice = _BY_XEN.get(finding.rule, finding.advice)
-    if advice is _COVERS:
-        why = next((item.advice for item in own if item.node == finding.node and item.rule in _BLIND), None)
-        advice = f"{_MADE_BY_XEN} {why}" if why else advice
-    return finding.with_cures(())._replace(advice=advice)
-
-
 def _predicted(
     tree: Tree,
     prediction: Prediction,
@@ -284,7 +260,7 @@ def _predicted(
     # What would change the tree that Xen writes is no change of the host's.
     in_guest = placed_in(
         tree,
-        [_of_xen(item, own) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
+        [judged.of_xen(item, own, prediction) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
     )
     if starts:
         unlike = len({item.verdict for item in starts}) > 1

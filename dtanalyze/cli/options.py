@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
 import typer
 
 from dtanalyze.address.range import ADDRESS_SPACE
-from dtanalyze.address.units import KIB, parse_range, parse_size
+from dtanalyze.address.units import KIB, parse_ram, parse_size
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.cli.groups import Group
 from dtanalyze.errors import InputError, UsageError
@@ -298,7 +298,7 @@ def question(
         linux=profile,
         tree=tree.as_,
         kaslr=kaslr,
-        memory=tuple(parse_range(item) for item in tree.memory or ()),
+        memory=tuple(parse_ram(item) for item in tree.memory or ()),
         requests=requests,
         need=_pages(mappings.need, profile.page_size) if mappings.need is not None else None,
         recorded=recorded,

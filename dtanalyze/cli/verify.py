@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import typer
 
-from dtanalyze.address.units import parse_range
+from dtanalyze.address.units import parse_ram, parse_range
 from dtanalyze.cli import options
 from dtanalyze.cli.console import complain, say
 from dtanalyze.cli.run import held_to_limits, usage_errors
@@ -77,7 +77,7 @@ def command(
             options.choice(iommu, ("on", "off"), "--iommu")
         host = XenOptions(
             iommu=None if iommu is None else iommu == "on",
-            memory=tuple(parse_range(item) for item in memory or ()),
+            memory=tuple(parse_ram(item) for item in memory or ()),
             grant_table=parse_range(grant_table) if grant_table is not None else None,
             fdt_address=options.address(fdt_address, "--fdt-address") if fdt_address is not None else None,
         )

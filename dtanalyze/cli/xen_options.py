@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from dtanalyze.address.units import parse_range, parse_size
+from dtanalyze.address.units import parse_ram, parse_ram_size, parse_range, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.groups import Group
 from dtanalyze.cli.options import address, choice, read_file, read_log
@@ -154,8 +154,8 @@ class HostOptions(NamedTuple):
         host = XenOptions(
             ipa_bits=self.ipa_bits,
             memory=options.memory or (log.ram if log else ()),
-            dom0_mem=parse_size(self.dom0_mem) if self.dom0_mem is not None else None,
-            dom0_banks=tuple(parse_range(item) for item in self.dom0_bank or ()),
+            dom0_mem=parse_ram_size(self.dom0_mem) if self.dom0_mem is not None else None,
+            dom0_banks=tuple(parse_ram(item) for item in self.dom0_bank or ()),
             grant_table=parse_range(self.grant_table) if self.grant_table is not None else None,
             ext_regions=self.ext_regions,
             log=log,
@@ -165,7 +165,7 @@ class HostOptions(NamedTuple):
             toolstack=tuple(_toolstack(item) for item in self.xl_config or ()),
             efi=self.efi,
             build=self._build(log),
-            guests=tuple(parse_size(item) for item in self.domu or ()),
+            guests=tuple(parse_ram_size(item) for item in self.domu or ()),
             iomem=tuple(parse_range(item) for item in self.iomem or ()),
         )
         if self.xen_config is not None and self.xen_build is not None:

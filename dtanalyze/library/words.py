@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.address.units import parse_range, parse_size
+from dtanalyze.address.units import parse_ram, parse_ram_size, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs.files import Overlays
@@ -92,7 +92,7 @@ def _host(options: CheckOptions, kernels: tuple[LinuxProfile, ...], asked: Mappi
         raise UsageError(f"host takes XenOptions(...), not {given!r}")
     size = asked.get("dom0_mem")
     if size is not None:
-        given = given._replace(dom0_mem=_size(size, "dom0_mem"))
+        given = given._replace(dom0_mem=parse_ram_size(size) if isinstance(size, str) else _size(size, "dom0_mem"))
     if not given.memory:
         given = given._replace(memory=options.memory or (given.log.ram if given.log else ()))
     iommu = asked.get("iommu")
@@ -151,7 +151,7 @@ def _memory(value: object) -> tuple[AddressRange, ...]:
     if isinstance(value, AddressRange):
         return (value,)
     if isinstance(value, str):
-        return tuple(parse_range(item) for item in value.split(","))
+        return tuple(parse_ram(item) for item in value.split(","))
     if not isinstance(value, Iterable):
         raise UsageError(f'memory takes a range such as "0x40000000+2G" or several, not {value!r}')
     found: list[AddressRange] = []

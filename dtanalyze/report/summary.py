@@ -8,6 +8,7 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
 from dtanalyze.report.foreign import document
+from dtanalyze.report.lines import wrapped
 from dtanalyze.report.naming import cell
 from dtanalyze.report.whole import Report
 
@@ -28,9 +29,16 @@ def summary_text(report: Report) -> str:
     counted = ", ".join(f"{verdicts[verdict]} {verdict.value}" for verdict in WORST_FIRST if verdicts[verdict])
     trees = f"{len(report.groups)} tree{'' if len(report.groups) == 1 else 's'}"
     unreadable = f", {len(report.failures)} unreadable" if report.failures else ""
-    lines = [report.style.bold(f"Summary: {trees}{unreadable}: {counted or 'no result'}")]
-    for verdict, errors, warnings, path, where in sorted(bad, key=lambda row: row[:4])[:_ROWS]:
-        lines.append(f"  {-errors:3} errors {-warnings:3} warnings  {WORST_FIRST[verdict].value:9}  {path} ({where})")
+    lines = wrapped(f"Summary: {trees}{unreadable}: {counted or 'no result'}", report.width, rest="  ")
+    lines = list(map(report.style.bold, lines))
+    rows = sorted(bad, key=lambda row: row[:4])[:_ROWS]
+    # Whose tree and which releases is the same for most batches: it is said once then.
+    same = {row[4] for row in rows}
+    if len(same) == 1:
+        lines += wrapped(f"All with findings: {same.pop()}", report.width, first="  ")
+    for verdict, errors, warnings, path, where in rows:
+        head = f"  {-errors:3} errors {-warnings:3} warnings  {WORST_FIRST[verdict].value:9}  "
+        lines += wrapped(f"{path} ({where})" if same else path, report.width, first=head)
     if len(bad) > _ROWS:
         lines.append(f"  and {len(bad) - _ROWS} more with findings")
     return document(lines)

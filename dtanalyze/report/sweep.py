@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import NamedTuple
 
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.foreign import document
+from dtanalyze.report.lines import WIDTH, wrapped
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["sweep_text"]
@@ -14,7 +18,7 @@ _ALONE = ("scratch", "hazard", "conflict", "iomem")
 _REASONS = 6
 
 
-def sweep_text(results: Sequence[CheckResult], *, style: Style = PLAIN) -> str:
+def sweep_text(results: Sequence[CheckResult], *, style: Style = PLAIN, width: int = WIDTH) -> str:
     """Return the tables for the results of one input; below each, the reasons that occur, most frequent first."""
     if not results:
         return ""
@@ -22,7 +26,7 @@ def sweep_text(results: Sequence[CheckResult], *, style: Style = PLAIN) -> str:
     for domain in dict.fromkeys(item.domain for item in results):
         cells = [item for item in results if item.domain == domain]
         title = f"{cells[0].path}" + (f" ({domain})" if domain else "")
-        lines += [style.bold(title), *_table(cells), "", *_reasons(cells), ""]
+        lines += [*map(style.bold, wrapped(title, width)), *_table(cells, width), "", *_reasons(cells, width), ""]
     return document(lines)[:-1]
 
 
@@ -37,27 +41,62 @@ def _cell(item: CheckResult) -> str:
     return f"{verdict} {item.sections}" if verdict in _ALONE else verdict
 
 
-def _table(cells: Sequence[CheckResult]) -> list[str]:
+class _Column(NamedTuple):
+    """One kernel, or several in a row that come out alike, with what each row says, ``-`` where it was not asked."""
+
+    title: str
+    cells: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        return max(map(len, (self.title, *self.cells)))
+
+
+def _table(cells: Sequence[CheckResult], width: int) -> list[str]:
+    """Return the table; one too wide joins kernels in a row that come out alike, then goes on below."""
     rows = list(dict.fromkeys(_row(item) for item in cells))
-    columns = list(dict.fromkeys(item.linux.name for item in cells))
     found = {(_row(item), item.linux.name): _cell(item) for item in cells}
-    first = max(len(row) for row in rows)
-    widths = [max(len(f"Linux {name}"), *(len(found.get((row, name), "-")) for row in rows)) for name in columns]
-    head = " " * first + "".join(f"  {f'Linux {name}':<{width}}" for name, width in zip(columns, widths, strict=True))
-    body = [
-        f"{row:<{first}}"
-        + "".join(f"  {found.get((row, name), '-'):<{width}}" for name, width in zip(columns, widths, strict=True))
-        for row in rows
+    columns = [
+        _Column(f"Linux {name}", tuple(found.get((row, name), "-") for row in rows))
+        for name in dict.fromkeys(item.linux.name for item in cells)
     ]
-    return [line.rstrip() for line in (head, *body)]
+    first = max(map(len, rows))
+    if _total(first, columns) > width:
+        columns = list(_joined(columns))
+    return [line for part in _parts(first, columns, width) for line in _drawn(rows, first, part)]
 
 
-def _reasons(cells: Sequence[CheckResult]) -> list[str]:
-    counts: dict[tuple[str, str], int] = {}
-    for item in cells:
-        key = (item.verdict.value, item.reason)
-        counts[key] = counts.get(key, 0) + 1
+def _total(first: int, columns: Sequence[_Column]) -> int:
+    return first + sum(2 + item.width for item in columns)
+
+
+def _joined(columns: Sequence[_Column]) -> Iterator[_Column]:
+    for _, alike in groupby(columns, key=lambda item: item.cells):
+        one, *others = alike
+        yield one._replace(title=f"{one.title} to {others[-1].title.removeprefix('Linux ')}") if others else one
+
+
+def _parts(first: int, columns: Sequence[_Column], width: int) -> Iterator[list[_Column]]:
+    part: list[_Column] = []
+    for item in columns:
+        if part and _total(first, [*part, item]) > width:
+            yield part
+            part = []
+        part.append(item)
+    yield part
+
+
+def _drawn(rows: Sequence[str], first: int, columns: Sequence[_Column]) -> Iterator[str]:
+    yield (" " * first + "".join(f"  {item.title:<{item.width}}" for item in columns)).rstrip()
+    for place, row in enumerate(rows):
+        yield (f"{row:<{first}}" + "".join(f"  {item.cells[place]:<{item.width}}" for item in columns)).rstrip()
+
+
+def _reasons(cells: Sequence[CheckResult], width: int) -> list[str]:
+    counts = Counter((item.verdict.value, item.reason) for item in cells)
     ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    shown = [f"  {count} x {verdict}: {reason}" for (verdict, reason), count in ordered[:_REASONS]]
+    lines = []
+    for (verdict, reason), count in ordered[:_REASONS]:
+        lines += wrapped(f"{verdict}: {reason}", width, first=f"  {count} x ")
     more = len(ordered) - _REASONS
-    return shown + ([f"  … and {more} more reason{'' if more == 1 else 's'} (--format json)"] if more > 0 else [])
+    return lines + ([f"  … and {more} more reason{'' if more == 1 else 's'} (--format json)"] if more > 0 else [])

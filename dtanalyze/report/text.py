@@ -51,7 +51,7 @@ def _texts(report: Report) -> Iterator[str]:
     if report.sweep and not report.explain:
         from dtanalyze.report.sweep import sweep_text
 
-        yield from (sweep_text(group, style=report.style) for group in report.groups)
+        yield from (sweep_text(group, style=report.style, width=report.width) for group in report.groups)
     else:
         yield from (text for group in report.groups for text in group_text(group, report))
     if report.baseline is not None:

@@ -7,7 +7,18 @@ import re
 import pytest
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.address.units import GIB, KIB, MIB, TIB, format_range, format_size, parse_range, parse_size
+from dtanalyze.address.units import (
+    GIB,
+    KIB,
+    MIB,
+    TIB,
+    format_range,
+    format_size,
+    parse_ram,
+    parse_ram_size,
+    parse_range,
+    parse_size,
+)
 from dtanalyze.errors import UsageError
 
 
@@ -107,3 +118,32 @@ def test_format_range_shows_the_last_byte_as_the_kernel_does() -> None:
 
 def test_format_range_shows_an_empty_range_as_empty() -> None:
     assert format_range(0x1000, 0x1000) == "0x1000+0"
+
+
+# RAM's size has a unit: 512 is bytes for Linux, KiB for Xen and MiB for who types it.
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("0", 0), ("512M", 512 * MIB), ("0x1000", 4096), ("536870912", 512 * MIB), ("4K", 4096)]
+)
+def test_a_size_of_ram(text: str, size: int) -> None:
+    assert parse_ram_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["1", "512", " 2048 ", "1048575"])
+def test_a_bare_number_of_ram_is_asked_about(text: str) -> None:
+    size = text.strip()
+    with pytest.raises(
+        UsageError, match=f"'{size}' is {size} bytes of RAM: write {size}M if MiB are meant, {size}G if GiB are"
+    ):
+        parse_ram_size(text)
+    with pytest.raises(UsageError, match=f"write {size}M if MiB"):
+        parse_ram(f"0x40000000+{text}")
+
+
+def test_ram_has_a_start() -> None:
+    assert parse_ram("0x40000000+2G") == AddressRange(0x40000000, 2 * GIB)
+    assert parse_ram("0x40000000-0x40001000") == AddressRange(0x40000000, 0x1000)
+    for text, shown in (("2048", "0x40000000+2048M"), ("2G", "0x40000000+2G"), ("0x80000000", "0x40000000+0x80000000")):
+        with pytest.raises(UsageError, match=re.escape(f"for example {shown}, with the address where RAM begins") + "$"):
+            parse_ram(text)

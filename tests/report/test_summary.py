@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS
 from dtanalyze.report import rendered
 from dtanalyze.report.summary import summary_text
@@ -14,8 +15,19 @@ from tests.report.made import BALLOON, BROKEN, CONFLICT, GOOD, HAZARD, report, r
 def test_the_worst_verdict_comes_first_and_then_the_most_errors() -> None:
     lines = summary_text(report(GOOD, BALLOON, HAZARD, CONFLICT, failures=(BROKEN,))).splitlines()
     assert lines[0] == "Summary: 4 trees, 1 unreadable: 1 conflict, 1 hazard, 1 balloon, 1 scratch"
-    assert [line.split()[4] for line in lines[1:]] == ["conflict", "hazard", "balloon"], "what is clean is not named"
-    assert lines[3].startswith("    0 errors   1 warnings  balloon    trees/11d-overlap.dtb (dom0, Linux 6.12, Xen 4.20)")
+    assert lines[1] == "  All with findings: dom0, Linux 6.12, Xen 4.20"
+    assert [line.split()[4] for line in lines[2:]] == ["conflict", "hazard", "balloon"], "what is clean is not named"
+    assert lines[4] == "    0 errors   1 warnings  balloon    trees/11d-overlap.dtb"
+
+
+def test_the_summary_fits_the_width_and_tells_cells_apart() -> None:
+    deep = result(CONFLICT)._replace(path="out/boards/linux-rockchip/arm64/rk3399-gru-scarlet-kingdisplay.dtb")
+    other = deep._replace(linux=PRESETS["6.1"])
+    made = summary_text(report(GOOD)._replace(groups=((deep,), (other,))))
+    assert max(map(len, made.splitlines())) <= 80
+    flat = " ".join(made.split())
+    assert "".join(made.split()).count(deep.path) == 2, "paths are broken, not cut"
+    assert "(dom0, Linux 6.12, Xen" in flat and "(dom0, Linux 6.1, Xen" in flat
 
 
 @pytest.mark.parametrize(
@@ -23,7 +35,7 @@ def test_the_worst_verdict_comes_first_and_then_the_most_errors() -> None:
 )
 def test_twenty_boards_are_named(trees: int, last: str | None) -> None:
     lines = summary_text(report(*[CONFLICT] * trees)).splitlines()
-    assert len(lines) == 1 + 20 + (last is not None)
+    assert len(lines) == 2 + 20 + (last is not None)
     assert last is None or lines[-1] == last
 
 
@@ -49,3 +61,17 @@ def test_the_most_frequent_reason_comes_first() -> None:
         "2 x scratch: often",
         "1 x scratch: rare",
     ]
+
+
+def test_a_table_that_is_too_wide_joins_kernels_that_come_out_alike_and_goes_on_below() -> None:
+    one = result(GOOD)._replace(tree="host", xen="4.20", reason="same")
+    names = ["v2", "5.16", "5.17", "6.1", "6.12"]
+    cells = [one._replace(linux=PRESETS["6.12"]._replace(name=name)) for name in names]
+    cells[1] = cells[1]._replace(verdict=Verdict.BALLOON)
+    wide = sweep_text(cells, width=200).splitlines()
+    assert wide[1].split("  ")[-1] == "Linux 6.12" and wide[1].count("Linux") == 5
+    joined = sweep_text(cells, width=64).splitlines()
+    assert joined[1].split() == ["Linux", "v2", "Linux", "5.16", "Linux", "5.17", "to", "6.12"]
+    narrow = sweep_text(cells, width=30).splitlines()
+    assert max(map(len, narrow)) <= 30
+    assert [line.strip() for line in narrow if "Linux" in line] == ["Linux v2", "Linux 5.16", "Linux 5.17 to 6.12"]

@@ -8,6 +8,7 @@ from dtanalyze.analysis import CheckOptions
 from dtanalyze.analysis.host import check_host
 from dtanalyze.analysis.questions import HostQuestion
 from dtanalyze.linux.profile import PRESETS
+from dtanalyze.rules.examples import host as board
 from dtanalyze.rules.registry import ALL_RULES
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.profile import PRESETS as XEN
@@ -75,3 +76,21 @@ def test_the_pool_is_computed() -> None:
     """256 pages for the vCPU, 256 for 256 MiB of RAM, 256 for 512 MiB of 2 MiB each: 768 pages of 4 KiB are 3 MiB."""
     advised = dict(host("D11", need=512 << 20 >> 12))
     assert advised["D11"].startswith("Set `xen,domain-p2m-mem-mb = <3>;` in the domain's node")
+
+
+@pytest.mark.parametrize(
+    ("words", "asked", "advice", "line"),
+    [
+        ("ext_regions=0 dom0_mem=1G", None, "Remove `ext_regions=0` from Xen's command line (xen,xen-bootargs of /chosen).", "dom0_mem=1G"),
+        ("dom0_mem=1G no-ext_regions", None, "Remove `no-ext_regions` from Xen's command line (xen,xen-bootargs of /chosen).", "dom0_mem=1G"),
+        ("ext_regions=1", False, "Leave out `--no-ext-regions`, unless Xen's command line has `ext_regions=0`.", None),
+    ],
+    ids=["=0", "no-", "asked"],
+)  # fmt: skip
+def test_what_switches_the_regions_off_is_named(words: str, asked: bool | None, advice: str, line: str | None) -> None:
+    body = board(chosen=f'xen,xen-bootargs = "{words}";')
+    question = HostQuestion(CheckOptions(), (PRESETS["6.12"],), (XEN["4.22"],), (None,), XenOptions(ext_regions=asked))
+    (result,) = check_host(tree(body), "host.dtb", question)
+    (found,) = [item for item in result.findings if item.rule == "X22"]
+    assert found.advice == advice
+    assert [item.value for item in (found.change,) if item] == ([line.encode() + b"\0"] if line else [])
