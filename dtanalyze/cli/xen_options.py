@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from dtanalyze.address.units import parse_ram, parse_ram_size, parse_range, parse_size
+from dtanalyze.address.units import parse_ram, parse_ram_size, parse_range
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.groups import Group
 from dtanalyze.cli.options import address, choice, read_file, read_log
