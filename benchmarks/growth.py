@@ -29,6 +29,7 @@ SECONDS: Final = 40
 RUNS: Final = 3
 """The least of several runs: a machine that others use too takes more of what it should, never less."""
 ARGV: Final = ".argv"
+STDERR: Final = ".stderr"
 SECTION: Final = 128 * MIB
 ABOVE: Final = 1 << 34
 """Where devices are put: above RAM and regions."""
@@ -224,19 +225,22 @@ def measured(make: Callable[[int], Load], count: int) -> tuple[float, float]:
 
 
 def _run(argv: list[str], folder: str) -> tuple[float, float]:
-    out = os.open(os.devnull, os.O_WRONLY)
+    said = Path(folder) / STDERR
+    out, err = os.open(os.devnull, os.O_WRONLY), os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     pid = os.fork()
     if pid == 0:
         os.chdir(folder)
         resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
         os.dup2(out, 1)
+        os.dup2(err, 2)
         os.execv(sys.executable, [sys.executable, "-m", "dtanalyze", *argv])
     os.close(out)
+    os.close(err)
     _, status, usage = os.wait4(pid, 0)
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
         return float("inf"), usage.ru_maxrss / 1024
-    if os.waitstatus_to_exitcode(status) not in (0, 1):
-        raise RuntimeError(f"dtanalyze {' '.join(argv)[:200]}: status {status}")
+    if os.waitstatus_to_exitcode(status) not in (0, 1) or "Traceback" in said.read_text():  # which leaves with 1 too
+        raise RuntimeError(f"dtanalyze {' '.join(argv)[:200]}: status {status}: {said.read_text()[-500:]}")
     return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import gc
-import importlib
 import os
 import signal
 import sys
@@ -15,83 +14,20 @@ import sys
 # Modules and trees live until the process ends: collecting while they are built finds nothing and costs a tenth of it.
 gc.set_threshold(100_000)
 
-from typing import Annotated, Any, Final, NoReturn  # noqa: E402  # after the line above, which is the point of it
+from typing import Final, NoReturn  # noqa: E402  # after the line above, which is the point of it
 
-import typer  # noqa: E402  # likewise
-
-from dtanalyze.cli.console import OutputLostError, ReaderLeftError, complain, hold_streams, mute, note, say  # noqa: E402  # likewise
-from dtanalyze.cli.groups import GroupedCommand, grouped, wants_debug  # noqa: E402  # likewise
+from dtanalyze.cli.call import wants_debug  # noqa: E402  # likewise
+from dtanalyze.cli.commands import COMMANDS, COMPLETING, module_of  # noqa: E402  # likewise
+from dtanalyze.cli.console import LeaveError, OutputLostError, ReaderLeftError, complain, hold_streams, mute  # noqa: E402  # likewise
+from dtanalyze.cli.plain import plain_call  # noqa: E402  # likewise
 from dtanalyze.cli.replacing import WRITTEN  # noqa: E402  # likewise
 from dtanalyze.errors import DtanalyzeError  # noqa: E402  # likewise
 from dtanalyze.inputs.reading import forget  # noqa: E402  # likewise
-from dtanalyze.version import __version__  # noqa: E402  # likewise
 
 __all__ = ["main", "run"]
 
-VARIABLE: Final = "_DTANALYZE_COMPLETE"
-"""Set by a shell that asks what it may offer."""
-_ClickError: Final[type[BaseException]] = next(
-    item for item in typer.BadParameter.__mro__ if item.__name__ == "ClickException"
-)
-"""What a wrong call raises; typer exports only what is below it, and brings its own copy of click from 0.26 on."""
 _OF_OUTPUT: Final = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EBADF, errno.EIO, errno.EPIPE)
 """What a stream that does not take what is written says of itself."""
-COMMANDS: Final = (
-    "check",
-    "predict",
-    "verify",
-    "collect",
-    "map",
-    "addresses",
-    "diff",
-    "rules",
-    "explain",
-    "selftest",
-    "fix",
-    "overlaps",
-)
-_HELP: Final = """Tell before boot what Linux on Xen does with a devicetree's extended regions.
-
-Exit status: 0 nothing at or above --fail-on, 1 findings at or above it, 2 usage or unreadable input.
-"""
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        say(f"dtanalyze {__version__}\n")
-        raise typer.Exit
-
-
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
-) -> None:
-    del version
-
-
-def _app(argv: list[str]) -> typer.Typer:
-    wanted = next((item for item in argv if not item.startswith("-")), None)
-    names = (wanted,) if wanted in COMMANDS else COMMANDS
-    app = typer.Typer(
-        name="dtanalyze",
-        help=_HELP,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-        add_completion=len(names) > 1,  # its two options belong to no command
-        no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
-    )
-    app.callback()(_root)
-    for name in names:
-        module = importlib.import_module(f"dtanalyze.cli.{name}")
-        command = grouped(module.command)
-        if VARIABLE in os.environ:
-            from dtanalyze.cli.completion import offering
-
-            command = offering(command)
-        app.command(name, cls=getattr(module, "COMMAND_CLASS", GroupedCommand), epilog=module.EPILOG)(command)
-    return app
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -118,17 +54,14 @@ def _status(args: list[str]) -> int:
         complain(f"the working folder: {error.strerror or error}")
         return 2
     try:
-        status = _app(args)(args, prog_name="dtanalyze", standalone_mode=False)
-    except _ClickError as error:
-        said: Any = error
-        if getattr(said, "ctx", None) is not None:
-            note(f"{said.ctx.get_usage()}\n")
-        complain(said.format_message())
-        return 2
+        if not _plainly(args):
+            from dtanalyze.cli.application import through_typer
+
+            return through_typer(args)
+    except LeaveError as left:
+        return left.status
     except (OutputLostError, ReaderLeftError):
         raise
-    except SystemExit as left:  # typer's way out when the reader of a help text has left
-        return 2 if left.code == 1 else int(left.code or 0)
     except OSError as error:
         where = error.filename or ("standard output" if error.errno in _OF_OUTPUT else "the system")
         complain(f"{where}: {error.strerror or error}")
@@ -144,7 +77,19 @@ def _status(args: list[str]) -> int:
         what = type(error).__name__
         complain(f"internal error: {what}: please report it, with the call; --debug shows where it comes from")
         return 2
-    return status if isinstance(status, int) else 0
+    return 0
+
+
+def _plainly(args: list[str]) -> bool:
+    """Run a call that needs no typer; return whether it was one."""
+    if not args or args[0] not in COMMANDS or COMPLETING in os.environ:
+        return False
+    module = module_of(args[0])
+    given = plain_call(module.command, args[1:], settings=hasattr(module, "SETTINGS"))
+    if given is None:
+        return False
+    module.command(**given)
+    return True
 
 
 def _ended_by(number: int, _frame: object) -> NoReturn:

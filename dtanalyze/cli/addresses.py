@@ -2,14 +2,13 @@
 
 from typing import Annotated, Any, Final
 
-import typer
-
 from dtanalyze.board.build import all_reg_entries, build_board
 from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, reg_entries
 from dtanalyze.cli import options
-from dtanalyze.cli.console import say
+from dtanalyze.cli.console import LeaveError, say
+from dtanalyze.cli.option import Option
 from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
@@ -30,7 +29,7 @@ def command(
     format_: options.FormatOption = "text",
     rules: Annotated[
         str,
-        typer.Option("--rules", metavar="linux|xen", help="Whose rules: Linux up to 6.12, or Xen's dt_device_get_paddr."),
+        Option("--rules", metavar="linux|xen", help="Whose rules: Linux up to 6.12, or Xen's dt_device_get_paddr."),
     ] = "linux",
     *,
     source: options.SourceGroup,
@@ -64,4 +63,4 @@ def command(
         say("\n".join(addresses_text(*item) for item in results))
     report_failures(failures)
     if failures:
-        raise typer.Exit(2)
+        raise LeaveError(2)

@@ -5,14 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Annotated, Final, NamedTuple
 
-import typer
-
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
-from dtanalyze.cli.console import complain, say
-from dtanalyze.cli.groups import Group
+from dtanalyze.cli.call import Call
+from dtanalyze.cli.console import LeaveError, complain, say
 from dtanalyze.cli.kept import Kept, Seen
 from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_JOBS, Limits, limits_from
+from dtanalyze.cli.option import Group, Option
 from dtanalyze.cli.run import Sources, TreeInput, checked, checked_partial, made_of, report_failures, usage_errors
 from dtanalyze.cli.settings import working_folder
 from dtanalyze.errors import InputError, InputFailure, UsageError
@@ -23,9 +22,10 @@ from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.report.whole import Report
 from dtanalyze.version import __version__
 
-__all__ = ["COMMAND_CLASS", "EPILOG", "command"]
+__all__ = ["EPILOG", "SETTINGS", "command"]
 
-COMMAND_CLASS: Final = settings.WithSettings
+SETTINGS: Final = True
+"""Files and the environment may say what the command line does not."""
 
 EPILOG: Final = """Examples:
 
@@ -48,12 +48,12 @@ dtanalyze check *.dtb --write-baseline known.json; dtanalyze check *.dtb --basel
 class BatchOptions(NamedTuple):
     """How to go through many trees."""
 
-    jobs: Annotated[int, typer.Option("--jobs", "-j", metavar="N", help="Processes that look at inputs.")] = 1
+    jobs: Annotated[int, Option("--jobs", "-j", metavar="N", help="Processes that look at inputs.")] = 1
     timeout: Annotated[
-        float, typer.Option("--timeout", metavar="SECONDS", help="Most CPU time for one input; it costs only itself.")
+        float, Option("--timeout", metavar="SECONDS", help="Most CPU time for one input; it costs only itself.")
     ] = DEFAULT_SECONDS
     memory_limit: Annotated[
-        str, typer.Option("--memory-limit", metavar="SIZE", help="Most memory for one input; it costs only itself.")
+        str, Option("--memory-limit", metavar="SIZE", help="Most memory for one input; it costs only itself.")
     ] = DEFAULT_MEMORY
 
     def limits(self) -> Limits:
@@ -74,7 +74,7 @@ def _board(partial_: bool, host_tree: str | None) -> tuple[str, bytes]:
 
 
 def command(
-    ctx: typer.Context,
+    call: Call,
     paths: options.PathsArgument,
     *,
     report: outputs.ReportGroup,
@@ -83,7 +83,7 @@ def command(
     mappings: options.MappingGroup,
     without_reserve: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--without-reserve",
             help="Show who else could be given the scratch ranges if they were not entered into iomem_resource.",
         ),
@@ -94,11 +94,11 @@ def command(
     overlay: options.OverlayGroup,
     source: options.SourceGroup,
     partial_: Annotated[
-        bool, typer.Option("--partial", help="The trees are partial trees of domains, for the board that --host names.")
+        bool, Option("--partial", help="The trees are partial trees of domains, for the board that --host names.")
     ] = False,
     host_tree: Annotated[
         str | None,
-        typer.Option("--host", metavar="FILE", help="The board's own tree, for --partial.", show_default=False),
+        Option("--host", metavar="FILE", help="The board's own tree, for --partial.", show_default=False),
     ] = None,
     batch: Annotated[BatchOptions, Group("Many trees")],
 ) -> None:
@@ -107,13 +107,13 @@ def command(
     A board's own tree is taken through Xen first.
     """
     if files.show_settings:
-        say(settings.shown(ctx))
-        raise typer.Exit
+        say(settings.shown(call))
+        raise LeaveError(0)
     with usage_errors():
-        wanted = outputs.pair(ctx, report.format_ or [], report.output or [], paths)
+        wanted = outputs.pair(call, report.format_ or [], report.output or [], paths)
         threshold = control.threshold()
         style = options.style_from(report.color)
-        controls = control.controls(settings.suppress_table(ctx))
+        controls = control.controls(settings.suppress_table(call))
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings, reuse=without_reserve)
         question = host.question(asked, profiles)
@@ -147,25 +147,25 @@ def command(
         quiet=report.quiet,
         verbose=report.verbose,
         width=outputs.columns(),
-        asked=outputs.asked(ctx),
+        asked=outputs.asked(call),
         explain=report.explain,
         statistics=report.statistics,
-        settings=settings.files_used(ctx),
+        settings=call.settled.files,
     )
     with usage_errors():
         answer = control_options.controlled(answer, controls)
         answer = answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
     written = outputs.write(wanted, answer)
     report_failures(failures)
-    idle = outputs.without_effect(ctx, kinds)
+    idle = outputs.without_effect(call, kinds)
     if idle is not None and not report.quiet:
         complain(idle)
     for used in answer.settings if report.quiet else ():
         complain(str(used))
     if failures or not written:
-        raise typer.Exit(2)
+        raise LeaveError(2)
     if threshold is not None and _reaches(answer.results, threshold):
-        raise typer.Exit(1)
+        raise LeaveError(1)
 
 
 def _outcomes(

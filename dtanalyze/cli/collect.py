@@ -3,10 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-import typer
-
-from dtanalyze.cli.console import say
-from dtanalyze.cli.run import fail, held_to_limits
+from dtanalyze.cli.console import fail, say
+from dtanalyze.cli.option import Argument, Option
+from dtanalyze.cli.run import held_to_limits
 from dtanalyze.errors import UsageError
 from dtanalyze.report.foreign import document
 from dtanalyze.version import __version__
@@ -24,14 +23,14 @@ dtanalyze verify report.tar.gz
 
 
 def command(
-    archive: Annotated[str, typer.Argument(metavar="ARCHIVE.tar.gz", help="The archive to write; it must not exist.")],
+    archive: Annotated[str, Argument(metavar="ARCHIVE.tar.gz", help="The archive to write; it must not exist.")],
     files: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE...", help="Files to add: the board's tree, xl dmesg, dmesg.", show_default=False),
+        Argument(metavar="FILE...", help="Files to add: the board's tree, xl dmesg, dmesg.", show_default=False),
     ] = None,
     *,
-    live: Annotated[bool, typer.Option("--live/--no-live", help="Read this system: its tree, /proc/iomem, …")] = True,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be taken and removed; write nothing.")] = False,
+    live: Annotated[bool, Option("--live/--no-live", help="Read this system: its tree, /proc/iomem, …")] = True,
+    dry_run: Annotated[bool, Option("--dry-run", help="Say what would be taken and removed; write nothing.")] = False,
 ) -> None:
     """Write one archive for a bug report.
 

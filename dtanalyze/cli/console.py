@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 from dtanalyze.errors import DtanalyzeError
 
-__all__ = ["OutputLostError", "ReaderLeftError", "complain", "hold_streams", "mute", "note", "say"]
+__all__ = ["LeaveError", "OutputLostError", "ReaderLeftError", "complain", "fail", "hold_streams", "mute", "note", "say"]
 
 _LOST: Final = "standard output"
 _MOST: Final = 1000
@@ -25,6 +25,14 @@ class OutputLostError(DtanalyzeError):
 
 class ReaderLeftError(Exception):
     """Whoever read standard output has gone (``| head``): there is nobody to tell."""
+
+
+class LeaveError(Exception):
+    """The command has nothing more to do: the way out, with the exit status."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 def hold_streams() -> None:
@@ -63,6 +71,12 @@ def complain(message: str) -> None:
     if len(said) > _MOST:
         said = f"{said[:_MOST]} … ({len(said)} characters)"
     note(f"dtanalyze: {said}\n")
+
+
+def fail(message: str) -> NoReturn:
+    """Say what is wrong with the call and leave with status 2."""
+    complain(message)
+    raise LeaveError(2)
 
 
 def note(text: str) -> None:

@@ -6,10 +6,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-import typer
-
-from dtanalyze.cli.groups import Group
 from dtanalyze.cli.kept import Seen
+from dtanalyze.cli.option import Group, Option
 from dtanalyze.cli.options import choice, read_file, read_text
 from dtanalyze.cli.replacing import write_file
 from dtanalyze.cli.settings import parsed_toml
@@ -31,7 +29,7 @@ _SEVERITIES: Final = {item.label: item for item in (Severity.ERROR, Severity.WAR
 _THRESHOLDS: Final[dict[str, Severity | None]] = {**_SEVERITIES, "never": None}
 
 FailOnOption = Annotated[
-    str, typer.Option("--fail-on", metavar="error|warning|info|never", help="Lowest severity that gives exit status 1.")
+    str, Option("--fail-on", metavar="error|warning|info|never", help="Lowest severity that gives exit status 1.")
 ]
 
 
@@ -39,13 +37,13 @@ class ControlOptions(NamedTuple):
     """Which findings are reported, and which count."""
 
     fail_on: FailOnOption = "error"
-    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="The same as --fail-on never.")] = False
+    exit_zero: Annotated[bool, Option("--exit-zero", help="The same as --fail-on never.")] = False
     min_severity: Annotated[
-        str, typer.Option("--min-severity", metavar="error|warning|info", help="Lowest severity that is reported.")
+        str, Option("--min-severity", metavar="error|warning|info", help="Lowest severity that is reported.")
     ] = "info"
     select: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--select",
             metavar="RULES",
             help="Report these rules only: codes, names or beginnings of codes, as a comma list (repeatable).",
@@ -54,28 +52,28 @@ class ControlOptions(NamedTuple):
     ] = None
     ignore: Annotated[
         list[str] | None,
-        typer.Option("--ignore", metavar="RULES", help="Leave these rules out (like --select).", show_default=False),
+        Option("--ignore", metavar="RULES", help="Leave these rules out (like --select).", show_default=False),
     ] = None
     baseline: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--baseline", metavar="FILE", help="Known findings: only new ones are reported and count.", show_default=False
         ),
     ] = None
     write_baseline: Annotated[
         str | None,
-        typer.Option("--write-baseline", metavar="FILE", help="Write all findings to FILE as known.", show_default=False),
+        Option("--write-baseline", metavar="FILE", help="Write all findings to FILE as known.", show_default=False),
     ] = None
     suppressions: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--suppressions",
             metavar="FILE",
             help="TOML file of [[suppress]] entries: findings to live with, each with reason and owner.",
             show_default=False,
         ),
     ] = None
-    today: Annotated[str | None, typer.Option("--today", metavar="DATE", hidden=True)] = None
+    today: Annotated[str | None, Option("--today", metavar="DATE", hidden=True)] = None
 
     def threshold(self) -> Severity | None:
         """Return the lowest severity that fails a run, None for none."""

@@ -2,12 +2,11 @@
 
 from typing import Annotated, Final
 
-import typer
-
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, xen_options
-from dtanalyze.cli.console import say
-from dtanalyze.cli.run import Sources, checked, each_input, fail, report_failures, usage_errors
+from dtanalyze.cli.console import LeaveError, fail, say
+from dtanalyze.cli.option import Argument, Option
+from dtanalyze.cli.run import Sources, checked, each_input, report_failures, usage_errors
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
 
@@ -25,15 +24,15 @@ dtanalyze diff old.dtb new.dtb --memory 0x40000000+2G --xen 4.20 --format json
 
 
 def command(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The tree before.", show_default=False)],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The tree after.", show_default=False)],
+    old: Annotated[str, Argument(metavar="OLD", help="The tree before.", show_default=False)],
+    new: Annotated[str, Argument(metavar="NEW", help="The tree after.", show_default=False)],
     *,
     format_: Annotated[
-        str, typer.Option("--format", metavar="text|json|markdown", help="How to print the answer; markdown for a comment.")
+        str, Option("--format", metavar="text|json|markdown", help="How to print the answer; markdown for a comment.")
     ] = "text",
     fail_on: Annotated[
         str,
-        typer.Option(
+        Option(
             "--fail-on",
             metavar="error|warning|info|never",
             help="Lowest severity of a new finding that counts; with never nothing does.",
@@ -62,7 +61,7 @@ def command(
     groups, failures = each_input([old, new], lambda item: checked(item, asked, question), sources)
     report_failures(failures)
     if failures:
-        raise typer.Exit(2)
+        raise LeaveError(2)
     if len(groups) != 2:
         fail(f"diff compares one tree with one, not {len(groups)}")
     from dtanalyze.controls.difference import changes
@@ -85,4 +84,4 @@ def command(
     else:
         say(difference_text(found, style=style))
     if any(change.is_worse(lowest) for change in found):
-        raise typer.Exit(1)
+        raise LeaveError(1)

@@ -2,10 +2,9 @@
 
 from typing import Annotated, Final
 
-import typer
-
 from dtanalyze.cli import options
 from dtanalyze.cli.console import say
+from dtanalyze.cli.option import Argument
 from dtanalyze.cli.run import usage_errors
 from dtanalyze.controls.selection import explained
 from dtanalyze.report.glossary import TERMS, Term, term_text
@@ -25,7 +24,7 @@ dtanalyze explain section "linear map"
 def command(
     codes: Annotated[
         list[str],
-        typer.Argument(metavar="WORD...", help="Rules by code or name, or terms.", show_default=False),
+        Argument(metavar="WORD...", help="Rules by code or name, or terms.", show_default=False),
     ],
     color: options.ColorOption = "auto",
 ) -> None:

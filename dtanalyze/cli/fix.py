@@ -2,13 +2,13 @@
 
 from typing import Annotated, Final
 
-import typer
-
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.console import note, say
+from dtanalyze.cli.call import Call
+from dtanalyze.cli.console import LeaveError, fail, note, say
+from dtanalyze.cli.option import Argument, Option
 from dtanalyze.cli.outputs import asked as given_words
 from dtanalyze.cli.replacing import write_file
-from dtanalyze.cli.run import Sources, each_input, fail, report_failures, usage_errors
+from dtanalyze.cli.run import Sources, each_input, report_failures, usage_errors
 from dtanalyze.cli.source_fix import SourceFix, source_fix, write_sources
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import Fix
@@ -37,15 +37,15 @@ dtanalyze fix board.dts -I include --diff; dtanalyze fix board.dts -I include --
 
 
 def command(
-    ctx: typer.Context,
-    path: Annotated[str, typer.Argument(metavar="PATH", help="The tree.", show_default=False)],
+    call: Call,
+    path: Annotated[str, Argument(metavar="PATH", help="The tree.", show_default=False)],
     *,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where the overlay goes.", show_default=False)
+        str | None, Option("--output", "-o", metavar="FILE", help="Where the overlay goes.", show_default=False)
     ] = None,
     apply: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--apply",
             "--emit-dtb",
             metavar="FILE",
@@ -54,14 +54,14 @@ def command(
         ),
     ] = None,
     alternatives: Annotated[
-        bool, typer.Option("--alternatives", help="Also try the other cures of each finding, and name them.")
+        bool, Option("--alternatives", help="Also try the other cures of each finding, and name them.")
     ] = False,
     diff: Annotated[
-        bool, typer.Option("--diff", help="Show the changes as a unified diff of the source, in place of the overlay.")
+        bool, Option("--diff", help="Show the changes as a unified diff of the source, in place of the overlay.")
     ] = False,
     write: Annotated[
         bool,
-        typer.Option("--write", help="Make the changes in the source: files below the working folder, all or none."),
+        Option("--write", help="Make the changes in the source: files below the working folder, all or none."),
     ] = False,
     format_: options.FormatOption = "text",
     tree: options.TreeGroup,
@@ -90,7 +90,7 @@ def command(
     )
     report_failures(failures)
     if failures:
-        raise typer.Exit(2)
+        raise LeaveError(2)
     if len(results) != 1:
         fail(f"fix changes one tree, not {len(results)}")
     (found,) = results
@@ -108,11 +108,11 @@ def command(
             if write:
                 write_sources(changed)
                 note(written_text(changed.files))
-    note(summary_text(found, path, given_words(ctx)))
+    note(summary_text(found, path, given_words(call)))
     if apply is not None and not found.edits:
         note(f"{apply}: not written, there is nothing to change")
     if any(item.severity is Severity.ERROR for result in found.after for item in result.findings):
-        raise typer.Exit(1)
+        raise LeaveError(1)
 
 
 def _document(found: Fix, path: str, format_: str, changed: SourceFix | None, *, diff: bool, to_file: bool) -> str:

@@ -18,8 +18,6 @@ from contextlib import ExitStack
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Final, Generic, NamedTuple, TypeVar
 
-import typer
-
 from dtanalyze.errors import InputFailure
 from dtanalyze.inputs.confined import die_with
 from dtanalyze.inputs.files import Given
@@ -193,6 +191,8 @@ def shown(outcomes: Iterator[T], total: int) -> Iterator[T]:
     if not total or sys.stderr is None or not sys.stderr.isatty():
         yield from outcomes
         return
+    import typer
+
     began = time.monotonic()
     done = 0
 

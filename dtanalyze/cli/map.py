@@ -2,11 +2,10 @@
 
 from typing import Annotated, Final
 
-import typer
-
 from dtanalyze.causes import folded
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.console import say
+from dtanalyze.cli.console import LeaveError, say
+from dtanalyze.cli.option import Option
 from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.replacing import write_file
 from dtanalyze.cli.run import Sources, checked, each_input, report_failures, usage_errors
@@ -30,14 +29,14 @@ def command(
     paths: options.PathsArgument,
     *,
     html: Annotated[
-        str | None, typer.Option("--html", metavar="FILE", help="One page with everything; - is standard output.")
+        str | None, Option("--html", metavar="FILE", help="One page with everything; - is standard output.")
     ] = None,
     svg: Annotated[
-        str | None, typer.Option("--svg", metavar="FILE", help="A picture of one result; - is standard output.")
+        str | None, Option("--svg", metavar="FILE", help="A picture of one result; - is standard output.")
     ] = None,
-    listed: Annotated[bool, typer.Option("--list", help="Both views spelled like /proc/iomem instead of drawn.")] = False,
+    listed: Annotated[bool, Option("--list", help="Both views spelled like /proc/iomem instead of drawn.")] = False,
     certain: Annotated[
-        bool, typer.Option("--certain", help="With --list: leave out claims that a driver only may make.")
+        bool, Option("--certain", help="With --list: leave out claims that a driver only may make.")
     ] = False,
     color: options.ColorOption = "auto",
     tree: options.TreeGroup,
@@ -67,7 +66,7 @@ def command(
         if not drawn:
             say(_text(results, style, listed=listed, certain=certain))
     if failures:
-        raise typer.Exit(2)
+        raise LeaveError(2)
 
 
 def _text(results: tuple[CheckResult, ...], style: Style, *, listed: bool, certain: bool) -> str:

@@ -6,12 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
 
-import typer
-
 from dtanalyze.address.range import ADDRESS_SPACE
 from dtanalyze.address.units import KIB, parse_ram, parse_size
 from dtanalyze.analysis.questions import CheckOptions
-from dtanalyze.cli.groups import Group
+from dtanalyze.cli.option import Argument, Group, Option
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs import reading
 from dtanalyze.inputs.files import Overlays, read_overlays
@@ -57,22 +55,22 @@ _ARCHITECTURES: Final = tuple(item.value for item in (Arch.ARM64, Arch.ARM, Arch
 
 PathsArgument = Annotated[
     list[str],
-    typer.Argument(
+    Argument(
         metavar="PATH...",
         help="Trees: .dtb, FIT images, concatenations, .dts; folders, 'patterns*', @lists; - reads standard input.",
         show_default=False,
     ),
 ]
-FormatOption = Annotated[str, typer.Option("--format", metavar="text|json", help="How to print the answer.")]
+FormatOption = Annotated[str, Option("--format", metavar="text|json", help="How to print the answer.")]
 ColorOption = Annotated[
     str,
-    typer.Option(
+    Option(
         "--color", metavar="auto|always|never", help="Colour; auto heeds NO_COLOR and FORCE_COLOR.", show_default=True
     ),
 ]
 MemoryOption = Annotated[
     list[str] | None,
-    typer.Option(
+    Option(
         "--memory",
         metavar="RANGE",
         help="RAM, replacing the tree's memory nodes (repeatable): 0x40000000+2G.",
@@ -86,7 +84,7 @@ class KernelOptions(NamedTuple):
 
     linux: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--linux",
             metavar="PRESET[,…]|all",
             help=f"Kernel: {', '.join((*PRESETS, *FORKS))}, or any release as 6.6. Default {NEWEST}, or the .config's.",
@@ -95,7 +93,7 @@ class KernelOptions(NamedTuple):
     ] = None
     arch: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--arch",
             metavar="arm64|arm|x86",
             help="Architecture of the kernel. Default: as the tree's CPUs.",
@@ -104,7 +102,7 @@ class KernelOptions(NamedTuple):
     ] = None
     kconfig: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--kconfig",
             metavar="FILE",
             help="The kernel's whole .config, or its /proc/config.gz; overrides the preset.",
@@ -113,7 +111,7 @@ class KernelOptions(NamedTuple):
     ] = None
     unpopulated_alloc: Annotated[
         bool | None,
-        typer.Option(
+        Option(
             "--unpopulated-alloc/--no-unpopulated-alloc",
             help="CONFIG_XEN_UNPOPULATED_ALLOC. Default: as upstream, on.",
             show_default=False,
@@ -121,11 +119,11 @@ class KernelOptions(NamedTuple):
     ] = None
     page_size: Annotated[
         str | None,
-        typer.Option("--page-size", metavar="4K|16K|64K", help="Page size of the kernel. Default 4K.", show_default=False),
+        Option("--page-size", metavar="4K|16K|64K", help="Page size of the kernel. Default 4K.", show_default=False),
     ] = None
     va_bits: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--va-bits",
             metavar="N",
             help="Virtual address bits in use: 52 only on hardware that has them. Default 48.",
@@ -134,7 +132,7 @@ class KernelOptions(NamedTuple):
     ] = None
     kaslr: Annotated[
         bool | None,
-        typer.Option(
+        Option(
             "--kaslr/--no-kaslr", help="Whether KASLR runs. Default: a kaslr-seed in /chosen means yes.", show_default=False
         ),
     ] = None
@@ -172,7 +170,7 @@ class TreeOptions(NamedTuple):
 
     as_: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--as",
             metavar="host|dom0|domu",
             help="Whose tree it is. Default: a guest's with /hypervisor, else a host's.",
@@ -182,7 +180,7 @@ class TreeOptions(NamedTuple):
     memory: MemoryOption = None
     assume_memory: Annotated[
         str,
-        typer.Option(
+        Option(
             "--assume-memory",
             metavar="never|auto",
             help="auto: where the tree lists no RAM, take 2 GiB at the address it shows; a warning says so.",
@@ -195,7 +193,7 @@ class MappingOptions(NamedTuple):
 
     request: Annotated[
         list[int] | None,
-        typer.Option(
+        Option(
             "--request",
             metavar="PAGES",
             help="A mapping of so many pages to simulate (repeatable, in order).",
@@ -204,13 +202,13 @@ class MappingOptions(NamedTuple):
     ] = None
     need: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--need", metavar="PAGES|SIZE", help="Capacity the product needs; less is an error.", show_default=False
         ),
     ] = None
     proc_iomem: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--proc-iomem", metavar="FILE", help="A recorded /proc/iomem: its claims are certain.", show_default=False
         ),
     ] = None
@@ -221,13 +219,13 @@ class OverlayOptions(NamedTuple):
 
     overlay: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--overlay", metavar="DTBO", help="Apply this overlay first (repeatable, in order).", show_default=False
         ),
     ] = None
     overlay_matrix: Annotated[
         bool,
-        typer.Option("--overlay-matrix", help="Every combination of the overlays that applies, none of them included."),
+        Option("--overlay-matrix", help="Every combination of the overlays that applies, none of them included."),
     ] = False
 
     def read(self) -> Overlays | None:
@@ -240,7 +238,7 @@ class SourceOptions(NamedTuple):
 
     include: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--include",
             "-I",
             metavar="FOLDER",
@@ -250,11 +248,11 @@ class SourceOptions(NamedTuple):
     ] = None
     define: Annotated[
         list[str] | None,
-        typer.Option("--define", "-D", metavar="NAME[=VALUE]", help="A macro for a .dts (repeatable).", show_default=False),
+        Option("--define", "-D", metavar="NAME[=VALUE]", help="A macro for a .dts (repeatable).", show_default=False),
     ] = None
     source: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--source", metavar="DTS", help="The source of a .dtb: findings stand at its lines.", show_default=False
         ),
     ] = None

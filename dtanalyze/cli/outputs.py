@@ -1,15 +1,13 @@
 """``--format`` and ``--output``, each repeatable, paired in the order in which they stand on the command line."""
 
 import os
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Final, NamedTuple, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
-import typer
-
+from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import complain, say
-from dtanalyze.cli.groups import Group, GroupedCommand
+from dtanalyze.cli.option import Group, Option
 from dtanalyze.cli.options import ColorOption, KernelOptions, MappingOptions, SourceOptions, TreeOptions
 from dtanalyze.cli.replacing import replacing
 from dtanalyze.cli.xen_options import HostOptions
@@ -19,7 +17,6 @@ from dtanalyze.report.style import PLAIN
 from dtanalyze.report.whole import Report
 
 __all__ = [
-    "InOrder",
     "Output",
     "ReportGroup",
     "ReportOptions",
@@ -31,7 +28,6 @@ __all__ = [
     "write",
 ]
 
-_ORDER: Final = "dtanalyze.order"
 _COLUMNS: Final = 80
 _NARROWEST: Final = 40
 
@@ -41,7 +37,7 @@ class ReportOptions(NamedTuple):
 
     format_: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--format",
             metavar="|".join(FORMATS),
             help="How to give the answer (repeatable, each with an --output; one without goes to stdout). Default text.",
@@ -50,7 +46,7 @@ class ReportOptions(NamedTuple):
     ] = None
     output: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--output",
             "-o",
             metavar="FILE",
@@ -58,13 +54,13 @@ class ReportOptions(NamedTuple):
             show_default=False,
         ),
     ] = None
-    explain: Annotated[bool, typer.Option("--explain", help="Show the allocation step by step.")] = False
-    statistics: Annotated[bool, typer.Option("--statistics", help="Count verdicts, rules and severities at the end.")] = (
+    explain: Annotated[bool, Option("--explain", help="Show the allocation step by step.")] = False
+    statistics: Annotated[bool, Option("--statistics", help="Count verdicts, rules and severities at the end.")] = (
         False
     )
     color: ColorOption = "auto"
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the verdict line only.")] = False
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Print every finding, range and assumption.")] = False
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Print the verdict line only.")] = False
+    verbose: Annotated[bool, Option("--verbose", "-v", help="Print every finding, range and assumption.")] = False
 
 
 ReportGroup = Annotated[ReportOptions, Group("The report")]
@@ -89,32 +85,32 @@ def columns() -> int:
     """Return how wide the report may be: the terminal's width, 80 where there is none."""
     if sys.stdout is None or not sys.stdout.isatty():
         return _COLUMNS
+    import shutil
+
     return max(shutil.get_terminal_size((_COLUMNS, 24)).columns, _NARROWEST)
 
 
-def asked(ctx: typer.Context) -> tuple[str, ...]:
+def asked(call: Call) -> tuple[str, ...]:
     """Return the options that were given for the tree, the kernel and Xen, as a command line repeats them."""
     words: list[str] = []
-    for param in ctx.command.params:
-        value = ctx.params.get(param.name or "")
-        source = getattr(ctx.get_parameter_source(param.name or ""), "name", "DEFAULT")
-        if param.name not in _ASKING or value is None or source not in ("COMMANDLINE", "DEFAULT_MAP"):
+    for param, spelled, opposite in call.known:
+        value = call.values.get(param)
+        if param not in _ASKING or value is None or call.origins.get(param) not in ("COMMANDLINE", "DEFAULT_MAP"):
             continue
         if isinstance(value, bool):
-            words += (param.opts if value else param.secondary_opts)[:1]
+            words += [item for item in (spelled if value else opposite,) if item]
             continue
         for item in value if isinstance(value, list | tuple) else (value,):
-            words += [param.opts[0], str(item)]
+            words += [spelled, str(item)]
     return tuple(words)
 
 
-def without_effect(ctx: typer.Context, kinds: set[str]) -> str | None:
+def without_effect(call: Call, kinds: set[str]) -> str | None:
     """Return a line about options that cannot matter for trees of these ``kinds``, None when all can."""
     given = [
-        param.opts[0]
-        for param in ctx.command.params
-        if param.name in HostOptions._fields
-        and getattr(ctx.get_parameter_source(param.name), "name", "DEFAULT") == "COMMANDLINE"
+        item.spelled
+        for item in call.known
+        if item.param in HostOptions._fields and call.origins.get(item.param) == "COMMANDLINE"
     ]
     if given and kinds and "host" not in kinds:
         return f"{', '.join(given)}: no effect, every tree is a guest's, which Xen has written already"
@@ -123,26 +119,9 @@ def without_effect(ctx: typer.Context, kinds: set[str]) -> str | None:
     return None
 
 
-class InOrder(GroupedCommand):
-    """A command that knows in which order its options were given; their values alone do not tell."""
-
-    def make_parser(self, ctx: Any) -> Any:
-        """Return the parser, made to leave the order in ``ctx.meta`` when it has parsed."""
-        parser: Any = super().make_parser(ctx)
-        parse = parser.parse_args
-
-        def parse_args(args: list[str]) -> tuple[Any, list[str], list[Any]]:
-            values, rest, order = parse(args=args)
-            ctx.meta[_ORDER] = tuple(item.name for item in order)
-            return values, rest, order
-
-        parser.parse_args = parse_args
-        return parser
-
-
-def pair(ctx: typer.Context, formats: Sequence[str], files: Sequence[str], inputs: Sequence[str]) -> list[Output]:
+def pair(call: Call, formats: Sequence[str], files: Sequence[str], inputs: Sequence[str]) -> list[Output]:
     """Return what to write, after `pair_in_order`; raise `UsageError` when it cannot be meant."""
-    wanted = pair_in_order(ctx.meta[_ORDER], formats, files)
+    wanted = pair_in_order(call.order, formats, files)
     for name, _ in wanted:
         check_format(name, FORMATS)
     to_stdout = [name for name, file in wanted if file is None]

@@ -2,12 +2,10 @@
 
 from typing import Final
 
-import typer
-
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.cli import options
-from dtanalyze.cli.console import say
+from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
@@ -52,4 +50,4 @@ def command(
         say("\n".join(overlaps_text(*item, style=style) for item in results))
     report_failures(failures)
     if failures:
-        raise typer.Exit(2)
+        raise LeaveError(2)

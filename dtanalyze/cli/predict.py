@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import typer
-
 from dtanalyze.cli import options, xen_options
-from dtanalyze.cli.console import say
+from dtanalyze.cli.console import LeaveError, fail, say
+from dtanalyze.cli.option import Option
 from dtanalyze.cli.replacing import write_file
-from dtanalyze.cli.run import Sources, TreeInput, each_input, fail, report_failures, usage_errors
+from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
@@ -30,10 +29,10 @@ def command(
     paths: options.PathsArgument,
     *,
     format_: options.FormatOption = "text",
-    explain: Annotated[bool, typer.Option("--explain", help="Show Xen's working step by step.")] = False,
+    explain: Annotated[bool, Option("--explain", help="Show Xen's working step by step.")] = False,
     emit_dtb: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--emit-dtb",
             metavar="OUT",
             help="Write the guest's tree: a file (as source when it ends in .dts), a folder for several.",
@@ -41,11 +40,11 @@ def command(
         ),
     ] = None,
     color: options.ColorOption = "auto",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print a line for each domain only.")] = False,
+    quiet: Annotated[bool, Option("--quiet", "-q", help="Print a line for each domain only.")] = False,
     memory: options.MemoryOption = None,
     as_: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--as",
             metavar="host",
             help="Take a tree with a /hypervisor node for a board's own all the same.",
@@ -102,9 +101,9 @@ def command(
         say(("" if quiet else "\n").join(texts))
     report_failures(failures)
     if failures:
-        raise typer.Exit(2)
+        raise LeaveError(2)
     if any(item.prediction.stopped_by for _, item in results):
-        raise typer.Exit(1)
+        raise LeaveError(1)
 
 
 def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:

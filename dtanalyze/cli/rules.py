@@ -2,10 +2,9 @@
 
 from typing import Annotated, Final
 
-import typer
-
 from dtanalyze.cli import options
 from dtanalyze.cli.console import say
+from dtanalyze.cli.option import Option
 from dtanalyze.cli.run import usage_errors
 from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
 from dtanalyze.verdicts import STATEMENTS
@@ -23,7 +22,7 @@ dtanalyze rules --format json
 
 def command(
     format_: Annotated[
-        str, typer.Option("--format", metavar="text|json|markdown", help="How to print the catalogue.")
+        str, Option("--format", metavar="text|json|markdown", help="How to print the catalogue.")
     ] = "text",
     color: options.ColorOption = "auto",
 ) -> None:

@@ -7,17 +7,14 @@ failure.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, NoReturn, TypeVar
-
-import typer
+from typing import Final, NamedTuple, TypeVar
 
 from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file, in_sources
-from dtanalyze.cli.console import complain
-from dtanalyze.cli.groups import wants_debug
+from dtanalyze.cli.call import wants_debug
+from dtanalyze.cli.console import complain, fail
 from dtanalyze.cli.limits import Limits, Spent, TimeUpError, within
 from dtanalyze.devicetree.source_map import SourceMap
 from dtanalyze.errors import DtanalyzeError, InputFailure
@@ -31,7 +28,6 @@ __all__ = [
     "checked",
     "checked_partial",
     "each_input",
-    "fail",
     "held_to_limits",
     "made_of",
     "report_failures",
@@ -119,6 +115,8 @@ def _failure(name: str, file: str, error: Exception, limits: Limits) -> InputFai
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return InputFailure(name, f"the system refuses what it takes: {where}{error.strerror or error}", None, file)
+    import traceback
+
     last = traceback.extract_tb(error.__traceback__)[-1]
     what = f"{type(error).__name__} at {Path(last.filename).name}:{last.lineno}"
     message = f"internal error: {what}: please report it, with this input; --debug shows where it comes from"
@@ -139,6 +137,8 @@ def held_to_limits(name: str) -> Iterator[None]:
 
 def complain_of(error: BaseException) -> None:
     """Show where an exception comes from, each line as one that cannot be taken for another."""
+    import traceback
+
     for line in "".join(traceback.format_exception(error)).splitlines():
         complain(line)
 
@@ -164,12 +164,6 @@ def report_failures(failures: list[InputFailure]) -> None:
     """Say on stderr which inputs could not be read, a line each."""
     for failure in failures:
         complain(f"{failure.path}: {failure.message}")
-
-
-def fail(message: str) -> NoReturn:
-    """Say what is wrong with the call and leave with status 2."""
-    complain(message)
-    raise typer.Exit(2)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from typing import Final
 
-import typer
-
 from dtanalyze.cli import options
-from dtanalyze.cli.console import say
+from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.run import Sources, each_input, report_failures, usage_errors
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
@@ -53,6 +51,6 @@ def command(
         say("\n".join(selftest_text(*item, style=style) for item in results))
     report_failures(failures)
     if failures:
-        raise typer.Exit(2)
+        raise LeaveError(2)
     if not all(trial.passed for _, trials in results for trial in trials):
-        raise typer.Exit(1)
+        raise LeaveError(1)

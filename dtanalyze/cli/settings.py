@@ -6,38 +6,36 @@ One that lies beside the input may say what the tree itself could have said; wha
 """
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-import typer
-
-from dtanalyze.cli.groups import Group
-from dtanalyze.cli.outputs import InOrder
-from dtanalyze.cli.run import fail
-from dtanalyze.errors import DtanalyzeError, InputError, UsageError
+from dtanalyze.cli.call import Call, Settled, Table
+from dtanalyze.cli.option import Group, Option
+from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes
 
 if TYPE_CHECKING:  # most runs find neither a file nor a variable
-    from dtanalyze.controls.settings import FileUsed, Setting
+    from dtanalyze.controls.settings import Setting
 
 __all__ = [
     "SettingsGroup",
     "SettingsOptions",
-    "WithSettings",
-    "files_used",
     "parsed_toml",
+    "settled",
     "shown",
     "suppress_table",
     "working_folder",
 ]
 
-_SETTINGS: Final = "dtanalyze.settings"
-_TABLE: Final = "dtanalyze.table"
-_FILES: Final = "dtanalyze.files"
 _ROOTS: Final = (".git", ".hg")
 """What the folder of a whole project holds: above it, settings are somebody else's."""
 _PREFIX: Final = "DTANALYZE_"
 _NAMES: Final = ("dtanalyze.toml", "pyproject.toml")
+_MAYBE: Final = re.compile(
+    r"""\btool["']?\s*\.\s*["']?dtanalyze["'\s.=\]]|^\s*\[?\s*["']?tool["']?\s*[]=]|\\u""", re.IGNORECASE | re.MULTILINE
+)
+"""What a file with a table [tool.dtanalyze] has, however it is spelled; others may have it too."""
 _INPUTS: Final = (".dtb", ".itb", ".dts", ".dtbo")
 
 
@@ -46,65 +44,40 @@ class SettingsOptions(NamedTuple):
 
     config: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--config",
             metavar="FILE",
             help="Settings file. Default: dtanalyze.toml or pyproject.toml, upward from the working folder.",
             show_default=False,
         ),
     ] = None
-    no_config: Annotated[bool, typer.Option("--no-config", help="Read no settings file.")] = False
+    no_config: Annotated[bool, Option("--no-config", help="Read no settings file.")] = False
     show_settings: Annotated[
-        bool, typer.Option("--show-settings", help="Print every setting and where it comes from, and do nothing else.")
+        bool, Option("--show-settings", help="Print every setting and where it comes from, and do nothing else.")
     ] = False
 
 
 SettingsGroup = Annotated[SettingsOptions, Group("Settings")]
 
 
-class WithSettings(InOrder):
-    """A command whose defaults come from a settings file and the environment, below what the command line says."""
+def settled(args: Sequence[str]) -> Settled | None:
+    """Return what settings files and the environment say, None when there are none; raise `DtanalyzeError` for a bad one."""
+    trusted, beside = (None, None) if "--no-config" in args else _found(_config_of(args), args)
+    named = [name for name in os.environ if name.startswith(_PREFIX)]
+    if trusted is None and beside is None and not named:
+        return None
+    from dtanalyze.controls.settings import FileUsed, from_beside, from_environment, from_file
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Look for settings first, then parse."""
-        try:
-            self._settle(ctx, args)
-        except DtanalyzeError as error:
-            fail(str(error))
-        return list(super().parse_args(ctx, args))
-
-    def _settle(self, ctx: Any, args: list[str]) -> None:
-        if any(item in ("-h", "--help") for item in args):
-            return
-        trusted, beside = (None, None) if "--no-config" in args else _found(_config_of(args), args)
-        named = [name for name in os.environ if name.startswith(_PREFIX)]
-        if trusted is None and beside is None and not named:
-            return
-        from dtanalyze.controls.settings import FileUsed, from_beside, from_environment, from_file
-
-        settings: dict[str, Setting] = {}
-        files: list[FileUsed] = []
-        if beside is not None:
-            settings, used = from_beside(beside.table, beside.path)
-            files.append(used)
-        if trusted is not None:
-            settings |= from_file(trusted.table, trusted.path)
-            files.append(FileUsed(trusted.path, tuple(trusted.table)))
-            ctx.meta[_TABLE] = trusted
-        settings |= from_environment(os.environ)
-        ctx.default_map = {param: item.value for param, item in settings.items()}
-        ctx.meta[_SETTINGS] = settings
-        ctx.meta[_FILES] = tuple(files)
-
-
-class _File(NamedTuple):
-    path: str
-    table: Mapping[str, Any]
-
-
-def files_used(ctx: typer.Context) -> "tuple[FileUsed, ...]":
-    """Return the settings files that this run has found."""
-    return tuple(ctx.meta.get(_FILES, ()))
+    settings: dict[str, Setting] = {}
+    files: list[FileUsed] = []
+    if beside is not None:
+        settings, used = from_beside(beside.table, beside.path)
+        files.append(used)
+    if trusted is not None:
+        settings |= from_file(trusted.table, trusted.path)
+        files.append(FileUsed(trusted.path, tuple(trusted.table)))
+    settings |= from_environment(os.environ)
+    return Settled(settings, tuple(files), trusted)
 
 
 def _config_of(args: Sequence[str]) -> str | None:
@@ -116,7 +89,7 @@ def _config_of(args: Sequence[str]) -> str | None:
     return None
 
 
-def _found(config: str | None, args: Sequence[str]) -> tuple[_File | None, _File | None]:
+def _found(config: str | None, args: Sequence[str]) -> tuple[Table | None, Table | None]:
     """Return the settings file that decides and the one that lies beside the first input, where that is another.
 
     The first is the one named, else the first upward from the working folder to the project's own.
@@ -126,18 +99,18 @@ def _found(config: str | None, args: Sequence[str]) -> tuple[_File | None, _File
         table = _read(config)
         if table is None:
             raise UsageError(f"{config}: it has no table [tool.dtanalyze]")
-        return _File(config, table), None
+        return Table(config, table), None
     return _first(here), _first(folder for folder in _above_input(args) if folder not in here)
 
 
-def _first(folders: Iterable[str]) -> _File | None:
+def _first(folders: Iterable[str]) -> Table | None:
     for folder in folders:
         for name in _NAMES:
             path = os.path.join(folder, name)
             if os.path.lexists(path):
                 table = _read(_relative(path))
                 if table is not None:
-                    return _File(_relative(path), table)
+                    return Table(_relative(path), table)
     return None
 
 
@@ -181,7 +154,7 @@ def _read(path: str) -> Mapping[str, Any] | None:
         raise InputError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not TOML: {error}") from error
-    if os.path.basename(path) == "pyproject.toml" and "dtanalyze" not in text:
+    if os.path.basename(path) == "pyproject.toml" and not _MAYBE.search(text):
         return None  # most projects' files say nothing of this tool, and TOML takes as long to read as a tree to check
     data = parsed_toml(text, path)
     if os.path.basename(path) != "pyproject.toml":
@@ -205,27 +178,27 @@ def parsed_toml(text: str, path: str) -> dict[str, Any]:
         raise InputError(f"{path}: not TOML: {error}") from error
 
 
-def suppress_table(ctx: typer.Context) -> tuple[str, Any] | None:
+def suppress_table(call: Call) -> tuple[str, Any] | None:
     """Return the settings file and its suppressions, when it has some."""
-    file: _File | None = ctx.meta.get(_TABLE)
+    file = call.settled.table
     return (file.path, file.table["suppress"]) if file is not None and "suppress" in file.table else None
 
 
-def shown(ctx: typer.Context) -> str:
+def shown(call: Call) -> str:
     """Return every setting with its value and where it comes from."""
     from dtanalyze.controls.settings import KEYS
 
-    settings: Mapping[str, Setting] = ctx.meta.get(_SETTINGS, {})
+    settings = call.settled.settings
     width = max(len(key) for key in KEYS)
     lines = []
     for key, known in KEYS.items():
-        source = getattr(ctx.get_parameter_source(known.param), "name", "DEFAULT")
+        source = call.origins.get(known.param)
         origin = "default"
         if source == "COMMANDLINE":
             origin = "command line"
         elif source == "DEFAULT_MAP" and known.param in settings:
             origin = settings[known.param].origin
-        lines.append(f"{key:{width}}  {_worded(ctx.params.get(known.param))}  ({origin})")
+        lines.append(f"{key:{width}}  {_worded(call.values.get(known.param))}  ({origin})")
     return "\n".join(lines) + "\n"
 
 

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Final
 
-import typer
-
 from dtanalyze.address.units import parse_ram, parse_range
 from dtanalyze.cli import options
-from dtanalyze.cli.console import complain, say
+from dtanalyze.cli.console import LeaveError, complain, say
+from dtanalyze.cli.option import Argument, Option
 from dtanalyze.cli.run import held_to_limits, usage_errors
 from dtanalyze.errors import UsageError
 from dtanalyze.report import check_format
@@ -29,7 +28,7 @@ dtanalyze verify board.dtb --live
 def command(
     paths: Annotated[
         list[str] | None,
-        typer.Argument(
+        Argument(
             metavar="FILE...",
             help="The board's tree and what the machine said: logs, /proc/iomem, the guest's tree, a .config, in any order; "
             "a folder or an archive with them.",
@@ -37,26 +36,26 @@ def command(
         ),
     ] = None,
     *,
-    live: Annotated[bool, typer.Option("--live", help="Read this running dom0 too, by plain file reads.")] = False,
+    live: Annotated[bool, Option("--live", help="Read this running dom0 too, by plain file reads.")] = False,
     format_: options.FormatOption = "text",
-    explain: Annotated[bool, typer.Option("--explain", help="Show also what agrees.")] = False,
+    explain: Annotated[bool, Option("--explain", help="Show also what agrees.")] = False,
     color: options.ColorOption = "auto",
     xen: Annotated[
-        str | None, typer.Option("--xen", metavar="RELEASE", help="Default: what the log says.", show_default=False)
+        str | None, Option("--xen", metavar="RELEASE", help="Default: what the log says.", show_default=False)
     ] = None,
     linux: Annotated[
-        str | None, typer.Option("--linux", metavar="PRESET", help="Default: what dmesg says.", show_default=False)
+        str | None, Option("--linux", metavar="PRESET", help="Default: what dmesg says.", show_default=False)
     ] = None,
     memory: options.MemoryOption = None,
     iommu: Annotated[
-        str | None, typer.Option("--iommu", metavar="on|off", help="Default: what the log says.", show_default=False)
+        str | None, Option("--iommu", metavar="on|off", help="Default: what the log says.", show_default=False)
     ] = None,
     grant_table: Annotated[
-        str | None, typer.Option("--grant-table", metavar="RANGE", help="Default: what the log says.", show_default=False)
+        str | None, Option("--grant-table", metavar="RANGE", help="Default: what the log says.", show_default=False)
     ] = None,
     fdt_address: Annotated[
         str | None,
-        typer.Option("--fdt-address", metavar="ADDRESS", help="Default: what the log says.", show_default=False),
+        Option("--fdt-address", metavar="ADDRESS", help="Default: what the log says.", show_default=False),
     ] = None,
 ) -> None:
     """Hold a machine against the prediction for it.
@@ -101,4 +100,4 @@ def command(
     else:
         say(verify_text(verified, style=style, explain=explain))
     if verified.differences or verified.wrong_pairing:
-        raise typer.Exit(1)
+        raise LeaveError(1)

@@ -2,11 +2,9 @@
 
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-import typer
-
 from dtanalyze.address.units import parse_ram, parse_ram_size, parse_range
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
-from dtanalyze.cli.groups import Group
+from dtanalyze.cli.option import Group, Option
 from dtanalyze.cli.options import address, choice, read_file, read_log
 from dtanalyze.errors import BlobError, InputError, UsageError
 from dtanalyze.inputs.reading import read_bytes
@@ -26,7 +24,7 @@ class HostOptions(NamedTuple):
 
     xen: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--xen",
             metavar="RELEASE[,…]|all",
             help="Release of Xen: 4.16 to 4.22, any point release, master, a list, or all. Default the newest.",
@@ -35,7 +33,7 @@ class HostOptions(NamedTuple):
     ] = None
     iommu: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--iommu",
             metavar="on|off|both",
             help="Whether Xen uses an IOMMU. Default: what the tree and Xen's command line say.",
@@ -44,29 +42,29 @@ class HostOptions(NamedTuple):
     ] = None
     ipa_bits: Annotated[
         int | None,
-        typer.Option("--ipa-bits", metavar="N", help="Guest physical address bits.", show_default=False),
+        Option("--ipa-bits", metavar="N", help="Guest physical address bits.", show_default=False),
     ] = None
     dom0_mem: Annotated[
         str | None,
-        typer.Option("--dom0-mem", metavar="SIZE", help="dom0_mem; 0: none assigned.", show_default=False),
+        Option("--dom0-mem", metavar="SIZE", help="dom0_mem; 0: none assigned.", show_default=False),
     ] = None
     dom0_bank: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--dom0-bank", metavar="RANGE", help="Where dom0's RAM lies, if known (repeatable).", show_default=False
         ),
     ] = None
     grant_table: Annotated[
         str | None,
-        typer.Option("--grant-table", metavar="RANGE", help="dom0's grant table, if known.", show_default=False),
+        Option("--grant-table", metavar="RANGE", help="dom0's grant table, if known.", show_default=False),
     ] = None
     ext_regions: Annotated[
         bool | None,
-        typer.Option("--ext-regions/--no-ext-regions", help="Xen's ext_regions option.", show_default=False),
+        Option("--ext-regions/--no-ext-regions", help="Xen's ext_regions option.", show_default=False),
     ] = None
     xen_log: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--xen-log",
             metavar="FILE",
             help="A Xen boot log, for what the tree leaves open.",
@@ -75,7 +73,7 @@ class HostOptions(NamedTuple):
     ] = None
     fdt_address: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--fdt-address",
             metavar="ADDRESS",
             help="Where the boot loader puts the tree itself, for overlaps with it.",
@@ -84,7 +82,7 @@ class HostOptions(NamedTuple):
     ] = None
     gic_lines: Annotated[
         int | None,
-        typer.Option(
+        Option(
             "--gic-lines",
             metavar="N",
             help="Interrupt IDs that the GIC has, as Xen prints them (GICv3: N lines).",
@@ -93,7 +91,7 @@ class HostOptions(NamedTuple):
     ] = None
     partial_dtb: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--partial-dtb",
             metavar="DOMAIN=FILE",
             help="What a domain's multiboot,device-tree module holds; DOMAIN is the node's name or path (repeatable).",
@@ -102,17 +100,17 @@ class HostOptions(NamedTuple):
     ] = None
     xl_config: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--xl-config",
             metavar="FILE",
             help="Also a toolstack guest as its xl.cfg describes it: memory, iomem, dtdev, irqs, device_tree (repeatable).",
             show_default=False,
         ),
     ] = None
-    efi: Annotated[bool, typer.Option("--efi", help="Xen is booted through EFI (4.16 then loses track of RAM).")] = False
+    efi: Annotated[bool, Option("--efi", help="Xen is booted through EFI (4.16 then loses track of RAM).")] = False
     xen_config: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--xen-config",
             metavar="FILE",
             help="Xen's own .config, or what of it differs from the defaults.",
@@ -121,7 +119,7 @@ class HostOptions(NamedTuple):
     ] = None
     xen_build: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--xen-build",
             metavar="stock|debian",
             help="How Xen is built. Default: upstream's defaults, with what the tree itself asks for.",
@@ -130,13 +128,13 @@ class HostOptions(NamedTuple):
     ] = None
     domu: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--domu", metavar="SIZE", help="Also a toolstack guest with so much RAM (repeatable).", show_default=False
         ),
     ] = None
     iomem: Annotated[
         list[str] | None,
-        typer.Option("--iomem", metavar="RANGE", help="What --domu guests get by iomem= (repeatable).", show_default=False),
+        Option("--iomem", metavar="RANGE", help="What --domu guests get by iomem= (repeatable).", show_default=False),
     ] = None
 
     def question(self, options: CheckOptions, linux: tuple[LinuxProfile, ...]) -> HostQuestion:

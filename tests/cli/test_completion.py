@@ -28,7 +28,7 @@ def offered(*words: str) -> list[str]:
         (["check", "--iommu", ""], ["on", "off", "both"]),
         (["check", "--format", "s"], ["sarif"]),
         (["check", "--fail-on", "n"], ["never"]),
-        (["check", "--ignore", "X12,X4"], [f"X12,X4{digit}" for digit in range(8)]),
+        (["check", "--ignore", "X12,X4"], [f"X12,X4{digit}" for digit in range(9)]),
         (["explain", "regions-not"], ["regions-not-ascending"]),
         (["check", "--need", ""], []),
         (["addresses", "--rules", ""], ["linux", "xen"]),

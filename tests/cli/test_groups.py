@@ -5,12 +5,13 @@ from typing import Annotated, NamedTuple
 import pytest
 import typer
 
-from dtanalyze.cli.groups import Group, GroupedCommand, grouped
+from dtanalyze.cli.groups import GroupedCommand, grouped
+from dtanalyze.cli.option import Group, Option
 
 
 class Paint(NamedTuple):
-    colour: Annotated[str, typer.Option("--colour", help="Which.")] = "red"
-    coats: Annotated[int, typer.Option("--coats", help="How many.")] = 1
+    colour: Annotated[str, Option("--colour", help="Which.")] = "red"
+    coats: Annotated[int, Option("--coats", help="How many.")] = 1
 
 
 class Broken(NamedTuple):
@@ -20,7 +21,7 @@ class Broken(NamedTuple):
 PaintGroup = Annotated[Paint, Group("Paint")]
 
 
-def door(wood: str, *, paint: PaintGroup, knob: Annotated[bool, typer.Option("--knob")] = False) -> None:
+def door(wood: str, *, paint: PaintGroup, knob: Annotated[bool, Option("--knob")] = False) -> None:
     """Make a door."""
     typer.echo(f"{wood} {paint!r} {knob}")
 
