@@ -18,6 +18,7 @@ from dtanalyze.analysis.host_facts import devices_of, host_facts
 from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
 from dtanalyze.analysis.observed import contradictions, same_ram
 from dtanalyze.analysis.offsets import offset_of, placed_in
+from dtanalyze.analysis.other_values import with_other_values
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
 from dtanalyze.analysis.starts import worst_start
@@ -83,6 +84,7 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
     host = prepare(tree, options)
     guests = _Guests(path, question.options._replace(cpus=pa_bits(host.tree) or 0))
     judged = _Judged(tree, host, options, question)
+    one_cell = len(question.xen) <= 1 and len(question.linux) == len(question.iommu) == 1
     for xen in question.xen or (PRESETS[NEWEST],):
         by_iommu = {iommu: predict(host, xen, options._replace(iommu=iommu)) for iommu in question.iommu}
         found = {iommu: judged.boot(xen, predictions) for iommu, predictions in by_iommu.items()}
@@ -97,6 +99,9 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
                         asked = options._replace(iommu=iommu)
                         need = question.options.need
                         made = made._replace(host=with_other_size(made.host, host, xen, asked, guests, linux, need))
+                    if question.try_others and one_cell:
+                        tried = with_other_values(made.host, start, host, xen, options._replace(iommu=iommu), guests, linux)
+                        made = made._replace(host=tried)
                     yield made
 
 

@@ -38,7 +38,8 @@ class CheckOptions(NamedTuple):
 class HostQuestion(NamedTuple):
     """Which kernels, which releases of Xen, which IOMMU settings; ``options.linux`` is replaced by each of ``linux``.
 
-    An empty ``xen`` means the newest release; an IOMMU setting of None leaves it to the tree.
+    An empty ``xen`` means the newest release; an IOMMU setting of None leaves it to the tree. ``try_others`` asks whether
+    other values of what is assumed would change the verdict: two boots more, so that a batch and a sweep do without.
     """
 
     options: CheckOptions
@@ -46,3 +47,4 @@ class HostQuestion(NamedTuple):
     xen: "tuple[XenProfile, ...]" = ()
     iommu: tuple[bool | None, ...] = (None,)
     host: "XenOptions | None" = None
+    try_others: bool = False

@@ -14,7 +14,7 @@ from dtanalyze.linux.boot import WORST_FIRST, Verdict
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.xen.prediction import Prediction
 
-__all__ = ["worst_start"]
+__all__ = ["Guests", "verdict_of", "worst_start"]
 
 
 class Guests(Protocol):
@@ -35,6 +35,14 @@ def worst_start(prediction: Prediction, guests: Guests, linux: LinuxProfile) -> 
     if worst is not prediction:
         worst = worst._replace(others=tuple(item for item, _ in starts if item is not worst))
     return worst, () if same else every
+
+
+def verdict_of(prediction: Prediction, guests: Guests, linux: LinuxProfile) -> Verdict | None:
+    """Return the verdict of a boot in its worst start; None where nothing can be said without the RAM."""
+    worst, _ = worst_start(prediction, guests, linux)
+    if worst.stopped_by is not None:
+        return Verdict.NO_BOOT
+    return guests.answer(worst.blob, linux, "dom0").verdict if worst.blob is not None else None
 
 
 def _rank(answer: Alternative) -> int:

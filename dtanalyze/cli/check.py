@@ -1,5 +1,6 @@
 """``dtanalyze check``."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -116,7 +117,8 @@ def command(
         controls = control.controls(settings.suppress_table(call))
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings, reuse=without_reserve)
-        question = host.question(asked, profiles)
+        alone = len(paths) == 1 and (paths[0] == "-" or os.path.isfile(paths[0]))
+        question = host.question(asked, profiles)._replace(try_others=alone)
         board = _board(partial_, host_tree) if partial_ or host_tree is not None else None
         sources = Sources(overlay.read(), source.sourcing(), batch.limits())
     items = expanded(paths)

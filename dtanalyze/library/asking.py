@@ -96,7 +96,7 @@ def check(source: Source, **asked: Unpack[Asked]) -> Results:
 def checked(found: Devicetree, asked: Mapping[str, Any]) -> Results:
     """Return the results for a tree that was read."""
     options, question = question_from(asked)
-    results = analysis.check(found.data, found.name, options, question)
+    results = analysis.check(found.data, found.name, options, question._replace(try_others=True))
     if found.original is not found.data:
         results = analysis.in_file(found.original, results)
     if found.places is not None:

@@ -1,0 +1,69 @@
+"""Would another value of what is assumed change the verdict? Tried where one more boot answers it: IOMMU, grant table.
+
+The IOMMU is on or off, so both are tried. The grant table is Xen's text, wherever a boot loader puts it in RAM: one other
+place is tried, the end of the largest bank, and the sentence says which.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.units import MIB
+from dtanalyze.analysis.starts import Guests, verdict_of
+from dtanalyze.facts import Assumption, CheckResult
+from dtanalyze.linux.profile import LinuxProfile
+from dtanalyze.xen.boot import Host
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.predict import predict
+from dtanalyze.xen.prediction import Prediction
+from dtanalyze.xen.profile import XenProfile
+
+__all__ = ["with_other_values"]
+
+_TEXT: Final = 16 * MIB
+"""More than Xen's image takes, so that it lies in RAM whole."""
+
+
+def with_other_values(
+    result: CheckResult,
+    prediction: Prediction,
+    host: Host,
+    xen: XenProfile,
+    options: XenOptions,
+    guests: Guests,
+    linux: LinuxProfile,
+) -> CheckResult:
+    """Return the result with what its assumptions about dom0 matter to its verdict, where that can be tried."""
+    if result.domain != "dom0" or not prediction.info.ram_known:
+        return result
+
+    def differs(other: XenOptions) -> bool:
+        return verdict_of(predict(host, xen, other)[0], guests, linux) not in (None, result.verdict)
+
+    def told(item: Assumption) -> Assumption:
+        if item.topic == "IOMMU" and options.iommu is None:
+            return item._replace(matters=differs(options._replace(iommu=not result.iommu)), option="--iommu")
+        place = _elsewhere(prediction) if item.topic == "grant table" and item.origin == "guess" else None
+        if place is None:
+            return item
+        if differs(options._replace(grant_table=place)):
+            return item._replace(matters=True)
+        return item._replace(sentence=f"{item.sentence}; at {place.start:#x} the verdict is the same")
+
+    return result._replace(assumptions=tuple(map(told, result.assumptions)))
+
+
+def _elsewhere(prediction: Prediction) -> AddressRange | None:
+    """Return another place of Xen's text: near the end of the largest bank of RAM, clear of what is reserved and loaded."""
+    largest = max(prediction.info.mem, key=lambda bank: bank.size, default=None)
+    grant = prediction.grant_table
+    if largest is None or grant is None or largest.wraps or largest.size < 2 * _TEXT:
+        return None
+    start = (largest.stop - _TEXT) // (2 * MIB) * (2 * MIB)
+    used = [(item.start, item.size) for item in prediction.info.reserved_mem]
+    used += [(item.start, item.size) for item in prediction.info.modules]
+    if any(at < start + _TEXT and start < at + size for at, size in used):
+        return None
+    found = AddressRange(start, grant.size)
+    return None if found.overlaps(grant) else found

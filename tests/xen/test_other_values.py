@@ -1,0 +1,61 @@
+"""Whether another value of what is assumed would change the verdict: tried where one more boot answers it."""
+
+from __future__ import annotations
+
+import pytest
+
+from dtanalyze.address.range import AddressRange
+from dtanalyze.analysis import CheckOptions
+from dtanalyze.analysis.host import check_host
+from dtanalyze.analysis.questions import HostQuestion
+from dtanalyze.facts import Assumption
+from dtanalyze.linux.profile import PRESETS
+from dtanalyze.rules.examples import host
+from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.profile import PRESETS as XEN
+from tests.trees import tree
+
+EMPTY = "firmware@0 { reg = <0x0 0x0 0x0 0x0>; };"
+
+
+def assumed(body: str, topic: str, options: XenOptions = XenOptions(), *, tries: bool = True) -> Assumption:  # noqa: B008
+    linux = (PRESETS["6.12"],)
+    question = HostQuestion(CheckOptions(linux=linux[0]), linux, (XEN["4.22"],), (None,), options, try_others=tries)
+    (result,) = check_host(tree(body), "host.dtb", question)
+    (found,) = [item for item in result.assumptions if item.topic == topic]
+    return found
+
+
+def test_an_iommu_that_would_change_the_verdict_is_said() -> None:
+    """Without one Xen gives what RAM is left; with one its search for holes loses all at a range of size zero."""
+    found = assumed(host(EMPTY), "IOMMU")
+    assert (found.matters, found.option) == (True, "--iommu")
+    assert assumed(host(), "IOMMU").matters is False
+    assert assumed(host(EMPTY), "IOMMU", tries=False).matters is None
+
+
+def ram(start: int, stop: int) -> str:
+    size = stop - start
+    return host(memory=f'memory@{start:x} {{ device_type = "memory"; reg = <0x0 {start:#x} 0x0 {size:#x}>; }};')
+
+
+# dom0 has 0x48000000-0x5fffffff, and the only whole section that it leaves is 0x60000000-0x67ffffff.
+DOM0 = XenOptions(dom0_banks=(AddressRange(0x48000000, 0x18000000),))
+
+
+def test_a_grant_table_whose_place_decides_is_said() -> None:
+    """16 MiB below the end of RAM, at 0x67000000, it cuts that section."""
+    found = assumed(ram(0x44000000, 0x68000000), "grant table", DOM0)
+    assert found.matters is True
+    there = XenOptions(dom0_banks=DOM0.dom0_banks, grant_table=AddressRange(0x67000000, 0x40000))
+    linux = (PRESETS["6.12"],)
+    asked = HostQuestion(CheckOptions(linux=linux[0]), linux, (XEN["4.22"],), (None,), there)
+    (result,) = check_host(tree(ram(0x44000000, 0x68000000)), "host.dtb", asked)
+    assert result.verdict == "exhausted"
+
+
+@pytest.mark.parametrize("stop", [0x70000000, 0x80000000])
+def test_a_grant_table_whose_place_does_not_decide_names_the_other(stop: int) -> None:
+    found = assumed(ram(0x44000000, stop), "grant table", DOM0)
+    assert found.matters is None
+    assert found.sentence.endswith(f"; at {stop - 0x1000000:#x} the verdict is the same")
