@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
@@ -12,6 +13,7 @@ from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.iomem import Unseen
 from dtanalyze.linux.profile import Arch
 from dtanalyze.rules.model import Statement
+from dtanalyze.rules.stop_advice import stop_advice
 
 __all__ = [
     "LOG_CONTRADICTS",
@@ -71,6 +73,8 @@ _STATED: Final[dict[Verdict, tuple[Severity, str, str, str]]] = {
     ),
     Verdict.NATIVE: (Severity.INFO, "xen-not-detected", "Linux does not see Xen and boots as on bare hardware.", ""),
 }
+_STOP: Final = re.compile(r"stops \((?P<stage>[\w-]+)\): (?P<text>.*)", re.DOTALL)
+"""How the reason of a boot that ends names the stage, and what follows."""
 _NEED: Final = Statement(
     "V-need",
     "capacity-below-need",
@@ -145,6 +149,9 @@ def verdict_finding(result: CheckResult) -> Finding | None:
     severity, name, _, advice = _STATED[result.verdict]
     if result.verdict is Verdict.BALLOON:
         advice = _against_ballooning(result) or advice
+    stop = _STOP.search(result.reason) if result.verdict is Verdict.NO_BOOT else None
+    if stop is not None:
+        advice = stop_advice(stop["stage"], stop["text"]) or advice
     node, ranges, offset = _place(result)
     return Finding(f"V-{result.verdict.value}", name, severity, result.reason, advice, node, ranges, offset)
 

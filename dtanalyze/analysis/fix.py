@@ -30,7 +30,7 @@ _ROUNDS: Final = 32
 _OF_GUESTS: Final = frozenset(item.code for item in ALL_RULES if item.on == GUEST)
 _OF_THE_WAY: Final = frozenset(
     {
-        *("B03", "B05", "B06", "C02", "D02", "D03", "D05", "D08", "D12", "D13", "D20"),
+        *("B03", "B05", "B06", "B07", "C02", "D02", "D03", "D05", "D08", "D12", "D13", "D20"),
         *("X18", "X33", "X39", "X41", "X42", "X43", "X45", "X46", "X47"),
     }
 )

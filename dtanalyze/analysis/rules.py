@@ -65,7 +65,10 @@ def host_findings(view: HostView) -> Iterator[Finding]:
     from dtanalyze.rules.command_line import COMMAND_LINE
     from dtanalyze.rules.dom0less import DOM0LESS
     from dtanalyze.rules.host_devices import HOST_DEVICES
+    from dtanalyze.rules.host_interrupts import HOST_INTERRUPTS
     from dtanalyze.rules.host_memory import HOST_MEMORY
     from dtanalyze.rules.passthrough import PASSTHROUGH
 
-    yield from findings((*HOST_DEVICES, *HOST_MEMORY, *BOOT_MODULES, *COMMAND_LINE, *DOM0LESS, *PASSTHROUGH), view)
+    yield from findings(
+        (*HOST_DEVICES, *HOST_INTERRUPTS, *HOST_MEMORY, *BOOT_MODULES, *COMMAND_LINE, *DOM0LESS, *PASSTHROUGH), view
+    )

@@ -58,11 +58,12 @@ def host(
     memory: str = _HOST_RAM,
     cells: str = "#address-cells = <2>; #size-cells = <2>;",
     uart: str = _UART,
+    gic: str = _GIC,
 ) -> str:
     """Return the body of a host tree whose console is a PL011."""
     stdout = 'stdout-path = "/serial@9000000";'
     inner = f"chosen {{ #address-cells = <2>; #size-cells = <2>; {stdout} {chosen} }};"
-    return f"{cells} {_CPUS} {memory} {_GIC} {_TIMER} {uart} {inner} {more}"
+    return f"{cells} {_CPUS} {memory} {gic} {_TIMER} {uart} {inner} {more}"
 
 
 def host_with_whole_holes(more: str = "") -> str:

@@ -1,4 +1,4 @@
-"""Rules about the nodes, buses and interrupts of the tree that Xen boots with: what stops it or costs dom0 its regions."""
+"""Rules about the nodes and buses of the tree that Xen boots with: what stops it or costs dom0 its regions."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -12,17 +12,15 @@ from dtanalyze.devicetree.cells import inherited_cells
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Cure, Severity, Source
 from dtanalyze.rules.cures.changes import empty_change, string_change
-from dtanalyze.rules.cures.devices import refused_cures
-from dtanalyze.rules.cures.interrupts import passthrough_cure, trigger_cures
 from dtanalyze.rules.cures.ranges import address_cures, bus_cures, stray_addresses
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
 from dtanalyze.xen.handle_node import Failure, Fate
 
-__all__ = ["HOST_DEVICES"]
+__all__ = ["HANDLE_NODE", "HOST_DEVICES", "failures_of_kind"]
 
-_HANDLE_NODE: Final = Source("Xen", "xen/arch/arm/domain_build.c", "handle_node, handle_device", "4.16 to 4.22")
+HANDLE_NODE: Final = Source("Xen", "xen/arch/arm/domain_build.c", "handle_node, handle_device", "4.16 to 4.22")
 _HOLES: Final = Source("Xen", "xen/arch/arm/domain_build.c", "find_memory_holes", "4.16 to 4.22")
 _NODE_LIMIT: Final = 8
 
@@ -91,7 +89,7 @@ def root_cells_unusable(view: HostView) -> Hits:
     why="Xen warns, copies the node, and adds its own beside it. dom0 gets two nodes with one path and reads whichever "
     "comes first.",
     advice="Remove the node from the host tree.",
-    sources=(_HANDLE_NODE,),
+    sources=(HANDLE_NODE,),
     bad=Example(host('psci { method = "smc"; };')),
     good=Example(host('psci { compatible = "arm,psci-1.0"; method = "smc"; };')),
 )
@@ -148,7 +146,8 @@ def reg_of_size_zero(view: HostView) -> Hits:
         )
 
 
-def _of_kind(view: HostView, kind: str) -> list[Failure]:
+def failures_of_kind(view: HostView, kind: str) -> list[Failure]:
+    """Return what would stop dom0's construction for one kind of reason."""
     dom0 = view.first and view.prediction.domain == "dom0"
     return [item for item in view.prediction.nodes.failures if item.kind == kind] if dom0 else []
 
@@ -168,12 +167,12 @@ _SOC: Final = (
     why="Xen maps every node into dom0, disabled or not, and panics at the first address that it cannot translate. With an "
     "IOMMU the search for holes ends there too, even at nodes that Xen keeps from dom0.",
     advice="Extend the bus's `ranges` so that it covers the address, or remove the node.",
-    sources=(_HANDLE_NODE, _HOLES),
+    sources=(HANDLE_NODE, _HOLES),
     bad=Example(host(_SOC.format(at="20000000"))),
     good=Example(host(_SOC.format(at="5000000"))),
 )
 def address_not_covered_by_ranges(view: HostView) -> Hits:
-    lines = {id(item.node): item.text for item in _of_kind(view, "address")}
+    lines = {id(item.node): item.text for item in failures_of_kind(view, "address")}
     if not lines and not (view.first and view.looks_for_holes):
         return
     stray = stray_addresses(view)
@@ -262,7 +261,7 @@ _BUS: Final = (
     why="Without ranges Xen sees no CPU addresses for these devices. It neither leaves them out of the regions nor maps "
     "them into dom0.",
     advice="Add an empty `ranges;` to the bus if its addresses are the CPU's.",
-    sources=(_HANDLE_NODE, _HOLES),
+    sources=(HANDLE_NODE, _HOLES),
     bad=Example(host(_BUS.format(ranges=""))),
     good=Example(host(_BUS.format(ranges="ranges;"))),
 )
@@ -285,78 +284,6 @@ def bus_without_ranges(view: HostView) -> Hits:
             )
 
 
-_SPI: Final = (
-    'spi@9010000 {{ compatible = "arm,pl022"; reg = <0x0 0x9010000 0x0 0x1000>; interrupt-parent = <1>; '
-    "interrupts = <0 {irq} {sense}>; }};"
-)
-
-
-@rule(
-    "B01",
-    "console-interrupt-shared",
-    Severity.ERROR,
-    HOST,
-    what="A device shares an interrupt with the UART that is Xen's console.",
-    why="Xen uses that interrupt. Mapping it to dom0 fails with -EBUSY, and Xen panics while it builds dom0, whether or "
-    "not the device is enabled.",
-    advice="Choose another console (`dtuart=` on Xen's command line), or remove the device's node from the tree that Xen "
-    "gets.",
-    sources=(Source("Xen", "xen/arch/arm/irq.c", "route_irq_to_guest", "4.16 to 4.22"), _HANDLE_NODE),
-    bad=Example(host(_SPI.format(irq=1, sense=4))),
-    good=Example(host(_SPI.format(irq=2, sense=4))),
-)
-def console_interrupt_shared(view: HostView) -> Hits:
-    for item in _of_kind(view, "shared-interrupt"):
-        cures = (passthrough_cure(item.node),)
-        yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"), cures=cures)
-
-
-@rule(
-    "B02",
-    "interrupt-with-two-triggers",
-    Severity.ERROR,
-    HOST,
-    what="Two nodes name one interrupt with different trigger types.",
-    why="Xen sets the type at the first node and refuses another at the second. It panics while it builds dom0, whether or "
-    "not the nodes are enabled.",
-    advice="Write the same trigger type at all nodes that name the interrupt.",
-    sources=(Source("Xen", "xen/arch/arm/irq.c", "irq_set_spi_type", "4.16 to 4.22"), _HANDLE_NODE),
-    bad=Example(host(_SPI.format(irq=2, sense=4) + _SPI.format(irq=2, sense=1).replace("9010000", "9020000"))),
-    good=Example(host(_SPI.format(irq=2, sense=4) + _SPI.format(irq=2, sense=4).replace("9010000", "9020000"))),
-)
-def interrupt_with_two_triggers(view: HostView) -> Hits:
-    for item in _of_kind(view, "trigger-type"):
-        cures = tuple(trigger_cures(item.node, view.prediction.nodes.irqs))
-        yield Hit(item.text, item.node.path, (), property_offset(item.node, "interrupts"), cures=cures)
-
-
-_REFUSALS: Final = {
-    "iommu": "Remove `iommus` from the device, disable the IOMMU's node, or boot Xen with `iommu=no`.",
-    "interrupt": "Correct `interrupts`, `interrupt-parent` or `interrupt-map` of the node.",
-    "window": "Correct `ranges` of the PCI host or of the buses above it.",
-    "width": "Correct `reg` of the node: Xen can give no domain that address on this machine.",
-    "gic": "Complete the interrupt controller's node.",
-}
-
-
-@rule(
-    "B04",
-    "device-that-xen-refuses",
-    Severity.ERROR,
-    HOST,
-    what="Xen cannot give dom0 a device: its IOMMU, its interrupt, its registers or its windows do not work out.",
-    why="Xen gives dom0 every node, disabled or not, and panics at the first that it cannot map.",
-    advice="Correct the node, or remove it from the tree that Xen gets.",
-    sources=(_HANDLE_NODE, Source("Xen", "xen/drivers/passthrough/device_tree.c", "iommu_add_dt_device", "4.16 to 4.22")),
-    bad=Example(host(_SPI.format(irq=980, sense=4))),
-    good=Example(host(_SPI.format(irq=2, sense=4))),
-)
-def device_that_xen_refuses(view: HostView) -> Hits:
-    for kind, advice in _REFUSALS.items():
-        for item in _of_kind(view, kind):
-            yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice, cures=tuple(refused_cures(view, item)))
-
-
 HOST_DEVICES: Final[tuple[Rule, ...]] = (
     addresses_cut_to_32_bits,
     root_cells_unusable,
@@ -365,7 +292,4 @@ HOST_DEVICES: Final[tuple[Rule, ...]] = (
     address_not_covered_by_ranges,
     pci_host_without_device_type,
     bus_without_ranges,
-    console_interrupt_shared,
-    interrupt_with_two_triggers,
-    device_that_xen_refuses,
 )

@@ -6,6 +6,7 @@ from dtanalyze.rules.boot_modules import BOOT_MODULES
 from dtanalyze.rules.command_line import COMMAND_LINE
 from dtanalyze.rules.dom0less import DOM0LESS
 from dtanalyze.rules.host_devices import HOST_DEVICES
+from dtanalyze.rules.host_interrupts import HOST_INTERRUPTS
 from dtanalyze.rules.host_memory import HOST_MEMORY
 from dtanalyze.rules.hypervisor import HYPERVISOR
 from dtanalyze.rules.layout import LAYOUT
@@ -24,6 +25,7 @@ ALL_RULES: Final[tuple[Rule, ...]] = tuple(
             *HYPERVISOR,
             *LAYOUT,
             *HOST_DEVICES,
+            *HOST_INTERRUPTS,
             *HOST_MEMORY,
             *BOOT_MODULES,
             *COMMAND_LINE,

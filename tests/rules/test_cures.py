@@ -405,3 +405,28 @@ def test_dom0_mem_leaves_what_is_asked_for(option: str, most: str, bench: Bench)
     assert line in ('"dom0_mem=512M"', '"dom0_mem=256M"', '"dom0_mem=128M"') and found.status == 0
     assert [item["rule"] for offer in found.json["offers"] for item in offer["cures"]][0] in ("V-need", "V-request")
     assert bench.fix(body.replace("dom0_mem=1G", line.strip('"')), option, most).edits == {}
+
+
+GIC400 = """gic@3000000 {{ compatible = "arm,gic-400"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>; {irq}
+    reg = <0x0 0x{base}1000 0x0 0x1000>, <0x0 0x{second} 0x0 0x100>; }};"""
+
+
+def test_what_a_gic_400_has_by_its_manual(bench: Bench) -> None:
+    """Arm DDI 0471: four blocks from one base, ID 25 for maintenance. Of another layout nothing is known."""
+    body = host(gic=GIC400.format(base="300", second="3002000", irq=""))
+    found = bench.fix(body)
+    assert found.edits == {
+        "/gic@3000000 reg": "<0x0 0x3001000 0x0 0x1000 0x0 0x3002000 0x0 0x2000 0x0 0x3004000 0x0 0x2000 0x0 0x3006000 0x0 0x2000>",
+        "/gic@3000000 interrupt-parent": "<0x1>",
+        "/gic@3000000 interrupts": "<0x1 0x9 0xf04>",
+    }
+    assert found.verdicts == [("no-boot", "scratch")]
+    assert not bench.fix(host(gic=GIC400.format(base="300", second="3010000", irq=""))).edits.get("/gic@3000000 reg")
+    assert bench.fix(body.replace("arm,gic-400", "arm,cortex-a15-gic")).edits == {}
+
+
+def test_every_error_has_an_offer_or_a_reason(bench: Bench) -> None:
+    found = bench.fix(host().replace("arm,gic-v3", "vendor,controller"))
+    (left,) = found.json["left"]
+    assert found.blob is None and found.json["overlay"] is None
+    assert left["advice"].startswith("Use another board: this one has no interrupt controller that Xen drives")

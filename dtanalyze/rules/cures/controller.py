@@ -1,0 +1,70 @@
+"""A GIC-400 whose node lacks what Xen asks for: what its manual (Arm DDI 0471) fixes is filled in.
+
+The registers of a GIC-400 lie at fixed places from one base: distributor 0x1000, CPU interface 0x2000, virtual interface
+control 0x4000, virtual CPU interface 0x6000; its maintenance interrupt is always ID 25. Of no other is so much known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from dtanalyze.board.bus import XEN
+from dtanalyze.devicetree.cells import read_number
+from dtanalyze.devicetree.tree import Node
+from dtanalyze.findings import Change, Cure
+from dtanalyze.rules.cures.changes import cells_change, number_cells
+
+__all__ = ["gic_cures"]
+
+_BLOCKS: Final = ((0x1000, 0x1000), (0x2000, 0x2000), (0x4000, 0x2000), (0x6000, 0x2000))
+_MAINTENANCE: Final = (1, 9, 0xF04)
+"""PPI 9, which is ID 25, level high."""
+_MAP: Final = "{node} is a GIC-400 with the register map of its manual."
+
+
+def gic_cures(node: Node) -> Iterator[Cure]:
+    """Yield the cure for a GIC-400's ``reg`` and ``interrupts``, as far as they are wrong."""
+    if not node.is_compatible("arm,gic-400") or node.parent is None:
+        return
+    changes = [*_registers(node, node.parent)]
+    width = node.prop("#interrupt-cells")
+    if node.prop("interrupts") is None and node.prop("interrupts-extended") is None and width is not None and width.u32 == 3:
+        phandle = node.prop("phandle")
+        if phandle is not None and phandle.u32 is not None and _parent_number(node) != phandle.u32:
+            changes.append(cells_change(node, "interrupt-parent", (phandle.u32,)))
+        changes.append(cells_change(node, "interrupts", _MAINTENANCE))
+    if changes:
+        yield Cure(tuple(changes), _MAP.format(node=node.path))
+
+
+def _parent_number(node: Node) -> int | None:
+    """Return the phandle of the interrupt parent, stated at the node or above."""
+    at: Node | None = node
+    while at is not None:
+        prop = at.prop("interrupt-parent")
+        if prop is not None:
+            return prop.u32
+        at = at.parent
+    return None
+
+
+def _registers(node: Node, parent: Node) -> Iterator[Change]:
+    bus, reg = XEN.bus_of(parent), node.prop("reg")
+    if bus is None or reg is None:
+        return
+    counts = XEN.counts(bus, parent)
+    width = counts.address + counts.size
+    cells = reg.cells
+    starts = [read_number(cells[at : at + counts.address]) for at in range(0, len(cells) - width + 1, width)]
+    base = starts[0] - _BLOCKS[0][0] if starts else -1
+    expected = [base + offset for offset, _ in _BLOCKS]
+    if base < 0 or len(starts) < 2 or starts[:4] != expected[: len(starts[:4])]:
+        return
+    made = [
+        cell
+        for offset, size in _BLOCKS
+        for cell in (*number_cells(base + offset, counts.address), *number_cells(size, counts.size))
+    ]
+    if tuple(made) != cells[: len(made)]:
+        yield cells_change(node, "reg", made)
