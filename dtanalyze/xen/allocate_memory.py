@@ -14,7 +14,7 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
 from dtanalyze.xen.page_alloc import MAX_ORDER, MAX_ZONE, PAGE_SHIFT, Heap, bits_to_zone
 
-__all__ = ["Dom0Allocation", "Dom0Memory", "allocate_memory_11"]
+__all__ = ["Dom0Allocation", "Dom0Memory", "allocate_memory_11", "p2m_table_orders"]
 
 _PAGE: Final = 1 << PAGE_SHIFT
 _MIN_BANK0: Final = 128 * MIB
@@ -37,6 +37,14 @@ def get_allocation_size(size: int) -> int:
     return (size >> PAGE_SHIFT).bit_length() - 1
 
 
+def p2m_table_orders(ipa_bits: int) -> tuple[int, ...]:
+    """Return what the tables below the root of a domain's page tables span; up to 42 bits the root is a level lower.
+
+    From setup_virt_paging (arch/arm/p2m.c).
+    """
+    return (27, 18, 9) if ipa_bits > 42 else (18, 9)
+
+
 def get_order_from_bytes(size: int) -> int:
     """Return the order of the smallest block that is not smaller than ``size`` bytes."""
     return (size - 1 >> PAGE_SHIFT).bit_length()
@@ -47,9 +55,14 @@ class Dom0Allocation:
 
     ``banks`` are ``[start, stop]``, ``unassigned`` bytes are still wanted; ``order`` is the next size to ask for, ``lowmem``
     whether only below 4 GiB. ``pages_left`` is what dom0 may still have (max_pages, 32 bits wide upstream).
+
+    Each block is mapped before the next is asked for. ``table_orders`` are log2 of the pages that a table of each level
+    below the root of dom0's page tables spans (`p2m_table_orders`); none: their pages are not counted.
     """
 
-    def __init__(self, heap: Heap, wanted: int, lowmem_bits: int, max_banks: int) -> None:
+    def __init__(
+        self, heap: Heap, wanted: int, lowmem_bits: int, max_banks: int, table_orders: tuple[int, ...] = ()
+    ) -> None:
         self.heap = heap
         self.banks: list[list[int]] = []
         self.unassigned = wanted
@@ -59,7 +72,8 @@ class Dom0Allocation:
         self.lowmem_bits = lowmem_bits
         self.lowmem = True
         self.order = get_allocation_size(wanted)
-        self.done = False
+        self.table_orders = table_orders
+        self._tables: set[tuple[int, int]] = set()
 
     min_order: Final = _MIN_ORDER
 
@@ -68,11 +82,14 @@ class Dom0Allocation:
         other = copy(self)
         other.heap = self.heap.copy(least)
         other.banks = [list(bank) for bank in self.banks]
+        other._tables = set(self._tables)
+        if least:
+            other.table_orders = ()
         return other
 
     def of_size(self, wanted: int) -> Dom0Allocation:
         """Return an allocation of another size from the same heap as it is now."""
-        return Dom0Allocation(self.heap.copy(), wanted, self.lowmem_bits, self.max_banks)
+        return Dom0Allocation(self.heap.copy(), wanted, self.lowmem_bits, self.max_banks, self.table_orders)
 
     def request(self) -> tuple[int, int] | None:
         """Return the order and the highest zone of the next block that there is, None when Xen needs none or gives up.
@@ -124,6 +141,7 @@ class Dom0Allocation:
         if self.banks and size < _MIN_BANK0 and stop < self.banks[0][0]:
             self.heap.free_heap_pages(mfn, order, need_scrub=False)
             return False
+        self._map(mfn, order)
         self.unassigned -= size
         self.pages_left -= 1 << order
         for at, bank in enumerate(self.banks):
@@ -140,6 +158,13 @@ class Dom0Allocation:
             self.banks.append([start, stop])
             return True
         return False
+
+    def _map(self, mfn: int, order: int) -> None:
+        """guest_physmap_add_page: entries are as large as the block, and a table that is missing is a page of the heap."""
+        for spans in self.table_orders:
+            if order < spans and (spans, mfn >> spans) not in self._tables:
+                self._tables.add((spans, mfn >> spans))
+                self.heap.alloc_heap_pages(MAX_ZONE, 0, no_scrub=True)
 
     def run(self) -> Dom0Memory:
         """Allocate until dom0 has all or Xen gives up."""

@@ -289,6 +289,7 @@ class Boot:
             self.free_memory,
             self._loaded,
             self.grant_table[0],
+            self.ipa_bits,
         )
 
     @cached_property

@@ -4,15 +4,17 @@ Puts setup_mm, end_boot_allocator and allocate_memory_11 in a row, with what dec
 scrubbed, and how many CPUs do it.
 """
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
 from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory
+from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory, p2m_table_orders
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, XenArgs
+from dtanalyze.xen.heap_use import SPREAD, nearby, own_pages, take_pages
 from dtanalyze.xen.llc_coloring import allocate_hwdom_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
@@ -29,6 +31,7 @@ _XEN_SIZE: Final = 0x13A000
 _TREE_OFFSET: Final = 64 * MIB
 """Where the tree is taken to lie from the start of RAM when nothing says it, as on the machines recorded."""
 _WHOLE: Final = 128 * MIB
+_MOST_PLACES: Final = 16
 _TREE_ALIGN: Final = 2 * MIB
 XEN_IMAGE: Final = "Xen"
 """The kind of the module that is Xen itself (BOOTMOD_XEN)."""
@@ -56,6 +59,7 @@ def place_dom0(
     boot: BootAllocator | XenBug,
     loaded: tuple[Module, ...],
     grant_table: AddressRange | None,
+    ipa_bits: int,
 ) -> Dom0Placed:
     """Return where dom0's RAM lies; ``boot`` is what is free then, ``loaded`` what was taken to lie in RAM."""
     log = options.log
@@ -73,21 +77,78 @@ def place_dom0(
         return _coloured(allocate_hwdom_memory(info, profile, wanted, grant_table), wanted)
     if isinstance(boot, XenBug):
         return Dom0Placed((), False, None, "dom0's RAM: Xen does not come so far")
-    heap = boot.end_boot_allocator(need_scrub=args.bootscrub == "idle")
-    dom0 = Dom0Allocation(heap, wanted, min(32, platform_of(tree).dma_bitsize), profile.nr_mem_banks)
+    replay = _Replay(tree, profile, args, boot, wanted, options.build.fewer_pages, ipa_bits)
     note = f"dom0's RAM: {format_size(wanted)}, placed by a replay of Xen's allocator (--dom0-bank or --xen-log settles it)"
     note += "".join(
         f"; the tree itself is taken to lie at {item.start:#x} (--fdt-address)" for item in loaded if item.kind != XEN_IMAGE
     )
-    if args.bootscrub != "idle" or len(cpu_nodes(tree)) < 2:
-        outcomes = Outcomes((dom0.run(),), complete=True)
+    outcomes = replay.outcomes()
+    if len(outcomes.found) > 1:
+        note += _why_open(replay.dom0(replay.pages), wanted, outcomes)
     else:
-        outcomes = under_scrubbing(dom0)
-        if len(outcomes.found) > 1:
-            note += _why_open(dom0, wanted, outcomes)
+        outcomes = replay.by_small_pieces(outcomes)
+        note += _why_small(outcomes) if len(outcomes.found) > 1 else ""
     if not options.memory and any(item.unallocated for item in outcomes.found):
         note += "; RAM is what the tree lists, which a boot loader may replace (--memory)"
     return _open(outcomes, note)
+
+
+class _Replay(NamedTuple):
+    """dom0's RAM out of what is free when the heap is made."""
+
+    tree: Tree
+    profile: XenProfile
+    args: XenArgs
+    boot: BootAllocator
+    wanted: int
+    fewer_pages: int
+    ipa_bits: int
+
+    @property
+    def scrubbed(self) -> bool:
+        """Whether idle CPUs clean the heap meanwhile."""
+        return self.args.bootscrub == "idle" and len(cpu_nodes(self.tree)) > 1
+
+    @property
+    def pages(self) -> int:
+        """Pages that Xen itself takes first, about."""
+        pages = own_pages(self.tree, len(cpu_nodes(self.tree)) or 1, self.profile) - self.fewer_pages
+        return max(pages, 0)
+
+    def dom0(self, pages: int) -> Dom0Allocation:
+        """Return the allocation to be run after Xen took ``pages``."""
+        heap = self.boot.end_boot_allocator(need_scrub=self.args.bootscrub == "idle")
+        take_pages(heap, pages)
+        bits = min(32, platform_of(self.tree).dma_bitsize)
+        return Dom0Allocation(heap, self.wanted, bits, self.profile.nr_mem_banks, p2m_table_orders(self.ipa_bits))
+
+    def outcomes(self) -> Outcomes:
+        """Return where the RAM lies, in every order of scrubbing."""
+        first = self.dom0(self.pages)
+        return under_scrubbing(first) if self.scrubbed else Outcomes((first.run(),), complete=True)
+
+    def by_small_pieces(self, likely: Outcomes) -> Outcomes:
+        """Return the outcome with those of builds that take more or fewer pages; the likely one stays the first."""
+        tried = (self.dom0(pages).run() for pages in self._other_pages(likely.found[0]))
+        return likely._replace(found=tuple(dict.fromkeys((*likely.found, *tried)))[:_MOST_PLACES])
+
+    def _other_pages(self, likely: Dom0Memory) -> Iterator[int]:
+        """Yield the numbers of pages to be tried: none where the extremes change nothing, as with nearly every size."""
+        ends = (max(self.pages - SPREAD, 0), self.pages + SPREAD)
+        alone = likely if not self.scrubbed else self.dom0(self.pages).run()
+        if any(self.dom0(pages).run() != alone for pages in ends):
+            yield from nearby(self.pages)
+
+
+def _why_small(outcomes: Outcomes) -> str:
+    """Say why the last pieces may lie elsewhere, and which those are."""
+    low, high = {*outcomes.found[0].banks}, {bank for item in outcomes.found[1:] for bank in item.banks}
+    moved = sum(bank.size for bank in low - high)
+    return (
+        f". Its last {format_size(moved)} may lie elsewhere in that part of RAM: they come from blocks out of which Xen "
+        f"itself takes pages before, and how many depends on its build; {len(outcomes.found)} placements were found. A "
+        "dom0_mem in whole 4 MiB makes it certain"
+    )
 
 
 def _coloured(got: Dom0Memory, wanted: int) -> Dom0Placed:

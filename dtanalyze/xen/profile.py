@@ -125,6 +125,8 @@ class XenProfile(NamedTuple):
     """A timer of less than 1 kHz panics, from 4.18 (9a5bbb2d34)."""
     timer_khz_rounded: bool = True
     """The timer's frequency is rounded to kHz, from 4.22 (986707b461); before, it is cut."""
+    heap_pages: int = 43
+    """Pages that Xen takes of the heap before dom0's RAM, beside those for the tree and for CPUs (`heap_use`)."""
     dom0_fdt_extra: int = 128 + 16 + 256 * 16
     """DOM0_FDT_EXTRA_SIZE, what the buffer of dom0's tree has beyond the host's, in bytes: 144 up to 4.21 (ad6f396a3f)."""
     uart_irq_checked: bool = True
@@ -174,6 +176,7 @@ class XenProfile(NamedTuple):
 _MASTER: Final = XenProfile("master")
 _4_22: Final = _MASTER._replace(
     name="4.22",
+    heap_pages=53,
     bootmem_bug="Xen BUG at common/page_alloc.c:309",
     static_mem_needs_build=False,
     no_driver=_MASTER.no_driver | NEW_IN_4_23,
@@ -225,6 +228,7 @@ _4_19: Final = _4_20._replace(
 )
 _4_18: Final = _4_19._replace(
     name="4.18",
+    heap_pages=70,
     iommu_map_hidden=False,
     overlap_within_memreserve=False,
     bootmem_bug="Xen BUG at common/page_alloc.c:292",
