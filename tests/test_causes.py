@@ -41,7 +41,9 @@ def test_a_rule_explains_the_verdict_of_its_bad_tree(code: str, tmp_path: Path, 
     (found,) = [item for item in answer["results"] if item["cause"]]
     assert found["cause"]["rule"] == code
     assert not [item for item in found["findings"] if item["rule"].startswith("V-")]
-    (named,) = {item["cause"] for item in found["findings"] if (item["rule"], item["node"]) == (code, found["cause"]["node"])}
+    (named,) = {
+        item["cause"] for item in found["findings"] if (item["rule"], item["node"]) == (code, found["cause"]["node"])
+    }
     assert named == found["cause"]["key"]
 
 

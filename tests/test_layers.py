@@ -26,7 +26,15 @@ DATA = {"facts", "findings"}
 
 # Layer: what it may import beside itself. A new layer has to be put in here, and in ARCHITECTURE.md.
 MAY_IMPORT = {
-    "": {"address", "errors", "findings", "library", "linux", "version", "xen"},  # what it exports, each name imported when used
+    "": {
+        "address",
+        "errors",
+        "findings",
+        "library",
+        "linux",
+        "version",
+        "xen",
+    },  # what it exports, each name imported when used
     "__main__": {"cli", "version"},
     "version": set(),
     "errors": set(),
@@ -45,8 +53,35 @@ MAY_IMPORT = {
     "analysis": {*BELOW_MIRRORS, "evidence", "linux", "xen", "verdicts", "causes", "rules", *DATA},
     "report": {"address", "board", "errors", "linux", "xen", "rules", "controls", "causes", *DATA},
     "inputs": {"address", "devicetree", "errors", "evidence"},
-    "library": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "causes", "controls", "analysis", "report", "inputs", "evidence", *DATA},
-    "cli": {"version", *BELOW_MIRRORS, "linux", "xen", "rules", "verdicts", "causes", "controls", "analysis", "report", "inputs", "evidence", *DATA},
+    "library": {
+        "version",
+        *BELOW_MIRRORS,
+        "linux",
+        "xen",
+        "rules",
+        "causes",
+        "controls",
+        "analysis",
+        "report",
+        "inputs",
+        "evidence",
+        *DATA,
+    },
+    "cli": {
+        "version",
+        *BELOW_MIRRORS,
+        "linux",
+        "xen",
+        "rules",
+        "verdicts",
+        "causes",
+        "controls",
+        "analysis",
+        "report",
+        "inputs",
+        "evidence",
+        *DATA,
+    },
 }
 
 # Modules with one reader or writer each: who may import them at all.
@@ -70,6 +105,7 @@ ONLY_BY = {
         "dtanalyze.xen.partial_tree",
         "dtanalyze.xen.libxl",
         "dtanalyze.xen.domu_tree",
+        "dtanalyze.xen.efi_stub",
     },
     "fdt": {"dtanalyze.devicetree.source"},
     "intervaltree": {"dtanalyze.linux"},

@@ -25,8 +25,44 @@ BOOT = FIXTURES / "dtb" / "boots" / "01-dom0-x420-l612.dtb"
 HOST = FIXTURES / "dtb" / "hosts" / "01-dom0-x420-l612.dtb"
 
 # A change here is a change for everybody who uses the library: a removal or a new meaning needs a new major version.
-FUNCTIONS = ["__version__", "check", "diff", "explain", "fix", "linux_profile", "load", "map", "overlaps", "predict", "read_xen_log", "rules", "selftest"]
-TYPES = ["AddressRange", "BlobError", "ContainerError", "Devicetree", "Differences", "DtanalyzeError", "Finding", "Fixed", "InputError", "LinuxProfile", "OverlayError", "Picture", "Predicted", "Predictions", "Result", "Results", "Severity", "UsageError", "Verdict", "XenLog", "XenOptions"]
+FUNCTIONS = [
+    "__version__",
+    "check",
+    "diff",
+    "explain",
+    "fix",
+    "linux_profile",
+    "load",
+    "map",
+    "overlaps",
+    "predict",
+    "read_xen_log",
+    "rules",
+    "selftest",
+]
+TYPES = [
+    "AddressRange",
+    "BlobError",
+    "ContainerError",
+    "Devicetree",
+    "Differences",
+    "DtanalyzeError",
+    "Finding",
+    "Fixed",
+    "InputError",
+    "LinuxProfile",
+    "OverlayError",
+    "Picture",
+    "Predicted",
+    "Predictions",
+    "Result",
+    "Results",
+    "Severity",
+    "UsageError",
+    "Verdict",
+    "XenLog",
+    "XenOptions",
+]
 NAMES = sorted([*FUNCTIONS, *TYPES])
 ASKED = "linux xen iommu tree memory assume_memory kaslr requests need proc_iomem dom0_mem host"
 PARAMETERS = {
@@ -225,7 +261,7 @@ def test_what_cannot_be_loaded(tmp_path: Path) -> None:
         dtanalyze.load(b"no tree")
     with pytest.raises(FileNotFoundError):
         dtanalyze.load(tmp_path / "none.dtb")
-    (tmp_path / "o.dtbo").write_bytes(dtb('f { target = <&{/nowhere}>; __overlay__ { };};'.replace("<&{/nowhere}>", "<9>")))
+    (tmp_path / "o.dtbo").write_bytes(dtb("f { target = <&{/nowhere}>; __overlay__ { };};".replace("<&{/nowhere}>", "<9>")))
     with pytest.raises(dtanalyze.InputError, match=r"x\+o\.dtbo: o\.dtbo: "):
         dtanalyze.load(PLAIN, name="x", overlays=[tmp_path / "o.dtbo"])
 

@@ -70,5 +70,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     assert 'href="rules/x08.html"' in (tmp_path / "site" / "rules.html").read_text()
     # Pages ask no other host: scripts, styles, fonts and pictures lie beside them.
     for page in (tmp_path / "site").rglob("*.html"):
-        loaded = re.findall(r'<(?:script|img|iframe)[^>]+src="(https?:[^"]+)"|<link[^>]+rel="stylesheet"[^>]+href="(https?:[^"]+)"', page.read_text())
+        loaded = re.findall(
+            r'<(?:script|img|iframe)[^>]+src="(https?:[^"]+)"|<link[^>]+rel="stylesheet"[^>]+href="(https?:[^"]+)"',
+            page.read_text(),
+        )
         assert not loaded, f"{page.name}: {loaded}"

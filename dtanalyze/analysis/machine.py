@@ -23,6 +23,7 @@ from dtanalyze.linux.resource import Resource
 
 __all__ = ["linux_comparisons", "linux_of"]
 
+_LONG_LINE: Final = 900
 _PAGES: Final = {"16k": (16 * KIB, 47), "64k": (64 * KIB, 48)}
 """Page size and address bits of distributions' flavours, as their names end."""
 
@@ -51,6 +52,7 @@ def linux_comparisons(tree: Tree, linux: LinuxProfile, bundle: Bundle) -> Iterat
     source = bundle.linux[0] if bundle.linux is not None else ""
     kaslr = console.kaslr.value if console.kaslr is not None else None
     result = check_guest(tree, "", CheckOptions(linux=linux, kaslr=kaslr, requests=(1,)), written=True)
+    yield from _line(tree, console, source)
     yield from _dmesg(result, check_guest(tree, "", CheckOptions(linux=linux), written=True), console, source)
     if bundle.memblock is not None:
         seen = memblock_ranges(bundle.memblock)
@@ -62,6 +64,21 @@ def linux_comparisons(tree: Tree, linux: LinuxProfile, bundle: Bundle) -> Iterat
             yield from _iomem(result, listed)
     if bundle.iomem_after is not None:
         yield _scratch(result, bundle.iomem_after)
+
+
+def _line(tree: Tree, console: LinuxConsole, source: str) -> Iterator[Comparison]:
+    """Compare the command line that the tree hands to Linux with the one that it started with."""
+    chosen = tree.root.child("chosen")
+    prop = chosen.prop("bootargs") if chosen is not None else None
+    printed = console.command_line
+    if printed is None:
+        return
+    mine, seen = " ".join((prop.string or "").split()) if prop is not None else "", " ".join(printed.value.split())
+    # printk cuts a line at about 1,000 characters (LOG_LINE_MAX).
+    same = mine == seen or (len(seen) > _LONG_LINE and mine.startswith(seen))
+    cause = "" if same else "CONFIG_CMDLINE, or the boot loader gave another line than the tree has"
+    agrees: bool | None = True if same else None if not mine else False
+    yield Comparison("Linux's command line", mine or "none", seen, agrees, source, printed.line, cause)
 
 
 def _dmesg(result: CheckResult, as_tree: CheckResult, console: LinuxConsole, source: str) -> Iterator[Comparison]:

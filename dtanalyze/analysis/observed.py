@@ -14,7 +14,7 @@ from dtanalyze.findings import Finding
 from dtanalyze.verdicts import LOG_CONTRADICTS
 from dtanalyze.xen.prediction import Prediction
 
-__all__ = ["against_console", "contradictions", "ram_listed", "reach", "regions", "same_ram", "shown"]
+__all__ = ["against_console", "contradictions", "ram_listed", "reach", "regions", "same_ram", "shown", "xen_line"]
 
 _SHOWN: Final = 8
 
@@ -83,9 +83,7 @@ def _named(predictions: Sequence[Prediction]) -> Iterator[tuple[str, Prediction]
             yield f"d{number}", item
 
 
-def contradictions(
-    ram: Sequence[AddressRange], predictions: Sequence[Prediction], console: XenConsole
-) -> Iterator[Finding]:
+def contradictions(ram: Sequence[AddressRange], predictions: Sequence[Prediction], console: XenConsole) -> Iterator[Finding]:
     """Yield what a log says against the answer that was made with it; ``ram`` is the RAM that the answer stands on."""
     for item in (ram_listed(ram, console, "the log"), *against_console(predictions, console, "the log")):
         if item is not None and item.agrees is False:
@@ -107,6 +105,19 @@ def ram_listed(ram: Sequence[AddressRange], console: XenConsole, source: str) ->
     same = same_ram(ram, seen)
     cause = "" if same else "the boot loader changed the memory nodes, or the log is another board's"
     return Comparison("RAM", shown(ram), shown(seen), same, source, console.ram[0].line, cause)
+
+
+def xen_line(line: str, console: XenConsole, source: str) -> Comparison | None:
+    """Compare Xen's command line with the printed one, which counts; None when the log has none."""
+    printed = console.command_line
+    if printed is None:
+        return None
+    mine, seen = line.strip(), printed.value.strip()
+    agrees, cause = mine == seen, "the boot loader, or xen.cfg, gave Xen another line than the tree has"
+    if not agrees and (not mine or (seen and mine.startswith(seen))):
+        cause = "the log's line is cut" if mine else "the boot loader wrote it into the tree: taken from the log"
+        return Comparison("Xen's command line", mine or "none", seen, None, source, printed.line, cause)
+    return Comparison("Xen's command line", mine, seen, agrees, source, printed.line, "" if agrees else cause)
 
 
 def same_ram(one: Iterable[AddressRange], other: Iterable[AddressRange]) -> bool:

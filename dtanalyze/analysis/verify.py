@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from dtanalyze.address.range import AddressRange
 from dtanalyze.analysis.guest import check_guest, kind_of
 from dtanalyze.analysis.host import tree_ram
 from dtanalyze.analysis.machine import linux_comparisons, linux_of
-from dtanalyze.analysis.observed import ram_listed, reach, regions, same_ram, shown
+from dtanalyze.analysis.observed import ram_listed, reach, regions, same_ram, shown, xen_line
 from dtanalyze.analysis.pairing import wrong_pairing
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.analysis.written_tree import against_tree
@@ -20,6 +21,7 @@ from dtanalyze.evidence.xen_console import XenConsole
 from dtanalyze.facts import Comparison
 from dtanalyze.xen.boot_log import log_of
 from dtanalyze.xen.build import BUILDS, DEFAULT
+from dtanalyze.xen.command_line import xen_bootargs
 from dtanalyze.xen.options import XenOptions, usable
 from dtanalyze.xen.partial_tree import PartialTree
 from dtanalyze.xen.predict import predict, prepare
@@ -31,6 +33,7 @@ __all__ = ["Given", "Verified", "verify"]
 
 _ANY_START: Final = "one of the places that concurrent scrubbing allows"
 _OPEN_START: Final = "concurrent scrubbing decides, and this start was not among those computed"
+_ANOTHER_SIZE: Final = "another dom0_mem than Xen was started with, or the model of Xen's allocator is wrong here"
 _SHORT: Final = "Failed to allocate requested dom0 memory"
 
 
@@ -165,6 +168,10 @@ def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> Xe
     return release_of(None)
 
 
+def _total(banks: tuple[AddressRange, ...]) -> int:
+    return sum(item.size for item in banks)
+
+
 class _Host:
     """The board's tree through Xen, once with what the log settles and once without dom0's banks."""
 
@@ -189,6 +196,7 @@ class _Host:
             options = options._replace(build=BUILDS["debian"])
         self.options = usable(options._replace(partial_trees=(*options.partial_trees, *partial)))
         self.host = prepare(tree, self.options)
+        self.started = prepare(tree, self.options._replace(log=None)).tree
         self.known = self._predicted(self.options)
         self.alone = self._predicted(self.options._replace(log=log._replace(dom0_banks=())))
 
@@ -205,6 +213,9 @@ class _Host:
         ram = ram_listed(self.options.memory or self.listed, self.console, self.source)
         if ram is not None:
             yield ram
+        line = xen_line(xen_bootargs(self.started), self.console, self.source)
+        if line is not None:
+            yield line
         if self.source:
             yield self._reach()
         yield from self._banks()
@@ -243,6 +254,11 @@ class _Host:
             return
         starts = (mine, *mine.others)
         same = any(same_ram(item.memory, seen) for item in starts)
+        if all(_total(item.memory) != _total(seen) for item in starts):
+            # Where things lie moves the banks; how much there is, only the command line and free RAM decide.
+            line = self.console.banks[0].line
+            yield Comparison("dom0's RAM", shown(mine.memory), shown(seen), False, self.source, line, _ANOTHER_SIZE)
+            return
         line = self.console.banks[0].line
         placed = any(item.value.kind == "Device Tree" for item in self.console.modules)
         known = placed or self.options.fdt_address is not None

@@ -35,9 +35,7 @@ def command(
         str | None, Option("--svg", metavar="FILE", help="A picture of one result; - is standard output.")
     ] = None,
     listed: Annotated[bool, Option("--list", help="Both views spelled like /proc/iomem instead of drawn.")] = False,
-    certain: Annotated[
-        bool, Option("--certain", help="With --list: leave out claims that a driver only may make.")
-    ] = False,
+    certain: Annotated[bool, Option("--certain", help="With --list: leave out claims that a driver only may make.")] = False,
     color: options.ColorOption = "auto",
     tree: options.TreeGroup,
     kernel: options.KernelGroup,

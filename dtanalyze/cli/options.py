@@ -64,9 +64,7 @@ PathsArgument = Annotated[
 FormatOption = Annotated[str, Option("--format", metavar="text|json", help="How to print the answer.")]
 ColorOption = Annotated[
     str,
-    Option(
-        "--color", metavar="auto|always|never", help="Colour; auto heeds NO_COLOR and FORCE_COLOR.", show_default=True
-    ),
+    Option("--color", metavar="auto|always|never", help="Colour; auto heeds NO_COLOR and FORCE_COLOR.", show_default=True),
 ]
 MemoryOption = Annotated[
     list[str] | None,
@@ -202,15 +200,11 @@ class MappingOptions(NamedTuple):
     ] = None
     need: Annotated[
         str | None,
-        Option(
-            "--need", metavar="PAGES|SIZE", help="Capacity the product needs; less is an error.", show_default=False
-        ),
+        Option("--need", metavar="PAGES|SIZE", help="Capacity the product needs; less is an error.", show_default=False),
     ] = None
     proc_iomem: Annotated[
         str | None,
-        Option(
-            "--proc-iomem", metavar="FILE", help="A recorded /proc/iomem: its claims are certain.", show_default=False
-        ),
+        Option("--proc-iomem", metavar="FILE", help="A recorded /proc/iomem: its claims are certain.", show_default=False),
     ] = None
 
 
@@ -219,9 +213,7 @@ class OverlayOptions(NamedTuple):
 
     overlay: Annotated[
         list[str] | None,
-        Option(
-            "--overlay", metavar="DTBO", help="Apply this overlay first (repeatable, in order).", show_default=False
-        ),
+        Option("--overlay", metavar="DTBO", help="Apply this overlay first (repeatable, in order).", show_default=False),
     ] = None
     overlay_matrix: Annotated[
         bool,
@@ -252,9 +244,7 @@ class SourceOptions(NamedTuple):
     ] = None
     source: Annotated[
         str | None,
-        Option(
-            "--source", metavar="DTS", help="The source of a .dtb: findings stand at its lines.", show_default=False
-        ),
+        Option("--source", metavar="DTS", help="The source of a .dtb: findings stand at its lines.", show_default=False),
     ] = None
 
     def sourcing(self) -> Sourcing:

@@ -55,9 +55,7 @@ class ReportOptions(NamedTuple):
         ),
     ] = None
     explain: Annotated[bool, Option("--explain", help="Show the allocation step by step.")] = False
-    statistics: Annotated[bool, Option("--statistics", help="Count verdicts, rules and severities at the end.")] = (
-        False
-    )
+    statistics: Annotated[bool, Option("--statistics", help="Count verdicts, rules and severities at the end.")] = False
     color: ColorOption = "auto"
     quiet: Annotated[bool, Option("--quiet", "-q", help="Print the verdict line only.")] = False
     verbose: Annotated[bool, Option("--verbose", "-v", help="Print every finding, range and assumption.")] = False

@@ -21,9 +21,7 @@ dtanalyze rules --format json
 
 
 def command(
-    format_: Annotated[
-        str, Option("--format", metavar="text|json|markdown", help="How to print the catalogue.")
-    ] = "text",
+    format_: Annotated[str, Option("--format", metavar="text|json|markdown", help="How to print the catalogue.")] = "text",
     color: options.ColorOption = "auto",
 ) -> None:
     """List every rule: code, severity, name, what it finds."""

@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from dtanalyze.address.units import parse_ram, parse_range
-from dtanalyze.cli import options
+from dtanalyze.cli import options, xen_options
 from dtanalyze.cli.console import LeaveError, complain, say
 from dtanalyze.cli.option import Argument, Option
 from dtanalyze.cli.run import held_to_limits, usage_errors
@@ -57,6 +57,12 @@ def command(
         str | None,
         Option("--fdt-address", metavar="ADDRESS", help="Default: what the log says.", show_default=False),
     ] = None,
+    partial_dtb: xen_options.PartialDtbOption = None,
+    xl_config: xen_options.XlConfigOption = None,
+    xen_cfg: xen_options.XenCfgOption = None,
+    xen_cfg_section: xen_options.XenCfgSectionOption = None,
+    xen_config: xen_options.XenConfigOption = None,
+    xen_build: xen_options.XenBuildOption = None,
 ) -> None:
     """Hold a machine against the prediction for it.
 
@@ -66,6 +72,7 @@ def command(
     from dtanalyze.cli.evidence import evidence
     from dtanalyze.evidence.bundle import gathered
     from dtanalyze.linux.profile import preset as linux_preset
+    from dtanalyze.xen.build import DEFAULT
     from dtanalyze.xen.options import XenOptions
     from dtanalyze.xen.profile import preset as xen_preset
 
@@ -79,6 +86,11 @@ def command(
             memory=tuple(parse_ram(item) for item in memory or ()),
             grant_table=parse_range(grant_table) if grant_table is not None else None,
             fdt_address=options.address(fdt_address, "--fdt-address") if fdt_address is not None else None,
+            partial_trees=xen_options.partial_trees(partial_dtb),
+            toolstack=xen_options.toolstack(xl_config),
+            efi=bool(xen_cfg),
+            efi_config=xen_options.efi_config(xen_cfg, xen_cfg_section),
+            build=xen_options.build_of(xen_config, xen_build) or DEFAULT,
         )
         if xen is not None:
             xen_preset(xen)

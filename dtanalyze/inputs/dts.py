@@ -129,9 +129,7 @@ def _named(places: SourceMap, path: str) -> SourceMap:
     )
 
 
-def _preprocessed(
-    source: bytes, folder: str, roots: _Folders, macros: Sequence[str], listed: str, seconds: float
-) -> bytes:
+def _preprocessed(source: bytes, folder: str, roots: _Folders, macros: Sequence[str], listed: str, seconds: float) -> bytes:
     if (found := _UNWANTED.search(source)) is not None:
         raise InputError(f"{found.group().decode()}: a source must not use this, since it reads files unseen")
     places = [item for root in roots.search for item in ("-I", root)]

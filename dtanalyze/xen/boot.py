@@ -27,6 +27,8 @@ from dtanalyze.xen.dom0less import DomU, domu_domains
 from dtanalyze.xen.domu_tree import HostUart
 from dtanalyze.xen.drivers import IOMMUS, UARTS, driver_symbol
 from dtanalyze.xen.dt_uart import console_node
+from dtanalyze.xen.efi_config import EfiConfig
+from dtanalyze.xen.efi_stub import efi_notes
 from dtanalyze.xen.guest_tree import cpus_failure, with_memory
 from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine, root_cells_can_be_written
 from dtanalyze.xen.hypervisor_node import dom0_regions
@@ -55,10 +57,14 @@ _XEN_TEXT_OFFSET: Final = 4 * MIB
 
 
 class Host(NamedTuple):
-    """What all releases share: the tree with its RAM filled in, and Xen's arguments."""
+    """What all releases share: the tree with its RAM filled in, and Xen's arguments.
+
+    ``efi`` is what Xen's EFI loader reads, None where it reads no configuration file.
+    """
 
     tree: Tree
     args: XenArgs
+    efi: EfiConfig | None = None
 
 
 class Known(NamedTuple):
@@ -366,10 +372,13 @@ class Boot:
 
     def _line_notes(self) -> Iterator[str]:
         """Quote the command lines, and name the words that are not modelled."""
+        printed = self.options.log.console.command_line if self.options.log is not None else None
         for whose, line in (("Xen's", xen_command_line(self.host.tree)), ("dom0's", dom0_command_line(self.host.tree))):
             if line.where:
+                logged = whose == "Xen's" and printed is not None and printed.value == line.text
+                where = f"line {printed.line} of the log" if printed is not None and logged else line.where
                 text = line.text if len(line.text) <= _LINE_SHOWN else line.text[:_LINE_SHOWN] + "…"
-                yield f'{whose} command line: "{text}" ({line.where})'
+                yield f'{whose} command line: "{text}" ({where})'
             elif whose == "Xen's":
                 yield "Xen's command line: none in /chosen"
         words = [word.text for word in self.words if word.standing == "not modelled"]
@@ -384,12 +393,12 @@ class Boot:
     @property
     def scan_notes(self) -> list[str]:
         """What was assumed of the scan and what it finds."""
-        notes: list[str] = []
+        notes = list(efi_notes(self.host.efi, self.options.efi_config))
         if self.info.stopped_at is not None and self.info.panic is None:
             notes.append(f"Xen's scan of the tree ends at {self.info.stopped_at} without a word; what follows is not seen")
         if not self.ram_known and self.iommu:
             notes.append("extended regions: as of the tree without RAM, so they still cover where RAM will be")
-        if not any(item.node for item in self.info.modules):
+        if self.host.efi is None and not any(item.node for item in self.info.modules):
             notes.append("boot modules: none in /chosen; a boot loader adds them")
         elif not any(item.kind == DEVICE_TREE for item in self.info.modules):
             notes.append(

@@ -1,7 +1,8 @@
 """The nodes that Xen writes into every domain's tree.
 
 Mirrors make_hypervisor_node, make_memory_node, make_cpus_node, make_timer_node and make_psci_node
-(arch/arm/domain_build.c). ``with_memory`` is the boot loader's part: RAM filled in.
+(arch/arm/domain_build.c). ``with_memory`` and
+``with_command_line`` are the boot loader's part: RAM and Xen's line filled in.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = [
     "reg_of",
     "release_of",
     "timer_node",
+    "with_command_line",
     "with_memory",
 ]
 
@@ -59,6 +61,14 @@ def with_memory(tree: Tree, ranges: Iterable[AddressRange]) -> bytes:
     made = [memory_node(f"memory@{item.start:x}", (item,), counts, root) for item in fitting]
     kept = root.children[: len(root.children) - len(made)]
     root.children[:] = kept[:at] + made + kept[at:]
+    return to_blob(root, [raw for raw, _ in tree.reservations], tree.boot_cpuid)
+
+
+def with_command_line(tree: Tree, line: str) -> bytes:
+    """Return the tree with another command line for Xen, as a boot loader writes it into /chosen."""
+    root = copy_node(tree.root, None)
+    chosen = root.child("chosen") or new_node("chosen", root)
+    set_property(chosen, "xen,xen-bootargs", line.encode("utf-8", "surrogateescape") + b"\0")
     return to_blob(root, [raw for raw, _ in tree.reservations], tree.boot_cpuid)
 
 

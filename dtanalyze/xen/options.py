@@ -10,6 +10,7 @@ from dtanalyze.xen.build import DEFAULT, Build
 
 if TYPE_CHECKING:  # only a caller with a log needs its reader
     from dtanalyze.xen.boot_log import XenLog
+    from dtanalyze.xen.efi_config import EfiConfig
     from dtanalyze.xen.partial_tree import PartialTree
     from dtanalyze.xen.xl_config import Toolstack
 
@@ -20,7 +21,7 @@ class XenOptions(NamedTuple):
     """What the tree does not say; None leaves it to the tree, the log or a stated guess.
 
     ``fdt_address`` is where the boot loader puts the tree; ``efi`` says that Xen is booted through EFI, which matters to
-    4.16 only.
+    4.16 only; ``efi_config`` is what its ``xen.cfg`` says.
 
     ``partial_trees`` are those of domains, each under its node's name or path; ``gic_lines`` is how many interrupt IDs the
     GIC's distributor reports.
@@ -40,6 +41,7 @@ class XenOptions(NamedTuple):
     log: "XenLog | None" = None
     fdt_address: int | None = None
     efi: bool = False
+    efi_config: "EfiConfig | None" = None
     guests: tuple[int, ...] = ()
     iomem: tuple[AddressRange, ...] = ()
     gic_lines: int | None = None

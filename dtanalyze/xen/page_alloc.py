@@ -44,9 +44,7 @@ class BootAllocator:
     out of all regions each time that one is added.
     """
 
-    def __init__(
-        self, overlap: str = "Xen BUG at common/page_alloc.c:308", bad: tuple[tuple[int, int], ...] = ()
-    ) -> None:
+    def __init__(self, overlap: str = "Xen BUG at common/page_alloc.c:308", bad: tuple[tuple[int, int], ...] = ()) -> None:
         self.regions: list[tuple[int, int]] = []
         self._overlap = overlap
         self._bad = bad

@@ -19,7 +19,8 @@ from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
 from dtanalyze.xen.dom0less import DomU, device_tree_module
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
 from dtanalyze.xen.domu_tree import domu_blob, domu_tree
-from dtanalyze.xen.guest_tree import with_memory
+from dtanalyze.xen.efi_stub import reads_config, started_by_efi
+from dtanalyze.xen.guest_tree import with_command_line, with_memory
 from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions, written_domu_tree
 from dtanalyze.xen.libxl import extended_regions, guest_memory, toolstack_domu
@@ -27,19 +28,38 @@ from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Stage, Stop
-from dtanalyze.xen.start_xen import STAGES, Run, open_questions, reach, start_xen
+from dtanalyze.xen.start_xen import Run, open_questions, reach, stages_of, start_xen
 from dtanalyze.xen.xl_config import Iomem, Toolstack
 
 __all__ = ["predict", "prepare"]
 
 
 def prepare(tree: Tree, options: XenOptions) -> Host:
-    """Return the host as Xen finds it; ``options.memory``, or the log's RAM, replaces the tree's memory nodes."""
+    """Return the host as Xen finds it; ``options.memory``, or the log's RAM, replaces the tree's memory nodes.
+
+    Xen's own EFI loader comes first; the command line that a log has is the one that counted.
+    """
     _same_domains(tree, options)
+    efi = options.efi_config
+    if efi is not None and reads_config(tree, efi):
+        tree = started_by_efi(tree, efi)
+    else:
+        efi = None
+    said = _logged_line(tree, options)
+    if said is not None:
+        tree = parse(with_command_line(tree, said))
     args = parse_bootargs(xen_bootargs(tree))
     if options.memory:
         tree = parse(with_memory(tree, options.memory))
-    return Host(tree, args)
+    return Host(tree, args, efi)
+
+
+def _logged_line(tree: Tree, options: XenOptions) -> str | None:
+    """Return Xen's command line as a log has it, None where it says nothing new: a log may have cut what the tree has."""
+    printed = options.log.console.command_line if options.log is not None else None
+    if printed is None or xen_bootargs(tree).strip().startswith(printed.value.strip()):
+        return None
+    return printed.value
 
 
 def _same_domains(tree: Tree, options: XenOptions) -> None:
@@ -116,7 +136,7 @@ def _shared(boot: Boot, run: Run) -> _Shared:
         "nodes": boot.nodes,
         "stages": run.stages,
         "arch": boot.arch,
-        "total": len(STAGES),
+        "total": len(stages_of(boot)),
     }
 
 

@@ -16,6 +16,7 @@ from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.bootfdt import Bank, dom0_modules_of
 from dtanalyze.xen.device import mapped_pages
 from dtanalyze.xen.dom0less_build import create_domUs
+from dtanalyze.xen.efi_stub import efi_start
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions
@@ -36,7 +37,7 @@ from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.static_evtchn import alloc_static_evtchn
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
-__all__ = ["STAGES", "Run", "open_questions", "reach", "start_xen"]
+__all__ = ["STAGES", "Run", "open_questions", "reach", "stages_of", "start_xen"]
 
 
 _PADDR_END: Final = 1 << 48
@@ -76,13 +77,13 @@ def reach(boot: Boot, run: Run) -> str:
     nodes = sum(1 for _ in boot.host.tree.root)
     domains = len(boot.domus) + boot.has_dom0
     return (
-        f"looked at: stages {len(run.stages)} of {len(STAGES)}, nodes {nodes}, domains {domains}, "
+        f"looked at: stages {len(run.stages)} of {len(stages_of(boot))}, nodes {nodes}, domains {domains}, "
         f"options of Xen's line {read} of {len(words)}"
     )
 
 
 def _until_stop(boot: Boot) -> Iterator[tuple[Stage, Outcome]]:
-    for stage in STAGES:
+    for stage in stages_of(boot):
         outcome = stage.run(boot)
         yield stage, outcome
         if isinstance(outcome, Stop):
@@ -295,3 +296,9 @@ STAGES: Final = (
     Stage("modules", "discard_initial_modules", lambda boot: discard_initial_modules(boot.info, boot.profile)),
 )
 """The table of contents of a boot."""
+_EFI_LOADER: Final = Stage("efi-loader", "efi_start", efi_start)
+
+
+def stages_of(boot: Boot) -> tuple[Stage, ...]:
+    """Return the stages of this boot: through EFI, Xen's own loader comes first."""
+    return (_EFI_LOADER, *STAGES) if boot.options.efi else STAGES

@@ -94,9 +94,7 @@ def _domains(boot: Boot) -> dict[str, _Domain]:
     return found
 
 
-def _alloc_domain_evtchn(
-    node: Node, domains: dict[str, _Domain], phandles: Phandles, done: set[int]
-) -> _Refused | None:
+def _alloc_domain_evtchn(node: Node, domains: dict[str, _Domain], phandles: Phandles, done: set[int]) -> _Refused | None:
     here = _get_evtchn_dt_property(node)
     if isinstance(here, _Refused):
         return here

@@ -29,7 +29,15 @@ def index(bus: Bus, entries: list[Entry], address_cells: int) -> RangesIndex:
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from([0x01000000, 0x02000000, 0x03000000, 0]), st.integers(0, 20), st.integers(0, 8), st.integers(0, 99)), max_size=7),
+    st.lists(
+        st.tuples(
+            st.sampled_from([0x01000000, 0x02000000, 0x03000000, 0]),
+            st.integers(0, 20),
+            st.integers(0, 8),
+            st.integers(0, 99),
+        ),
+        max_size=7,
+    ),
     st.sampled_from([0x01000000, 0x02000000, 0]),
     st.integers(0, 30),
 )

@@ -323,7 +323,10 @@ def test_predict_text(run: Run) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        (["--xen", "4.20", "--dom0-mem", "1G"], "--xen, --dom0-mem: no effect, every tree is a guest's, which Xen has written already"),
+        (
+            ["--xen", "4.20", "--dom0-mem", "1G"],
+            "--xen, --dom0-mem: no effect, every tree is a guest's, which Xen has written already",
+        ),
         (["--quiet", "--xen", "4.20"], ""),
         ([], ""),
     ],

@@ -65,11 +65,16 @@ def test_every_format_names_the_line(board: Path, capsys: pytest.CaptureFixture[
     assert "boards/board.dts:9:3: " in said(capsys, *argv)
     assert "::error file=boards/board.dts,line=9,endLine=10,title=X08" in said(capsys, *argv, "--format", "github")
     gitlab = json.loads(said(capsys, *argv, "--format", "gitlab"))
-    assert {(item["location"]["path"], item["location"]["lines"]["begin"]) for item in gitlab if item["check_name"] == "X08"} == {("boards/board.dts", 9)}
+    assert {
+        (item["location"]["path"], item["location"]["lines"]["begin"]) for item in gitlab if item["check_name"] == "X08"
+    } == {("boards/board.dts", 9)}
     (run,) = json.loads(said(capsys, *argv, "--format", "sarif"))["runs"]
     (x08,) = [item for item in run["results"] if item["ruleId"] == "X08"]
     place = x08["locations"][0]["physicalLocation"]
-    assert place == {"artifactLocation": {"uri": "boards/board.dts"}, "region": {"startLine": 9, "startColumn": 3, "endLine": 10, "endColumn": 32}}
+    assert place == {
+        "artifactLocation": {"uri": "boards/board.dts"},
+        "region": {"startLine": 9, "startColumn": 3, "endLine": 10, "endColumn": 32},
+    }
     assert x08["relatedLocations"][0]["physicalLocation"]["region"]["byteOffset"] > 0
 
 
@@ -81,13 +86,17 @@ def test_a_fault_in_an_include_is_told_there(board: Path, capsys: pytest.Capture
 
 def test_a_blob_with_its_source(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = subprocess.run(
-        ["cpp", "-nostdinc", "-undef", "-x", "assembler-with-cpp", "-DDEVICE=0x90000000", board], capture_output=True, check=True
+        ["cpp", "-nostdinc", "-undef", "-x", "assembler-with-cpp", "-DDEVICE=0x90000000", board],
+        capture_output=True,
+        check=True,
     ).stdout
     Path("board.dtb").write_bytes(subprocess.run(["dtc", "-q", "-@"], input=text, capture_output=True, check=True).stdout)
     assert said(capsys, "board.dtb", "--format", "concise").startswith("board.dtb:1: error: ")
     out = said(capsys, "board.dtb", "--source", str(board), "-D", "DEVICE=0x90000000", "--format", "concise")
     assert "boards/board.dts:9:3: error: X08" in out
-    assert "unreadable: --source boards/board.dts: dtc: " in said(capsys, "board.dtb", "--source", str(board), "--format", "concise")
+    assert "unreadable: --source boards/board.dts: dtc: " in said(
+        capsys, "board.dtb", "--source", str(board), "--format", "concise"
+    )
 
 
 def test_a_macro_that_is_none(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,13 +122,19 @@ def test_the_library_names_the_line_too(board: Path) -> None:
 def test_a_source_in_a_kernel_tree_finds_its_includes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As in Linux: arch/arm64/boot/dts/VENDOR, with include-prefixes full of links."""
     top = tmp_path / "linux"
-    vendor, bindings, prefixes = top / "arch/arm64/boot/dts/acme", top / "include/dt-bindings", top / "scripts/dtc/include-prefixes"
+    vendor, bindings, prefixes = (
+        top / "arch/arm64/boot/dts/acme",
+        top / "include/dt-bindings",
+        top / "scripts/dtc/include-prefixes",
+    )
     for folder in (vendor, bindings, prefixes):
         folder.mkdir(parents=True)
     (prefixes / "dt-bindings").symlink_to("../../../include/dt-bindings")
     (bindings / "acme.h").write_text("#define DEVICE 0x90000000\n")
     (vendor / "soc.dtsi").write_text(DTSI)
-    (vendor / "board.dts").write_text(BOARD.replace(BAD_REGION, GOOD_REGION).replace("#include", "#include <dt-bindings/acme.h>\n#include"))
+    (vendor / "board.dts").write_text(
+        BOARD.replace(BAD_REGION, GOOD_REGION).replace("#include", "#include <dt-bindings/acme.h>\n#include")
+    )
     out = said(capsys, str(vendor / "board.dts"), "--format", "concise")
     assert f"{vendor}/soc.dtsi:4:21: error: X01" in out
 
@@ -131,7 +146,7 @@ def test_a_kernel_tree_lets_nothing_in_from_outside(tmp_path: Path, capsys: pyte
         folder.mkdir(parents=True)
     (tmp_path / "secret.h").write_text("secret\n")
     (prefixes / "out").symlink_to(tmp_path)
-    (vendor / "board.dts").write_text('#include <out/secret.h>\n/dts-v1/; / { };\n')
+    (vendor / "board.dts").write_text("#include <out/secret.h>\n/dts-v1/; / { };\n")
     with pytest.raises(SystemExit):
         main(["check", str(vendor / "board.dts")])
     said_ = capsys.readouterr()

@@ -55,7 +55,10 @@ def test_a_count_of_odd_length(text: str, counted: int) -> None:
 
 
 def entries(raw: bytes, address: int, size: int) -> list[tuple[int, tuple[int, ...], int, int]]:
-    return [(item.nth, item.address_cells, item.size, item.offset) for item in reg_tuples(Property("reg", raw, 100), CellCounts(address, size))]
+    return [
+        (item.nth, item.address_cells, item.size, item.offset)
+        for item in reg_tuples(Property("reg", raw, 100), CellCounts(address, size))
+    ]
 
 
 def test_reg_tuples() -> None:

@@ -63,7 +63,9 @@ def table(*blobs: bytes) -> bytes:
 def unified_kernel(dtb: bytes) -> bytes:
     head = b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40) + b"PE\0\0" + struct.pack("<HHIIIHH", 0xAA64, 2, 0, 0, 0, 0, 0)
     start = len(head) + 80
-    sections = struct.pack("<8s4I16x", b".linux", 4, 0, 4, start) + struct.pack("<8s4I16x", b".dtb", len(dtb), 0, len(dtb) + 3, start + 4)
+    sections = struct.pack("<8s4I16x", b".linux", 4, 0, 4, start) + struct.pack(
+        "<8s4I16x", b".dtb", len(dtb), 0, len(dtb) + 3, start + 4
+    )
     return head + sections + b"code" + dtb + b"\0\0\0"
 
 
@@ -112,7 +114,11 @@ def test_what_holds_no_tree_says_what_it_is(data: bytes, sentence: str) -> None:
     assert str(raised.value) == sentence
 
 
-@pytest.mark.parametrize("whole", [gzipped(TREE), lzma.compress(TREE), boot_v2(TREE), vendor_boot(TREE), table(TREE)], ids=["gzip", "xz", "boot", "vendor_boot", "table"])
+@pytest.mark.parametrize(
+    "whole",
+    [gzipped(TREE), lzma.compress(TREE), boot_v2(TREE), vendor_boot(TREE), table(TREE)],
+    ids=["gzip", "xz", "boot", "vendor_boot", "table"],
+)
 def test_what_is_cut_off_is_said(whole: bytes) -> None:
     for size in (12, len(whole) // 3, len(whole.rstrip(b"\0")) - 100):
         with pytest.raises(ContainerError):

@@ -80,7 +80,9 @@ def test_the_fdt_package_writes_the_same_tree() -> None:
     theirs.root = fdt.Node("/")
     pairs = [(original.root, theirs.root)]
     for source, copy in pairs:
-        copy.props.extend(fdt.PropBytes(p.name, data=p.value) if p.value else fdt.Property(p.name) for p in source.properties.values())
+        copy.props.extend(
+            fdt.PropBytes(p.name, data=p.value) if p.value else fdt.Property(p.name) for p in source.properties.values()
+        )
         for child in source.children:
             copy.nodes.append(fdt.Node(child.name))
             pairs.append((child, copy.nodes[-1]))

@@ -126,6 +126,57 @@ def test_a_difference_names_the_setting_that_explains_it(tmp_path: Path, capsys:
     assert item["what"] == "extended regions of dom0" and item["cause"].startswith("as Xen 4.")
 
 
+def test_what_check_may_be_told_verify_may_be_told_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = evidence(NAME, tmp_path)
+    # Another dom0_mem than the one that this Xen was started with: its banks and its tree differ.
+    (tmp_path / "xen.cfg").write_text("kernel=Image\noptions=dom0_mem=256M bootscrub=0\ndtb=board.dtb\n")
+    status, result = verify(capsys, *paths, "--xen-cfg", str(tmp_path / "xen.cfg"))
+    assert status == 1 and differing(result) == ["dom0's RAM"]
+    (tmp_path / "xen.cfg").write_text("kernel=Image\ndtb=board.dtb\n")
+    assert differing(verify(capsys, *paths, "--xen-cfg", str(tmp_path / "xen.cfg"))[1]) == []
+    (tmp_path / "guest.cfg").write_text("memory = 256\n")
+    assert verify(capsys, *paths, "--xl-config", str(tmp_path / "guest.cfg"))[0] == 0
+    (tmp_path / "config").write_text("# CONFIG_GICV3 is not set\n")
+    (tmp_path / "c").write_text((tmp_path / "c").read_text() + "\n(XEN) Freed 380kB init memory.\n")
+    assert verify(capsys, *paths)[0] == 0
+    assert verify(capsys, *paths, "--xen-config", str(tmp_path / "config"))[0] == 1, (
+        "without its driver no interrupt controller"
+    )
+    for wrong in (
+        ["--xen-build", "stock", "--xen-config", str(tmp_path / "config")],
+        ["--partial-dtb", f"none={paths[0]}"],
+        ["--xen-cfg-section", "a"],
+        ["--xl-config", paths[0]],
+    ):
+        assert verify(capsys, *paths, *wrong)[0] == 2, wrong
+
+
+CUT = "console=dtuart dtuart=/pl011@9000000 loglvl=all"
+
+
+@pytest.mark.parametrize(
+    ("printed", "agrees", "dom0"),
+    [
+        (None, None, "0x60000000-0x7fffffff"),
+        (CUT, None, "0x60000000-0x7fffffff"),  # the tree's line begins so: the log was wrapped
+        ("dom0_mem=256M bootscrub=0", False, "0x50000000-0x5fffffff"),
+    ],
+)
+def test_the_command_line_of_the_log_counts(
+    printed: str | None, agrees: bool | None, dom0: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = evidence(NAME, tmp_path)
+    if printed is not None:
+        text = (tmp_path / "c").read_text().split("\n")
+        (tmp_path / "c").write_text("\n".join([text[0], f"(XEN) Command line: {printed}", *text[1:]]))
+    _, result = verify(capsys, *paths, "--fdt-address", "0x44000000")
+    lines = [item for item in result["comparisons"] if item["what"] == "Xen's command line"]
+    assert [item["agrees"] for item in lines] == ([] if printed is None else [agrees])
+    assert [item["line"] for item in lines] == ([] if printed is None else [2])
+    (ram,) = [item for item in result["comparisons"] if item["what"] == "dom0's RAM"]
+    assert ram["predicted"] == dom0, "worked by hand: the lowest aligned block of that size that nothing reserves"
+
+
 def test_another_boards_log_is_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = evidence(NAME, tmp_path)
     text = (tmp_path / "c").read_text().replace("(XEN) Grant", "(XEN) RAM: 0000000880000000 - 00000008ffffffff\n(XEN) Grant")

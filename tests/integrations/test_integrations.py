@@ -64,7 +64,9 @@ def test_the_comment_holds_only_what_the_change_introduced(tmp_path: Path, trees
     comment = (out / "comment.md").read_text()
     assert "scratch → **exhausted**" in comment and "new: **error**" in comment
     _, out, _ = action(tmp_path, "trees/bad.dtb", base="trees/bad.dtb")
-    assert (out / "comment.md").read_text() == "**dtanalyze** <code>trees/bad.dtb</code>: nothing changed for Xen and Linux.\n"
+    assert (
+        out / "comment.md"
+    ).read_text() == "**dtanalyze** <code>trees/bad.dtb</code>: nothing changed for Xen and Linux.\n"
 
 
 def test_the_github_script_without_paths(tmp_path: Path) -> None:
@@ -84,13 +86,30 @@ def test_the_gitlab_template(tmp_path: Path, trees: Path) -> None:
     shutil.copy(BAD, trees / "bad.dtb")
     text = (PARTS / "gitlab" / "dtanalyze.yml").read_text()
     (script,) = re.findall(r"^  script:\n(?:    #.*\n)*    - (.*)$", text, re.M)
-    ran = run("sh", "-c", script.replace(".dtanalyze-venv/bin/dtanalyze", str(PROGRAM)), cwd=tmp_path, TREES="trees/*.dtb", CHECK_ARGS="--linux 6.12")
+    ran = run(
+        "sh",
+        "-c",
+        script.replace(".dtanalyze-venv/bin/dtanalyze", str(PROGRAM)),
+        cwd=tmp_path,
+        TREES="trees/*.dtb",
+        CHECK_ARGS="--linux 6.12",
+    )
     assert ran.returncode == 1, ran.stderr
     findings = json.loads((tmp_path / "gl-code-quality-report.json").read_text())
     assert "trees/bad.dtb" in {item["location"]["path"] for item in findings}
     assert (tmp_path / "dtanalyze.junit.xml").is_file()
     (after,) = re.findall(r"^  after_script:\n    - (.*)$", text, re.M)
-    assert run("sh", "-c", after.replace(".dtanalyze-venv/bin/dtanalyze", str(PROGRAM)), cwd=tmp_path, TREES="trees/*.dtb", CHECK_ARGS="").returncode == 0
+    assert (
+        run(
+            "sh",
+            "-c",
+            after.replace(".dtanalyze-venv/bin/dtanalyze", str(PROGRAM)),
+            cwd=tmp_path,
+            TREES="trees/*.dtb",
+            CHECK_ARGS="",
+        ).returncode
+        == 0
+    )
     assert (tmp_path / "dtanalyze-map.html").is_file()
 
 
@@ -98,11 +117,16 @@ def test_the_yocto_task(tmp_path: Path, trees: Path) -> None:
     """The task's body, with the variables that BitBake would have filled in."""
     text = (PARTS / "yocto" / "classes" / "dtanalyze.bbclass").read_text()
     (body,) = re.findall(r"^do_dtanalyze\(\) \{\n(.*?)^\}$", text, re.M | re.S)
-    values = {"DTANALYZE": str(PROGRAM), "DTANALYZE_CHECK_ARGS": "--linux 6.12", "DTANALYZE_REPORT": "report.json", "DTANALYZE_TREES": "trees"}
+    values = {
+        "DTANALYZE": str(PROGRAM),
+        "DTANALYZE_CHECK_ARGS": "--linux 6.12",
+        "DTANALYZE_REPORT": "report.json",
+        "DTANALYZE_TREES": "trees",
+    }
     for name, value in values.items():
         body = body.replace(f"${{{name}}}", value)
     assert "${" not in body
-    script = f"bbfatal() {{ echo \"fatal: $*\"; exit 1; }}\n{body}"
+    script = f'bbfatal() {{ echo "fatal: $*"; exit 1; }}\n{body}'
     assert run("sh", "-c", script, cwd=tmp_path).returncode == 0
     shutil.copy(BAD, trees / "bad.dtb")
     ran = run("sh", "-c", script, cwd=tmp_path)
@@ -126,7 +150,9 @@ def test_the_make_fragment(tmp_path: Path, trees: Path) -> None:
     (trees / "Makefile").write_text(f"DTBS := good.dtb\ninclude {PARTS}/kbuild/dtanalyze.mk\n")
     environment = {"MAKEFLAGS": "", "MAKELEVEL": ""}
     assert run(make, "dtanalyze", cwd=trees, **environment).returncode == 0
-    assert "Nothing to be done" in run(make, "dtanalyze", cwd=trees, **environment).stdout, "only what changed is checked again"
+    assert "Nothing to be done" in run(make, "dtanalyze", cwd=trees, **environment).stdout, (
+        "only what changed is checked again"
+    )
     shutil.copy(BAD, trees / "bad.dtb")
     assert run(make, "dtanalyze", "DTBS=bad.dtb", cwd=trees, **environment).returncode == 2
 

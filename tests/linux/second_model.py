@@ -83,7 +83,9 @@ def write(guest: Guest) -> str:
     """Return the guest as the body of the root node."""
     parts = [ROOT]
     parts += [f'memory@{n} {{ device_type = "memory"; {_reg([bank])} }};' for n, bank in enumerate(guest.banks)]
-    parts.append(hypervisor([(start * G, size * G) for start, size in guest.regions], (guest.grant[0] * G, guest.grant[1] * G)))
+    parts.append(
+        hypervisor([(start * G, size * G) for start, size in guest.regions], (guest.grant[0] * G, guest.grant[1] * G))
+    )
     if guest.reserved:
         children = " ".join(
             f"r{n} {{ {_reg(item.spans)} {'no-map;' if item.nomap else ''} {_status(item.enabled)} }};"
@@ -104,7 +106,11 @@ _COMPATIBLE = {
     "generic": '"pci-host-ecam-generic"',
     "vendor": '"vendor,pcie"',
 }
-_BUS = {"simple": 'compatible = "simple-bus";', "vendor": 'compatible = "vendor,bus";', "off": 'compatible = "simple-bus"; status = "disabled";'}
+_BUS = {
+    "simple": 'compatible = "simple-bus";',
+    "vendor": 'compatible = "vendor,bus";',
+    "off": 'compatible = "simple-bus"; status = "disabled";',
+}
 
 
 def _halves(value: int) -> tuple[int, int]:
@@ -126,7 +132,7 @@ def _device(number: int, device: Device) -> str:
     name = f"dev@{number}"
     if device.kind in ("generic", "vendor"):
         name = f"{device.name}@{number}"
-        extra = '#address-cells = <3>; #size-cells = <2>;' + (' device_type = "pci";' if device.typed else "")
+        extra = "#address-cells = <3>; #size-cells = <2>;" + (' device_type = "pci";' if device.typed else "")
         cells: list[int] = []
         for at, (start, size) in enumerate(device.windows):  # each at a bus address of its own: none continues another
             cells += [0x02000000, at, 0, *_halves((start - moved) * G), *_halves(size * G)]
@@ -279,7 +285,9 @@ class Kernel:
     def answer(self) -> Answer:
         claims = tuple(sorted(self.claims))
         if not self.accepted():
-            return Answer("balloon", 0, 0, (None,) * len(self.guest.requests), ("balloon",) * len(self.guest.requests), claims)
+            return Answer(
+                "balloon", 0, 0, (None,) * len(self.guest.requests), ("balloon",) * len(self.guest.requests), claims
+            )
         verdict, count = self._one_by_one()
         taken, outcomes = self._requests()
         return Answer(verdict, count, self._largest(), taken, outcomes, claims)

@@ -314,9 +314,7 @@ def test_windows_are_joined_by_what_their_first_cell_means() -> None:
         (0x82000000, 0, 0x10000000, 0, 0x10000000, 0, 0x8000000),
         (0x02000000, 0, 0x18000000, 0, 0x18000000, 0, 0x8000000),
     ]
-    assert [start for _, start, _, name in certain(pcie(GENERIC, ranges)) if name != "PCI ECAM"] == [
-        0x10000000
-    ]
+    assert [start for _, start, _, name in certain(pcie(GENERIC, ranges)) if name != "PCI ECAM"] == [0x10000000]
 
 
 def test_an_idle_hosts_ranges_are_a_warning() -> None:

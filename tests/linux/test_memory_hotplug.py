@@ -205,11 +205,13 @@ def test_16k_pages_keep_sections_of_128_mib_and_64k_need_512() -> None:
 
 # What the tree does not tell about the CPUs is said.
 
-SEEDED = 'chosen { kaslr-seed = <0x1234 0x5678>; };'
+SEEDED = "chosen { kaslr-seed = <0x1234 0x5678>; };"
 
 
 def kaslr_line(profile: LinuxProfile, *cores: str) -> str:
-    nodes = " ".join(f'cpu@{at} {{ device_type = "cpu"; compatible = "{name}"; reg = <{at}>; }};' for at, name in enumerate(cores))
+    nodes = " ".join(
+        f'cpu@{at} {{ device_type = "cpu"; compatible = "{name}"; reg = <{at}>; }};' for at, name in enumerate(cores)
+    )
     extra = f"cpus {{ #address-cells = <1>; #size-cells = <0>; {nodes} }}; {SEEDED}"
     return next(item for item in answer(guest(LOW_AND_HIGH, extra, memory=RAM), profile).assumed if item.startswith("KASLR"))
 

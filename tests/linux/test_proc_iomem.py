@@ -156,7 +156,16 @@ def test_a_record_whose_ram_is_the_trees_fits() -> None:
         ((*FITTING, "d8001000-d8001fff : System RAM"), "it has System RAM 0xd8001000-0xd8001fff, which the tree has not"),
         ((*FITTING, "90000000-97ffffff : reserved"), "it has reserved 0x90000000-0x97ffffff, which the tree has not"),
     ],
-    ids=["cut", "another board", "without Xen", "no-map mapped", "no-map missing", "cut by a device", "a page more", "no-map more"],
+    ids=[
+        "cut",
+        "another board",
+        "without Xen",
+        "no-map mapped",
+        "no-map missing",
+        "cut by a device",
+        "a page more",
+        "no-map more",
+    ],
 )
 def test_a_record_of_another_boot_is_refused_with_the_first_difference(lines: tuple[str, ...], difference: str) -> None:
     body = guest([(0x100000000, 0x10000000)], memory=TWO_BANKS)

@@ -37,10 +37,21 @@ def test_every_preset_of_the_contract_is_there() -> None:
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("6,12", "6.12"), ("revew", "review"), ("xentroops", "xen-troops"), ("6", "6.16"), ("v6.x", ""), ("", ""), ("1e3", ""), ("8.0", "")],
+    [
+        ("6,12", "6.12"),
+        ("revew", "review"),
+        ("xentroops", "xen-troops"),
+        ("6", "6.16"),
+        ("v6.x", ""),
+        ("", ""),
+        ("1e3", ""),
+        ("8.0", ""),
+    ],
 )
 def test_an_unknown_preset_is_an_error_that_names_neighbours_and_all(name: str, near: str) -> None:
-    with pytest.raises(UsageError, match=f"called '{name}'.*{near}.*v2, review, v3, 5.16, 5.17, 6.1, 6.12, 6.16, 7.3, xen-troops"):
+    with pytest.raises(
+        UsageError, match=f"called '{name}'.*{near}.*v2, review, v3, 5.16, 5.17, 6.1, 6.12, 6.16, 7.3, xen-troops"
+    ):
         preset(name)
 
 

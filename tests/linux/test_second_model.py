@@ -93,10 +93,17 @@ def said(result: CheckResult, expected: Answer) -> Answer:
     ram = {(item.start, item.stop) for item in result.ram}
     assert ram or result.verdict.value
     scratch = {(item.taken.start, item.taken.stop) for item in answer.requests if item.taken is not None}
-    root = [item for item in answer.iomem.root.children if (item.start, item.end + 1) not in scratch or item.name != "Xen scratch"]
+    root = [
+        item
+        for item in answer.iomem.root.children
+        if (item.start, item.end + 1) not in scratch or item.name != "Xen scratch"
+    ]
     names = {(start, stop): name for name, start, stop in expected.claims}
     claims = tuple(
-        sorted((names.get((item.start // G, (item.end + 1) // G), item.name), item.start // G, (item.end + 1) // G) for item in root)
+        sorted(
+            (names.get((item.start // G, (item.end + 1) // G), item.name), item.start // G, (item.end + 1) // G)
+            for item in root
+        )
     )
     return Answer(
         result.verdict.value,

@@ -451,7 +451,9 @@ def test_sequences_of_requests_equal_a_list_of_pages(
                 model.sections.extend(sections)
         elif error == "refused":
             assert taken is not None
-            assert request.message == f"Cannot request resource [mem 0x{taken[0] * UNIT:08x}-0x{taken[1] * UNIT - 1:08x}] (-16)"
+            assert (
+                request.message == f"Cannot request resource [mem 0x{taken[0] * UNIT:08x}-0x{taken[1] * UNIT - 1:08x}] (-16)"
+            )
         assert alloc.page_list.count == len(model.sections)
 
 

@@ -15,7 +15,9 @@ def test_terms_lead_to_terms() -> None:
     assert list(TERMS) == sorted(TERMS), "in the order of the alphabet"
 
 
-@pytest.mark.parametrize("word", ["section", "linear map", "extended region", "grant table", "claim", "host tree", "guest tree"])
+@pytest.mark.parametrize(
+    "word", ["section", "linear map", "extended region", "grant table", "claim", "host tree", "guest tree"]
+)
 def test_the_words_of_reports_are_explained(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     main_exit = pytest.raises(SystemExit)
     with main_exit as left:

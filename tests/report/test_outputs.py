@@ -107,7 +107,10 @@ def test_files_have_no_colour(run: Run) -> None:
     [
         (["--format", "json", "--format", "text"], "only one format can go to standard output, not json and text"),
         (["--format", "json", "-o", "-", "--format", "text"], "only one format can go to standard output"),
-        (["--format", "xml"], "no format is called 'xml'; there are text, concise, json, sarif, junit, github, gitlab, markdown"),
+        (
+            ["--format", "xml"],
+            "no format is called 'xml'; there are text, concise, json, sarif, junit, github, gitlab, markdown",
+        ),
         (["--format", "json", "-o", "a", "-o", "b"], "--output: no --format is left for b"),
         (
             ["--format", "json", "-o", "a", "--format", "text", "-o", "./a"],

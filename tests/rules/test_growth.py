@@ -33,7 +33,10 @@ KINDS = {
     "reservations outside RAM": lambda n: guest(FREE, reserved(n, 0x100000000)),
     "no-map reservations": lambda n: guest([(0x40000000, S)], reserved(n, 0x40000000, "no-map;")),
     "banks": lambda n: guest(
-        FREE, " ".join(f'memory@{i} {{ device_type = "memory"; {reg([(0x100000000 + i * 0x10000, 0x1000)])} }};' for i in range(n))
+        FREE,
+        " ".join(
+            f'memory@{i} {{ device_type = "memory"; {reg([(0x100000000 + i * 0x10000, 0x1000)])} }};' for i in range(n)
+        ),
     ),
     "devices": lambda n: guest(FREE, devices(n, 0x10000)),
     "devices on one address": lambda n: guest(FREE, devices(n, 0)),
@@ -67,7 +70,10 @@ def test_as_many_as_are_told_need_no_count() -> None:
 
 def test_every_device_on_a_crowded_address_is_told_or_counted() -> None:
     """Each is paired with those that reach farthest, not with every other one."""
-    few = of_rule(answer(guest(FREE, devices(5, 0).replace("vendor,device", "vendor,a", 1).replace("vendor,device", "vendor,b", 1))), "O02")
+    few = of_rule(
+        answer(guest(FREE, devices(5, 0).replace("vendor,device", "vendor,a", 1).replace("vendor,device", "vendor,b", 1))),
+        "O02",
+    )
     assert len(few) == 7  # ten pairs, less the three of one kind of device
     mixed = " ".join(f'd@{n} {{ compatible = "vendor,d{n}"; {reg([(0x9000000, 0x1000)])} }};' for n in range(40))
     told = of_rule(answer(guest(FREE, mixed)), "O02")

@@ -34,7 +34,10 @@ def test_a_region_cut_by_xen_loses_the_section_that_ends_there() -> None:
         ([(0x10000000, 2 * S - CUT), (0x100000000, 2 * S)], ""),  # below the linear map: X13's
         # Something stands where Xen is said to have cut: the region ends there by right.
         ([(0x100000000, 4 * S - CUT)], f'dev@1 {{ compatible = "v,d"; {reg([(0x100000000 + 4 * S - CUT, 0x1000)])} }};'),
-        ([(0x100000000, 4 * S - CUT)], f'dev@1 {{ compatible = "arm,primecell"; {reg([(0x100000000 + 4 * S - 0x1000, 0x1000)])} }};'),
+        (
+            [(0x100000000, 4 * S - CUT)],
+            f'dev@1 {{ compatible = "arm,primecell"; {reg([(0x100000000 + 4 * S - 0x1000, 0x1000)])} }};',
+        ),
         ([(0x100000000, 4 * S - CUT)], f'memory@1 {{ device_type = "memory"; {reg([(0x100000000 + 4 * S - CUT, S)])} }};'),
     ],
     ids=["1 MiB short", "whole", "no section", "below the map", "a device", "a claimed device", "RAM"],
@@ -67,7 +70,13 @@ def test_what_the_linear_map_cuts_off_is_not_lost_to_alignment() -> None:
     # 0x4030000000-0x407fffffff, of which 256 MiB lie within the map and hold two sections.
     result = answer(guest([(0x4030000000, 0x50000000)]), V39)
     assert (told(result, "X12"), len(told(result, "X14"))) == ([], 1)
-    below = answer(guest([(0x38000000, 0x10000000 + S)], memory='memory@40000000 { device_type = "memory"; reg = <0 0x60000000 0 0x8000000>; };', grant=(0x1000000, 0x40000)))
+    below = answer(
+        guest(
+            [(0x38000000, 0x10000000 + S)],
+            memory='memory@40000000 { device_type = "memory"; reg = <0 0x60000000 0 0x8000000>; };',
+            grant=(0x1000000, 0x40000),
+        )
+    )
     assert (told(below, "X12"), len(told(below, "X13"))) == ([], 1)
 
 
@@ -79,7 +88,9 @@ def test_what_alignment_costs_is_counted_within_the_map() -> None:
         "extended region 0 [0x403e000000-0x408dffffff] is smaller than a section of 128 MiB, as far as the linear map holds it: 32 MiB are lost to alignment"
     )
     (odd,) = told(answer(guest([(0x100200000, 2 * S)])), "X12")
-    assert odd == "extended region 0 [0x100200000-0x1101fffff] gives 1 of 2 sections of 128 MiB: 128 MiB are lost to alignment"
+    assert (
+        odd == "extended region 0 [0x100200000-0x1101fffff] gives 1 of 2 sections of 128 MiB: 128 MiB are lost to alignment"
+    )
 
 
 # V-balloon: a cure for each cause.
@@ -92,7 +103,9 @@ def cure(body: str, linux: str = "6.12") -> str:
 def test_each_cause_of_ballooning_has_its_own_cure() -> None:
     free = [(0x100000000, 2 * S)]
     assert "CONFIG_ZONE_DEVICE" in next(
-        item.advice for item in answer(guest(free), PRESETS["6.12"]._replace(unpopulated_alloc=False)).findings if item.rule == "V-balloon"
+        item.advice
+        for item in answer(guest(free), PRESETS["6.12"]._replace(unpopulated_alloc=False)).findings
+        if item.rule == "V-balloon"
     )
     assert "Linux 5.17 or newer" in cure(guest(free), "5.16")
     assert "one bad entry" in cure(guest([(0x200000000, S), (0x100000000, S)]))

@@ -18,7 +18,12 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Property
 
 KINDS = ("go", "line", "banks", "regions", "tree", "requests", "open", "answer")
-LATER = {("/chosen", "linux,initrd-start"), ("/chosen", "linux,initrd-end"), ("/chosen", "kaslr-seed"), ("/chosen", "rng-seed")}
+LATER = {
+    ("/chosen", "linux,initrd-start"),
+    ("/chosen", "linux,initrd-end"),
+    ("/chosen", "kaslr-seed"),
+    ("/chosen", "rng-seed"),
+}
 """Written after the tree is built (initrd placement), or by Linux once it has read it (the seeds)."""
 
 UPSTREAM_WITH = "CONFIG_STATIC_MEMORY=y\nCONFIG_STATIC_SHM=y\nCONFIG_ARM_SMMU_V3=y\n"

@@ -15,7 +15,9 @@ _GIC = """
 interrupt-controller@8000000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
     reg = <0 0x8000000 0 0x10000>, <0 0x80a0000 0 0xf60000>; interrupt-parent = <1>; interrupts = <1 9 4>; };
 """
-_TIMER = 'timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 13 4>, <1 14 4>, <1 11 4>, <1 10 4>; };'
+_TIMER = (
+    'timer { compatible = "arm,armv8-timer"; interrupt-parent = <1>; interrupts = <1 13 4>, <1 14 4>, <1 11 4>, <1 10 4>; };'
+)
 _CPUS = """
 cpus { #address-cells = <1>; #size-cells = <0>;
     cpu@0 { device_type = "cpu"; compatible = "arm,cortex-a53"; enable-method = "psci"; reg = <0>; }; };

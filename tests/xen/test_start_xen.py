@@ -436,7 +436,7 @@ def test_modules_that_xens_own_loader_loads() -> None:
     assert stop_of(CPUS, TIMER, GICV3, body, efi=True) is None
     domu = (
         body.removesuffix(" };")
-        + """ d { compatible = "xen,domain"; cpus = <1>; memory = <0 0x40000>; xen,enhanced;
+        + """ d { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; cpus = <1>; memory = <0 0x40000>; xen,enhanced;
         k { compatible = "multiboot,kernel", "multiboot,module"; xen,uefi-binary = "guest"; }; }; };"""
     )
     assert stop_of(CPUS, TIMER, GICV3, domu, efi=True) is None, "dom0 has a kernel, and serves xenstore"
