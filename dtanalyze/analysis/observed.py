@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range
-from dtanalyze.evidence.xen_console import XenConsole
 from dtanalyze.facts import Comparison
 from dtanalyze.findings import Finding
 from dtanalyze.verdicts import LOG_CONTRADICTS
 from dtanalyze.xen.prediction import Prediction
+
+if TYPE_CHECKING:  # only a caller with a log needs its reader
+    from dtanalyze.evidence.xen_console import XenConsole
 
 __all__ = ["against_console", "contradictions", "ram_listed", "reach", "regions", "same_ram", "shown", "xen_line"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # only a user with such a file needs its reader
     from dtanalyze.xen.build import Build
     from dtanalyze.xen.efi_config import EfiConfig
     from dtanalyze.xen.partial_tree import PartialTree
-    from dtanalyze.xen.xl_config import Toolstack
+    from dtanalyze.xen.toolstack import Toolstack
 
 __all__ = [
     "HostGroup",

@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from intervaltree import Interval, IntervalTree
-
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.board.model import Board, MemoryNode, Reservation, entry_range
 from dtanalyze.devicetree.cells import CellCounts, RegTuple, inherited_cells, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node, Property
+from dtanalyze.linux.intervals import Intervals
 from dtanalyze.linux.profile import LinuxProfile
 
 __all__ = ["Claimed", "Memblock", "bootargs", "memblock"]
@@ -149,16 +148,18 @@ def _reservations(
     ]
     children = list(_static_children(board, profile, notes))
     reserved: list[Claimed] = list(memreserve) if profile.memreserve_first else []
-    mapped = IntervalTree(Interval(item.range.start, item.range.stop) for item in reserved)
+    mapped: Intervals[str] = Intervals()
+    for item in reserved:
+        mapped.add(item.range.start, item.range.stop, item.source)
     nomap: list[AddressRange] = []
     for child, claim in children:
         if child.no_map and memory.touches(claim.range):
-            if mapped.overlaps(claim.range.start, claim.range.stop):
+            if mapped.overlapping(claim.range.start, claim.range.stop):
                 notes.append(f"{claim.source}: no-map has no effect, the range is already reserved")
                 continue
             nomap.append(_outward(claim.range, profile.page_size))
         elif not child.no_map:
-            mapped.addi(claim.range.start, claim.range.stop)  # memblock_mark_nomap alone reserves nothing
+            mapped.add(claim.range.start, claim.range.stop, claim.source)  # memblock_mark_nomap alone reserves nothing
         reserved.append(claim)
     if not profile.memreserve_first:
         reserved.extend(memreserve)

@@ -1,4 +1,4 @@
-"""struct resource and its tree operations, each node's children kept in an interval tree.
+"""struct resource and its tree operations, each node's children found by their addresses.
 
 Mirrors kernel/resource.c (6.1, 6.12 and 7.3 behave alike): ``__request_resource``, ``request_resource``,
 ``insert_resource``, ``__find_resource_space`` (6.1: ``__find_resource``), ``allocate_resource``,
@@ -9,9 +9,8 @@ root works as well), ``arch_remove_reservations`` (empty on Arm) and the alignme
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from intervaltree import Interval, IntervalTree
-
 from dtanalyze.address.range import AddressRange
+from dtanalyze.linux.intervals import Intervals
 
 __all__ = ["IORESOURCE_END", "Candidate", "Resource"]
 
@@ -41,7 +40,7 @@ class Resource:
     ``system_ram`` stands for IORESOURCE_SYSTEM_RAM.
     """
 
-    __slots__ = ("_tree", "certain", "end", "name", "parent", "source", "start", "system_ram")
+    __slots__ = ("_below", "certain", "end", "name", "parent", "source", "start", "system_ram")
 
     def __init__(
         self, name: str, start: int, end: int, *, source: str | None = None, certain: bool = True, system_ram: bool = False
@@ -53,7 +52,7 @@ class Resource:
         self.certain = certain
         self.system_ram = system_ram
         self.parent: Resource | None = None
-        self._tree: IntervalTree | None = None  # most resources have no children
+        self._below: Intervals[Resource] | None = None  # most resources have no children
 
     def __repr__(self) -> str:
         return f"Resource({self.name!r}, {self.start:#x}-{self.end:#x})"
@@ -61,7 +60,7 @@ class Resource:
     @property
     def children(self) -> "list[Resource]":
         """The direct children, ascending; they never overlap each other."""
-        return [item.data for item in sorted(self._tree)] if self._tree else []
+        return self._below.items() if self._below else []
 
     @property
     def range(self) -> AddressRange | None:
@@ -83,19 +82,19 @@ class Resource:
 
     def overlapping(self, start: int, end: int) -> "list[Resource]":
         """Return the direct children that share an address with ``start`` … ``end`` inclusive, ascending."""
-        return [item.data for item in sorted(self._tree.overlap(start, end + 1))] if self._tree else []
+        return self._below.overlapping(start, end + 1) if self._below else []
 
     def _link(self, child: "Resource") -> None:
         child.parent = self
-        if self._tree is None:
-            self._tree = IntervalTree()
-        self._tree.add(Interval(child.start, child.end + 1, child))
+        if self._below is None:
+            self._below = Intervals()
+        self._below.add(child.start, child.end + 1, child)
 
     def _unlink(self, child: "Resource") -> None:
-        if self._tree is None:
+        if self._below is None:
             raise ValueError(f"{child!r} is not a child of {self!r}")
         child.parent = None
-        self._tree.remove(Interval(child.start, child.end + 1, child))
+        self._below.remove(child.start, child.end + 1, child)
 
     def _first_conflict(self, new: "Resource") -> "Resource | None":
         """Return what stops ``new`` from becoming a direct child: this resource itself when it does not fit in."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
@@ -100,6 +99,8 @@ def _commands(result: CheckResult, shown: tuple[tuple[Finding, ...], ...], repor
     width = report.width
     is_a_file = not result.inside and result.path not in ("-", "<bytes>")
     if is_a_file and any(item.change is not None for item in result.findings):
+        import shlex  # needed where there is something to fix
+
         words = shlex.join(["dtanalyze", "fix", result.path, *report.asked])
         yield from wrapped(f"{words} > fix.dtso", width, first="  The change as an overlay: ", rest="    ")
     codes = [code for code in dict.fromkeys(group[0].rule for group in shown) if not code.startswith("V-")][:3]

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Final, NamedTuple
 
 from dtanalyze.address.units import GIB, KIB, MIB, TIB
@@ -233,6 +232,8 @@ def _word(word: str) -> Word:
         return Word(word, name, "not modelled")
     if name in _HARMLESS:
         return Word(word, name, "harmless")
+    from difflib import get_close_matches  # needed where a word is unknown
+
     near = get_close_matches(name[:_LONGEST], sorted(_MODELLED | _MATTERS | _HARMLESS), 1, 0.7)
     return Word(word, name, "unknown", near[0] if near else "")
 

@@ -20,7 +20,7 @@ from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.partial_tree import GUEST_PHANDLE_GIC, Copied
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.regions import Regions
-from dtanalyze.xen.xl_config import Toolstack
+from dtanalyze.xen.toolstack import Toolstack
 
 __all__ = ["extended_regions", "guest_memory", "toolstack_domu"]
 

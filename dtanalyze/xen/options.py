@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # only a caller with a log needs its reader
     from dtanalyze.xen.boot_log import XenLog
     from dtanalyze.xen.efi_config import EfiConfig
     from dtanalyze.xen.partial_tree import PartialTree
-    from dtanalyze.xen.xl_config import Toolstack
+    from dtanalyze.xen.toolstack import Toolstack
 
 __all__ = ["XenOptions", "usable"]
 

@@ -29,7 +29,7 @@ from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Stage, Stop
 from dtanalyze.xen.start_xen import Run, open_questions, reach, stages_of, start_xen
-from dtanalyze.xen.xl_config import Iomem, Toolstack
+from dtanalyze.xen.toolstack import Iomem, Toolstack
 
 __all__ = ["predict", "prepare"]
 

@@ -10,7 +10,7 @@ from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.regions import Regions
 from dtanalyze.xen.stage import Outcome, Stage, Stop
-from dtanalyze.xen.xl_config import Toolstack
+from dtanalyze.xen.toolstack import Toolstack
 
 __all__ = ["Prediction"]
 

@@ -11,12 +11,11 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
 from dtanalyze.errors import InputError
-from dtanalyze.xen.partial_tree import PartialTree
+from dtanalyze.xen.toolstack import Iomem, Toolstack
 
-__all__ = ["Iomem", "Toolstack", "read_xl_config"]
+__all__ = ["read_xl_config"]
 
 _PAGE: Final = 4096
 _TOKEN: Final = re.compile(
@@ -26,38 +25,6 @@ _TOKEN: Final = re.compile(
 _ESCAPE: Final = re.compile(r"\\(x[0-9A-Fa-f]{1,2}|[0-7]{1,3}|.)", re.S)
 _IOMEM: Final = re.compile(r"\s*(?:0[xX])?([0-9A-Fa-f]+),\s*(?:0[xX])?([0-9A-Fa-f]+)(?:@\s*(?:0[xX])?([0-9A-Fa-f]+))?")
 _PASSTHROUGH: Final = ("disabled", "enabled", "sync_pt", "share_pt", "unknown", "default", "0", "1")
-
-
-class Iomem(NamedTuple):
-    """One range of ``iomem``: host and guest address and size, in bytes."""
-
-    host: int
-    guest: int
-    size: int
-
-    @property
-    def range(self) -> AddressRange | None:
-        """The guest's addresses, None when there are none."""
-        return AddressRange(self.guest, self.size) if self.size and self.guest + self.size <= 1 << 64 else None
-
-
-class Toolstack(NamedTuple):
-    """A guest of the toolstack. ``size`` is bytes; ``irqs`` are numbers of the GIC, ``dtdev`` paths in the host's tree.
-
-    ``passthrough`` is None where the toolstack decides by what is listed; ``device_tree`` is the file that a partial tree is
-    in, ``partial`` its content when it was read.
-    """
-
-    name: str
-    size: int
-    vcpus: int = 1
-    iomem: tuple[Iomem, ...] = ()
-    irqs: tuple[int, ...] = ()
-    dtdev: tuple[str, ...] = ()
-    passthrough: bool | None = None
-    vuart: bool = False
-    device_tree: str | None = None
-    partial: PartialTree | None = None
 
 
 def read_xl_config(text: str) -> Toolstack:

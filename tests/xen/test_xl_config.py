@@ -18,7 +18,8 @@ from dtanalyze.xen.partial_tree import PartialTree
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import preset
-from dtanalyze.xen.xl_config import Iomem, Toolstack, read_xl_config
+from dtanalyze.xen.toolstack import Iomem, Toolstack
+from dtanalyze.xen.xl_config import read_xl_config
 from tests.xen.build import HEAD, blob, host
 
 WHOLE = """# a guest with a network card

@@ -7,7 +7,6 @@ other half is said beside it: what has to be loaded where.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
@@ -81,6 +80,8 @@ def _dropped(view: HostView, but: str) -> Iterator[tuple[int, int]]:
 
 def named_cures(node: Node) -> Iterator[Cure]:
     """Yield the cure for a node that is meant to be a module: the word that Xen looks for."""
+    from difflib import get_close_matches  # needed where a word is unknown
+
     words = list(node.compatible)
     near = get_close_matches(MODULE, words, 1, 0.75)
     words = [MODULE if word in near else word for word in words] if near else [*words, MODULE]
