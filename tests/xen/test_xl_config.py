@@ -183,7 +183,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
         "over the interrupt controller of libxl:domd",
         "omd is given interrupt 72, which dom0 has for /eth@b000000",
         "tdev of domd names /eth@b000000, which dom0 keeps",
-        "tdev of domd names /no, which the host's tree does not have",
+        "tdev of domd names /no, which the host tree does not have",
         "tdev of domd names 2 devices, and Xen uses no IOMMU",
     ):
         assert words in said, words
