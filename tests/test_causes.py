@@ -119,5 +119,5 @@ def test_findings_of_one_cause() -> None:
 def test_a_hosts_user_is_not_told_to_edit_what_xen_writes(capsys: pytest.CaptureFixture[str]) -> None:
     _, answer = check(capsys, str(FIXTURES / "dtb" / "hosts" / "06c-1G-dom0-640M.dtb"), "--xen", "4.20")
     found = [item for result in answer["results"] for item in result["findings"] if item["rule"] == "X12"]
-    assert found and all(item["advice"].startswith("Xen makes this region") for item in found)
+    assert found and all("Xen makes this region" in item["advice"] for item in found)
     assert not any("change" in item for item in found)

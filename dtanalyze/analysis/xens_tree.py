@@ -17,10 +17,18 @@ _COVERS: Final = (
     "Xen makes this region. Correct the node in the host tree, so that Xen sees its range, or use a release that leaves the "
     "range out (`--xen all` tries them)."
 )
-_SIZED: Final = "Xen makes this region: RAM, reservations and `dom0_mem=` decide where it begins and ends."
+_SIZED: Final = (
+    "Leave it so, unless the domain needs more scratch space: Xen makes this region, and RAM, reservations and `dom0_mem=` "
+    "decide where it begins and ends."
+)
+_OUTSIDE: Final = (
+    "Leave it so, unless the domain needs more scratch space: Xen makes this region, and Linux uses the part that its linear "
+    "map holds."
+)
 _BY_XEN: Final = {
     **dict.fromkeys(("X01", "X02", "X03", "X04", "X05", "X06", "X07"), _COVERS),
-    **dict.fromkeys(("X12", "X13", "X14"), _SIZED),
+    "X12": _SIZED,
+    **dict.fromkeys(("X13", "X14"), _OUTSIDE),
 }
 """What to do on a host about regions that nobody but Xen can cut or move."""
 _BLIND: Final = frozenset({"X33", "X34", "X35", "X36", "X41", "X45"})

@@ -140,7 +140,7 @@ def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Cond
     limits = _limits(memory.memory, profile, conditions)
     init = _init(board, profile, limits)
     if init is not None and init.resource is None and profile.target_rule is TargetRule.NONE:
-        reason = f"{init.reason}; the kernel gives RAM back to Xen instead, page for page"
+        reason = f"{init.reason}; Linux gives a page of RAM back to Xen for each page that it maps"
         return answer(Verdict.BALLOON, reason, init, *(ballooned(pages) for pages in conditions.requests))
     if limits is None:
         reason = "the tree lists no RAM, and where RAM begins decides the lowest usable address"
@@ -163,7 +163,7 @@ def _option_off(profile: LinuxProfile) -> str | None:
         return f"32-bit Arm has no ZONE_DEVICE, so CONFIG_XEN_UNPOPULATED_ALLOC cannot be set: {tail}"
     if not profile.arm_can_enable:
         return f"this kernel offers CONFIG_XEN_UNPOPULATED_ALLOC on x86 only: {tail}"
-    return f"CONFIG_XEN_UNPOPULATED_ALLOC is off: the extended regions are ignored and {tail}"
+    return f"CONFIG_XEN_UNPOPULATED_ALLOC is off: Linux ignores the extended regions, and {tail}"
 
 
 def _limits(ram: RangeSet, profile: LinuxProfile, conditions: Conditions) -> PluggableRange | None:
@@ -216,12 +216,12 @@ def _decide(alloc: UnpopulatedAlloc, room: Capacity) -> tuple[Verdict, str]:
     refusal = room.refusal
     if refusal is not None and refusal.error != "EINVAL":
         with_whom = _described(refusal.by)
-        after = _counted(room.sections, "good section") if room.sections else "the very first section"
-        lead = f"after {after}, section" if room.sections else after
+        first = "refuses its first section,"
+        taken = f"takes {_counted(room.sections, 'section')}, then refuses the next," if room.sections else first
         return (
             Verdict.CONFLICT,
-            f"{lead} {format_range(refusal.range.start, refusal.range.stop)} is refused because of {with_whom}, "
-            "and every later fill is refused at the same place",
+            f"Linux {taken} {format_range(refusal.range.start, refusal.range.stop)}, because of {with_whom}; "
+            "every later mapping fails at the same place",
         )
     if room.landings:
         return Verdict.HAZARD, _hazard_reason(room.landings)
@@ -255,31 +255,28 @@ def _hazard_reason(landings: tuple[Landing, ...]) -> str:
     if isinstance(first.on, Unseen):
         what = f"the {first.on.kind} of {first.on.source}"
         span = format_range(first.on.range.start, first.on.range.stop)
+        why = "nothing stops it, because iomem_resource does not hold that range"
     else:
         what, span = _described(first.on), format_range(first.on.start, first.on.end + 1)
         what = what.partition(" [")[0]
+        why = "nothing stops it, because insert_resource nests one range in the other"
     more = f" ({_counted(len(landings) - 1, 'more user')} of scratch ranges)" if len(landings) > 1 else ""
     return (
-        f"section {format_range(first.range.start, first.range.stop)}, the {_ordinal(first.number + 1)} taken, "
-        f"is laid over {what} [{span}] and Linux does not notice{more}"
+        f"Linux places scratch section {first.number + 1}, {format_range(first.range.start, first.range.stop)}, "
+        f"on {what} [{span}]; {why}{more}"
     )
-
-
-def _ordinal(number: int) -> str:
-    suffix = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{suffix}"
 
 
 def _iomem_reason(room: Capacity) -> str:
     if room.runs:
         return (
-            f"scratch ranges come from the gaps of iomem_resource, first {room.runs[0].start:#x}: "
-            "space that nobody declared unused"
+            f"Linux takes scratch ranges from the gaps of iomem_resource, first {room.runs[0].start:#x}: "
+            "nobody declared that space unused"
         )
     if room.refusal is not None:
         return (
             f"the lowest gap of iomem_resource, {format_range(room.refusal.range.start, room.refusal.range.stop)}, "
-            "lies outside what the linear map can hold: memremap_pages refuses it each time and nothing else is tried"
+            "lies outside what the linear map can hold: memremap_pages refuses it each time, and Linux tries no other"
         )
     return "iomem_resource has no gap that holds a section"
 
@@ -288,7 +285,7 @@ def _exhausted_reason(alloc: UnpopulatedAlloc) -> str:
     size = alloc.profile.section_size
     low, high = alloc.search_bounds
     gaps = list(alloc.target.gaps())
-    failing = "every mapping fails and nothing falls back"
+    failing = "every mapping fails, and Linux tries nothing else"
     wanted = f"an aligned section of {format_size(size)}"
     if not gaps:
         return f"xen_resource holds no address at all (a region of size zero): {failing}"

@@ -69,7 +69,7 @@ def test_the_option_off_is_said() -> None:
 def test_conflict_comes_before_hazard_even_when_the_hazard_is_met_first() -> None:
     result = answer(guest(GOOD, CLAIMED + UNSEEN))
     assert (result.verdict, result.sections) == (Verdict.CONFLICT, 3)
-    assert "after 3 good sections" in result.reason
+    assert "Linux takes 3 sections, then refuses the next, " in result.reason
     assert f"/dev@{A + 3 * S:x}" in result.reason
 
 
@@ -81,13 +81,13 @@ def test_a_device_beyond_the_refusal_is_no_hazard() -> None:
 def test_the_very_first_section_refused() -> None:
     result = answer(guest(GOOD, device(A, compatible="arm,primecell")))
     assert (result.verdict, result.sections) == (Verdict.CONFLICT, 0)
-    assert "very first section" in result.reason
+    assert "Linux refuses its first section, " in result.reason
 
 
 def test_a_hazard_names_section_user_and_place() -> None:
     result = answer(guest(GOOD, UNSEEN))
     assert (result.verdict, result.sections) == (Verdict.HAZARD, 4)
-    assert "0x110000000-0x117ffffff, the 3rd taken" in result.reason
+    assert "Linux places scratch section 3, 0x110000000-0x117ffffff, on " in result.reason
     assert "/dev@110000000" in result.reason
 
 
@@ -340,17 +340,13 @@ def test_an_event_channel_that_does_not_resolve_is_said() -> None:
     assert any("event channels" in item for item in check(renamed, "guest.dtb", CheckOptions())[0].assumed)
 
 
-@pytest.mark.parametrize(
-    ("section", "words"),
-    [(1, "the 1st taken"), (2, "the 2nd taken"), (3, "the 3rd taken"), (4, "the 4th taken"), (11, "the 11th taken"), (12, "the 12th taken"),
-     (13, "the 13th taken"), (21, "the 21st taken"), (101, "the 101st taken"), (111, "the 111th taken"), (112, "the 112th taken")],
-)  # fmt: skip
-def test_a_hazard_names_the_section_by_its_turn(section: int, words: str) -> None:
+@pytest.mark.parametrize("section", [1, 2, 21, 112])
+def test_a_hazard_names_the_section_by_its_turn(section: int) -> None:
     size = 0x8000000
     start = 0x100000000
     found = answer(guest([(start, 120 * size)], device(start + (section - 1) * size)))
     assert found.verdict is Verdict.HAZARD
-    assert f", {words}, is laid over" in found.reason
+    assert found.reason.startswith(f"Linux places scratch section {section}, {start + (section - 1) * size:#x}-")
 
 
 def test_a_request_that_fails_is_one_error_with_the_kernels_line() -> None:

@@ -22,7 +22,7 @@ def test_github_conflict() -> None:
     (line,) = github(report(CONFLICT))
     head, _, message = line.removeprefix("::").partition("::")
     assert head == "error file=trees/11e-is-ram.dtb,title=V-conflict scratch-range-refused"
-    assert message.startswith("the very first section 0x60000000-0x67ffffff is refused because of System RAM")
+    assert message.startswith("Linux refuses its first section, 0x60000000-0x67ffffff, because of System RAM")
     assert "(dom0, Linux 6.12, Xen 4.20).%0AEnd the extended region" in message
 
 
@@ -56,7 +56,7 @@ def test_gitlab_conflict() -> None:
     asked = Report(((result(CONFLICT)._replace(path="./11e-is-ram.dtb"),),), (), "1.2.3")
     (item,) = gitlab(asked)
     assert item.pop("description").startswith(
-        "the very first section 0x60000000-0x67ffffff is refused because of System RAM"
+        "Linux refuses its first section, 0x60000000-0x67ffffff, because of System RAM"
     )
     assert item == {
         "check_name": "V-conflict",
@@ -95,9 +95,9 @@ def test_markdown() -> None:
         "| --- | --- | --- | --- | --- | --- |",
         "| <code>trees/01-dom0-x420-l612.dtb</code> | <code>dom0</code> | Linux 6.12 | 4.20 | **scratch** "
         "| 9 sections (1152 MiB) from 0x48000000 on, clear of everything |",
-        "| <code>trees/11e-is-ram.dtb</code> | <code>dom0</code> | Linux 6.12 | 4.20 | **conflict** | the very first section "
-        "0x60000000-0x67ffffff is refused because of System RAM (/memory@60000000) \\[0x60000000-0x7fffffff\\], and every "
-        "later fill is refused at the same place |",
+        "| <code>trees/11e-is-ram.dtb</code> | <code>dom0</code> | Linux 6.12 | 4.20 | **conflict** | Linux refuses its first "
+        "section, 0x60000000-0x67ffffff, because of System RAM (/memory@60000000) \\[0x60000000-0x7fffffff\\]; every "
+        "later mapping fails at the same place |",
     ]
     assert lines[8] == (
         "| <code>trees/broken.dtb</code> |  |  |  | **unreadable** | the file ends in the header (at byte offset 0x1c) |"

@@ -36,9 +36,9 @@ def test_a_conflict_is_a_failure_of_the_verdict() -> None:
     assert case.get("name") == "verdict"
     (failure,) = case
     assert (failure.tag, failure.get("type")) == ("failure", "V-conflict")
-    assert (failure.get("message") or "").startswith("the very first section 0x60000000-0x67ffffff is refused")
+    assert (failure.get("message") or "").startswith("Linux refuses its first section, 0x60000000-0x67ffffff")
     lines = (failure.text or "").splitlines()
-    assert lines[0].startswith("error V-conflict scratch-range-refused: the very first section")
+    assert lines[0].startswith("error V-conflict scratch-range-refused: Linux refuses its first section")
     assert lines[1:4] == ["node: /memory@60000000", "range: 0x60000000-0x67ffffff", "range: 0x60000000-0x7fffffff"]
 
 

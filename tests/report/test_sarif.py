@@ -45,7 +45,7 @@ def test_a_conflict() -> None:
     (found,) = run(report(CONFLICT))["results"]
     assert (found["ruleId"], found["ruleIndex"], found["level"]) == ("V-conflict", 0, "error")
     assert found["message"]["text"].startswith(
-        "the very first section 0x60000000-0x67ffffff is refused because of System RAM"
+        "Linux refuses its first section, 0x60000000-0x67ffffff, because of System RAM"
     )
     assert found["message"]["text"].endswith("(dom0, Linux 6.12, Xen 4.20).")
     assert found["locations"] == [

@@ -12,7 +12,7 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.report.lines import counted, sentence
 from dtanalyze.report.picture.claims import Claim
-from dtanalyze.report.picture.marks import block, cause, sized, span, swatch, words
+from dtanalyze.report.picture.marks import block, cause, prose, sized, span, swatch, words
 from dtanalyze.report.picture.scene import CELLS, Card, Item, Line, Row, Scene
 from dtanalyze.report.pieces import Piece
 from dtanalyze.report.rules import rule_page
@@ -298,7 +298,7 @@ def _card(scene: Scene, card: Card, prefix: str) -> str:
     if len(told) > 4:
         inner = "".join(f"<li>{words(sentence(text))}</li>" for text in told[4:])
         parts.append(f'<details><summary class="s">{len(told) - 4} more</summary><ul class="s">{inner}</ul></details>')
-    parts += [f"<p><b>Do:</b> {words(text)}</p>" for text in dict.fromkeys(item.advice for item in found if item.advice)]
+    parts += [f"<p><b>Do:</b> {prose(text)}</p>" for text in dict.fromkeys(item.advice for item in found if item.advice)]
     parts.append(_places(scene, card, prefix))
     change = next((item.change for item in found if item.change is not None), None)
     if change is not None:
@@ -311,17 +311,18 @@ def _card(scene: Scene, card: Card, prefix: str) -> str:
 
 
 def _places(scene: Scene, card: Card, prefix: str) -> str:
-    """Return links to the rows that a card is about."""
-    links = []
+    """Return links to the rows that a card is about; to the first of two that begin at one address."""
+    links: dict[str, str] = {}
     for number, line in enumerate(scene.lines):
         for place, row in enumerate(scene.rows(line)):
             if card.key in row.keys:
                 here = f"{prefix}at{card.key}-{letter(number)}{place}"
-                links.append(f'<a href="#{here}">line {letter(number)}, {row.range.start:#x}</a>')
+                links.setdefault(f"line {letter(number)}, {row.range.start:#x}", here)
     if not links:
         return ""
+    shown = [f'<a href="#{here}">{text}</a>' for text, here in list(links.items())[:4]]
     more = f", and {len(links) - 4} more" if len(links) > 4 else ""
-    return f'<p class="s">Place: {", ".join(links[:4])}{more}</p>'
+    return f'<p class="s">Place: {", ".join(shown)}{more}</p>'
 
 
 def assumed_html(result: CheckResult) -> str:

@@ -15,7 +15,7 @@ from dtanalyze.facts import CheckResult, HostFacts, HostRange, ScanNode
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
 from dtanalyze.report.lines import counted, sentence
 from dtanalyze.report.picture.guest import assumed_html, cards_html, facts_html, guest_body
-from dtanalyze.report.picture.marks import badge, block, cause, sized, span, swatch, words
+from dtanalyze.report.picture.marks import badge, block, cause, prose, sized, span, swatch, words
 from dtanalyze.report.picture.scene import Scene
 
 __all__ = ["host_body"]
@@ -100,7 +100,7 @@ def _head(scenes: tuple[Scene, ...], worst: Scene, prefix: str) -> Iterator[str]
         )
         yield f'<ul class="facts">{items}</ul>'
     if worst.cards and worst.cards[0].findings[0].advice:
-        yield f'<p class="do"><b>Do:</b> {words(worst.cards[0].findings[0].advice)}</p>'
+        yield f'<p class="do"><b>Do:</b> {prose(worst.cards[0].findings[0].advice)}</p>'
 
 
 def _name(result: CheckResult) -> str:

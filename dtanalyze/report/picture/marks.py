@@ -10,7 +10,7 @@ from dtanalyze.address.units import format_range, format_size
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.report.foreign import visible
 
-__all__ = ["LETTERS", "badge", "block", "cause", "letter_class", "sized", "span", "swatch", "words"]
+__all__ = ["LETTERS", "badge", "block", "cause", "letter_class", "sized", "span", "swatch", "prose", "words"]
 
 LETTERS: Final[dict[Verdict, str]] = {
     Verdict.NO_BOOT: "N",
@@ -29,6 +29,11 @@ LETTERS: Final[dict[Verdict, str]] = {
 def words(text: str) -> str:
     """Return text as HTML, what others wrote made visible."""
     return escape(visible(text), quote=True)
+
+
+def prose(text: str) -> str:
+    """Return a sentence of ours as HTML: what stands in backquotes is something to write, in the type for that."""
+    return "".join(f"<code>{part}</code>" if place % 2 else part for place, part in enumerate(words(text).split("`")))
 
 
 def letter_class(verdict: Verdict) -> str:

@@ -10,7 +10,7 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
 from dtanalyze.report.lines import counted, sentence
 from dtanalyze.report.picture.guest import guest_body
-from dtanalyze.report.picture.marks import LETTERS, badge, letter_class, words
+from dtanalyze.report.picture.marks import LETTERS, badge, letter_class, prose, words
 from dtanalyze.report.picture.scene import Scene
 
 __all__ = ["sweep_body"]
@@ -124,7 +124,7 @@ def _table(groups: list[_Group], scenes: tuple[Scene, ...], prefix: str) -> Iter
             f'<tr id="{prefix}g{number}"><td class="head">{badge(group.verdict, small=True)}</td>'
             f'<td class="n" data-l="Count"><b>{len(group.scenes)}</b></td>'
             f'<td data-l="Where">{words(_where(group, scenes))}</td>'
-            f'<td data-l="Why">{words(_why(group))}</td><td data-l="Do">{words(_do(group, scenes, result))}</td></tr>'
+            f'<td data-l="Why">{words(_why(group))}</td><td data-l="Do">{prose(_do(group, scenes, result))}</td></tr>'
         )
     yield "</tbody></table>"
 
