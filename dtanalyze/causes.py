@@ -27,6 +27,8 @@ _REFUSED_SET: Final = ("X08", "X09", "X10")
 _UNDETECTED: Final = ("X25", "X24", "X23", "D06")
 _LINES: Final = {"Cannot cope with this size": ("X19",)}
 """Xen's lines that name no node, and the rules that say what is behind them."""
+_STATE_THE_STOP: Final = frozenset({"D20"})
+"""Rules that quote Xen's line and may have a deeper cause: the kernel that is missing was a module that Xen drops."""
 _PATH_CHARS: Final = r"[\w,.+@/-]"
 
 
@@ -89,9 +91,11 @@ def _of_the_stop(reason: str, able: list[Finding]) -> Iterator[Finding]:
     """Yield the findings that quote what stops Xen, then those at a node that it names."""
     able = [item for item in able if item.rule[0] not in _STATES]
     line = reason.partition("): ")[2]
-    yield from (item for item in able if line and line in item.message)
+    quoting = [item for item in able if line and line in item.message]
+    yield from (item for item in quoting if item.rule not in _STATE_THE_STOP)
     yield from (item for item in able if item.node and _is_named(item.node, line))
     yield from (item for item in able if item.node and _is_named(item.node.rpartition("/")[2] or "/", line))
+    yield from quoting
     for known, codes in _LINES.items():
         yield from _of_rules(codes if known in line else (), able)
 

@@ -22,8 +22,8 @@ _SIZED: Final = (
     "decide where it begins and ends."
 )
 _OUTSIDE: Final = (
-    "Leave it so, unless the domain needs more scratch space: Xen makes this region, and Linux uses the part that its linear "
-    "map holds."
+    "Leave it so, unless the domain needs more scratch space: Xen makes this region, and Linux uses the part that its "
+    "linear map holds."
 )
 _BY_XEN: Final = {
     **dict.fromkeys(("X01", "X02", "X03", "X04", "X05", "X06", "X07"), _COVERS),
