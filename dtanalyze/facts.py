@@ -250,7 +250,8 @@ class Trial(NamedTuple):
     """What became of one fault of a self-test. ``expected`` names the rules of which one has to fire; none: all stay silent.
 
     ``caught`` are their findings, ``false`` errors that are none. ``skipped`` says why a fault has no place in this tree;
-    it is empty when it was seeded.
+    it is empty when it was seeded. ``cured`` tells whether what ``fix`` offers for it removes it on this board, None where
+    that was not tried; ``remedy`` is the offer, or why there is none.
     """
 
     fault: str
@@ -258,10 +259,15 @@ class Trial(NamedTuple):
     caught: tuple[Finding, ...]
     false: tuple[Finding, ...]
     skipped: str
+    cured: bool | None = None
+    remedy: str = ""
 
     @property
     def passed(self) -> bool:
-        """Whether the fault was caught, or stayed silent where it has to, and nothing false was said."""
+        """Whether the fault was caught, or stayed silent where it has to, and nothing false was said.
+
+        That no cure is offered does not count: what lies beside the fault on this board may forbid it.
+        """
         return not self.false and bool(self.caught or self.skipped or not self.expected)
 
 

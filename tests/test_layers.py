@@ -97,6 +97,7 @@ ONLY_BY = {
     "dtanalyze.devicetree.write": {
         "dtanalyze.devicetree.overlay",
         "dtanalyze.analysis.faults",
+        "dtanalyze.analysis.host_faults",
         "dtanalyze.analysis.partial",
         "dtanalyze.analysis.editing",
         "dtanalyze.inputs.collecting",

@@ -40,12 +40,21 @@ Results = tuple[CheckResult, ...]
 Key = tuple[str, str | None, str]
 
 
-def fix(data: bytes, path: str, options: CheckOptions, question: HostQuestion, *, alternatives: bool = False) -> Fix:
+def fix(
+    data: bytes,
+    path: str,
+    options: CheckOptions,
+    question: HostQuestion,
+    *,
+    alternatives: bool = False,
+    rules: frozenset[str] | None = None,
+) -> Fix:
     """Return the changes that make findings go away, with the results before and after; ``data`` stays as it is.
 
-    With ``alternatives`` the other cures of each finding are tried too.
+    With ``alternatives`` the other cures of each finding are tried too; ``rules`` are those whose findings count, None for
+    all.
     """
-    trials = _Trials(data, path, options, question, alternatives=alternatives)
+    trials = _Trials(data, path, options, question, alternatives=alternatives, rules=rules)
     for _ in range(_ROUNDS):
         if not (trials.all_at_once() or trials.one_of_them()):
             break
@@ -58,13 +67,23 @@ def fix(data: bytes, path: str, options: CheckOptions, question: HostQuestion, *
 class _Trials:
     """The tree as it stands with the cures taken so far, what is found in it, and what was tried."""
 
-    def __init__(self, data: bytes, path: str, options: CheckOptions, question: HostQuestion, *, alternatives: bool) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        path: str,
+        options: CheckOptions,
+        question: HostQuestion,
+        *,
+        alternatives: bool,
+        rules: frozenset[str] | None,
+    ) -> None:
         self.data = data
         self.before = self.results = check(data, path, options, question)
         self.offers: list[Offer] = []
         self.refused: dict[Cure, str] = {}
         self._asked = (path, options, question)
         self._alternatives = alternatives
+        self._rules = rules
         self._left = _TRIES
         self._had: set[Change] = set()
         """Changes that an offer has made: a finding that wants one undone contradicts the one that wanted it."""
@@ -127,14 +146,17 @@ class _Trials:
             yield cure, why
 
     def _first_cures(self) -> Iterator[tuple[Finding, Cure]]:
-        for finding in _all(self.results):
+        for finding in self._findings():
             cure = next((item for item in finding.cures if self._is_open(item)), None)
             if cure is not None:
                 yield finding, cure
 
+    def _findings(self) -> list[Finding]:
+        return [item for item in _all(self.results) if self._rules is None or item.rule in self._rules]
+
     def _untried(self) -> Iterator[tuple[Finding, Cure]]:
         """Yield each cure of each finding, all first ones before the second."""
-        found = _all(self.results)
+        found = self._findings()
         for place in range(max((len(item.cures) for item in found), default=0)):
             for finding in found:
                 if place < len(finding.cures) and self._is_open(finding.cures[place]):

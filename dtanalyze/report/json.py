@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "finding_json", "predict_result", "render"]
 
 SCHEMA_VERSION: Final = 2
+_LONGEST_CHANGE: Final = 4096
 
 
 def render(report: Report) -> Iterator[str]:
@@ -184,8 +185,9 @@ def _view(view: View | None) -> dict[str, Any] | None:
     }
 
 
-def _change(change: Change) -> dict[str, str]:
-    return {"node": change.node, "property": change.prop, "dts": change.text}
+def _change(change: Change) -> dict[str, str | None]:
+    text = change.text if len(change.text) <= _LONGEST_CHANGE else None  # fix writes it whole
+    return {"node": change.node, "property": change.prop, "dts": text}
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from dtanalyze.facts import Trial
 from dtanalyze.report.foreign import document
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["selftest_json", "selftest_text"]
+
+_LONG: Final = 120
 
 
 def selftest_text(path: str, trials: tuple[Trial, ...], *, style: Style = PLAIN) -> str:
@@ -21,6 +23,10 @@ def selftest_text(path: str, trials: tuple[Trial, ...], *, style: Style = PLAIN)
     lines.append(
         f"  {good} of {len(tried)} faults tried are told right; {len(trials) - len(tried)} have no place in this tree"
     )
+    offered = [trial for trial in tried if trial.cured is not None]
+    if offered:
+        cured = sum(trial.cured is True for trial in offered)
+        lines.append(f"  {cured} of {len(offered)} that fix knows a cure for are cured by its offer on this board")
     return document(lines)
 
 
@@ -33,12 +39,19 @@ def _outcome(trial: Trial, style: Style) -> str:
     if trial.caught:
         # The device itself rather than the count of the others.
         first = next((item for item in trial.caught if item.node != "/hypervisor"), trial.caught[0])
-        return (
-            style.severity("ok", "caught") + f" by {first.rule} {first.name}" + (f" at {first.node}" if first.node else "")
-        )
+        place = f" at {first.node}" if first.node else ""
+        return style.severity("ok", "caught") + f" by {first.rule} {first.name}{place}" + _remedy(trial)
     if not trial.expected:
         return style.severity("ok", "silent") + ", as it has to be"
     return style.severity("error", "missed") + f": {' or '.join(sorted(trial.expected))} did not fire"
+
+
+def _remedy(trial: Trial) -> str:
+    """Say whether what ``fix`` offers cures the fault."""
+    if trial.cured is None:
+        return ""
+    said = trial.remedy if len(trial.remedy) <= _LONG else f"{trial.remedy[:_LONG]}…"
+    return f"; cured by {said}" if trial.cured else f"; not cured: {said}"
 
 
 def selftest_json(path: str, trials: tuple[Trial, ...]) -> dict[str, Any]:
@@ -53,6 +66,8 @@ def selftest_json(path: str, trials: tuple[Trial, ...]) -> dict[str, Any]:
                 "false": [f"{item.rule}: {item.message}" for item in trial.false],
                 "skipped": trial.skipped or None,
                 "passed": trial.passed,
+                "cured": trial.cured,
+                "remedy": trial.remedy or None,
             }
             for trial in trials
         ],

@@ -14,7 +14,7 @@ from dtanalyze.findings import Cure, Severity, Source
 from dtanalyze.rules.cures.changes import empty_change, string_change
 from dtanalyze.rules.cures.ranges import address_cures, bus_cures, stray_addresses
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
-from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
+from dtanalyze.rules.model import HOST, MOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
 from dtanalyze.xen.handle_node import Failure, Fate
 
@@ -190,7 +190,7 @@ def address_not_covered_by_ranges(view: HostView) -> Hits:
             node.path,
             (),
             entry.offset,
-            cures=address_cures(view, node, entry, of_bus),
+            cures=address_cures(view, node, entry, of_bus) if len(told) <= MOST else (),
         )
 
 

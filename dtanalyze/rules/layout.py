@@ -11,7 +11,7 @@ from dtanalyze.devicetree.cells import inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Cure, Severity, Source
 from dtanalyze.linux.memblock import Claimed
-from dtanalyze.rules.cures.memory import cut_banks_cure, reserved_memory_cure
+from dtanalyze.rules.cures.memory import cut_banks_cure, disjoint_cures, reserved_memory_cure
 from dtanalyze.rules.cures.ranges import whole_entries, whole_ranges_cures
 from dtanalyze.rules.examples import guest
 from dtanalyze.rules.model import TREE, Example, Hit, Hits, Rule, rule
@@ -331,6 +331,7 @@ def reserved_over_reserved(view: TreeView) -> Hits:
                 other_node.path,
                 (one, other),
                 entry.offset,
+                cures=tuple(disjoint_cures(other_node, node)),
             )
 
 

@@ -9,17 +9,24 @@ import pytest
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import GIB
+from dtanalyze.analysis import host_selftest as host_module
+from dtanalyze.analysis import rules as rules_module
 from dtanalyze.analysis import selftest as module
 from dtanalyze.analysis.faults import FAULTS, NotApplicable
+from dtanalyze.analysis.host_faults import HOST_FAULTS
+from dtanalyze.analysis.host_selftest import host_selftest
 from dtanalyze.analysis.questions import CheckOptions
-from dtanalyze.analysis.selftest import selftest
+from dtanalyze.analysis.selftest import guest_selftest, selftest
 from dtanalyze.cli import main
 from dtanalyze.linux.profile import PRESETS
+from dtanalyze.report.selftest import selftest_text
+from dtanalyze.rules.layout import LAYOUT
 from dtanalyze.rules.registry import ALL_RULES
 from tests.conftest import FIXTURES
 from tests.trees import dtb
 
 BOARDS = FIXTURES / "dtb" / "boards"
+RULES = {item.code: item for item in ALL_RULES}
 ASKED = CheckOptions(linux=PRESETS["6.12"])
 
 
@@ -27,6 +34,7 @@ def test_every_fault_names_rules_that_exist() -> None:
     codes = {item.code for item in ALL_RULES}
     for fault in FAULTS:
         assert fault.caught_by | fault.beside <= codes
+    assert all(fault.caught_by <= codes for fault in HOST_FAULTS)
 
 
 @pytest.mark.parametrize(
@@ -40,14 +48,23 @@ def test_every_fault_names_rules_that_exist() -> None:
     ],
 )
 def test_every_fault_is_told_right(board: str, ram: AddressRange) -> None:
-    trials = selftest((BOARDS / f"{board}.dtb").read_bytes(), board, ASKED, (ram,))
+    trials = guest_selftest((BOARDS / f"{board}.dtb").read_bytes(), board, ASKED, (ram,))
     assert [(trial.fault, trial.false) for trial in trials if not trial.passed] == []
     assert sum(not trial.skipped for trial in trials) >= 15
+    assert [(trial.fault, trial.remedy) for trial in trials if trial.cured is False] == []
+    assert sum(trial.cured is True for trial in trials) >= 9
+
+
+def test_what_stops_xen_is_told_and_cured() -> None:
+    data = (BOARDS / "xilinx-zynqmp-zcu102-rev1.0.dtb").read_bytes()
+    trials = [*host_selftest(data, "zcu102", ASKED._replace(memory=(AddressRange(0, 2 * GIB),)))]
+    assert [(trial.fault, trial.remedy) for trial in trials if not trial.passed or trial.cured is False] == []
+    assert sum(trial.cured is True for trial in trials) >= 14
 
 
 def test_a_bus_address_is_not_taken_for_the_cpus() -> None:
     data = (BOARDS / "broadcom-bcm2711-rpi-4-b.dtb").read_bytes()
-    trials = selftest(data, "rpi4", ASKED, (AddressRange(0, 0x3B400000),))
+    trials = guest_selftest(data, "rpi4", ASKED, (AddressRange(0, 0x3B400000),))
     (trial,) = [item for item in trials if "bus address of a device" in item.fault]
     assert not trial.skipped and not trial.caught and trial.passed
 
@@ -65,7 +82,22 @@ def test_a_bus_address_is_not_taken_for_the_cpus() -> None:
 )
 def test_trees_without_room(body: str, words: str) -> None:
     trials = selftest(dtb(body), "small", ASKED)
-    assert all(words in trial.skipped for trial in trials)
+    assert all(words in trial.skipped for trial in trials[: len(FAULTS)]) and all(trial.skipped for trial in trials)
+
+
+def test_a_fault_without_a_cure_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody offers anything: each fault is caught all the same, and not cured."""
+    data = (BOARDS / "arm-juno.dtb").read_bytes()
+    bare = RULES["X37"].check
+    monkeypatch.setattr(host_module, "HOST_FAULTS", tuple(item for item in HOST_FAULTS if item.caught_by == {"X37"}))
+    without = tuple(
+        item._replace(check=lambda view: (hit._replace(cures=()) for hit in bare(view))) if item.code == "X37" else item
+        for item in LAYOUT
+    )
+    monkeypatch.setattr(rules_module, "LAYOUT", without)
+    (trial,) = host_selftest(data, "juno", ASKED._replace(memory=(AddressRange(0x80000000, GIB),)))
+    assert trial.passed and trial.cured is False and "no change of the tree is known" in trial.remedy
+    assert "not cured: no change" in selftest_text("juno", (trial,)) and "0 of 1" in selftest_text("juno", (trial,))
 
 
 def test_a_missed_fault_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -76,6 +108,7 @@ def test_a_missed_fault_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     wrong = FAULTS[0]._replace(name="too small", caught_by=frozenset(), seed=FAULTS[9].seed)
     absent = FAULTS[0]._replace(name="not here", seed=never)
     monkeypatch.setattr(module, "FAULTS", (unchanged, wrong, absent))
+    monkeypatch.setattr(host_module, "HOST_FAULTS", ())
     path = tmp_path / "board.dtb"
     path.write_bytes((BOARDS / "arm-juno.dtb").read_bytes())
     with pytest.raises(SystemExit) as left:
@@ -97,4 +130,5 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         main(["selftest", good, str(broken), "--memory", "0x80000000+1G"])
     printed = capsys.readouterr()
     assert left.value.code == 2 and "broken.dtb" in printed.err
-    assert "17 of 17 faults tried are told right" in printed.out
+    assert "32 of 32 faults tried are told right" in printed.out
+    assert "25 of 25 that fix knows a cure for are cured by its offer on this board" in printed.out

@@ -19,6 +19,7 @@ from dtanalyze.report.rules import rule_page
 
 __all__ = ["assumed_html", "cards_html", "facts_html", "guest_body", "letter"]
 
+_LONGEST_CHANGE: Final = 4096
 _LOW: Final = 20
 """The strip begins at 1 MiB, 2^20."""
 _WIDE: Final = 0.055
@@ -301,7 +302,7 @@ def _card(scene: Scene, card: Card, prefix: str) -> str:
     parts += [f"<p><b>Do:</b> {prose(text)}</p>" for text in dict.fromkeys(item.advice for item in found if item.advice)]
     parts.append(_places(scene, card, prefix))
     change = next((item.change for item in found if item.change is not None), None)
-    if change is not None:
+    if change is not None and len(change.text) <= _LONGEST_CHANGE:
         parts.append(f'<details><summary class="s">The change</summary><pre>{words(str(change))}</pre></details>')
     key = card.key
     return (

@@ -29,6 +29,11 @@ __all__ = [
 _CLUSTER: Final = 128 * MIB
 """Devices no farther apart are cut out of RAM together: RAM between them gives no section."""
 _ALIGN: Final = 2 * MIB
+_MOST: Final = 32
+"""A node that were cut into more pieces is described wrongly as a whole."""
+_LONGEST: Final = 1024
+"""Bytes of a reg: each entry of one is compared with each of another."""
+_SIBLINGS: Final = 512
 _FLAGS: Final = ("no-map", "reusable")
 _ROOT: Final = CellCounts(2, 1)
 
@@ -63,6 +68,8 @@ def _reg(node: Node, entries: Iterable[RawRange], path: str = "") -> Change:
 
 def disjoint_cures(one: Node, other: Node) -> Iterator[Cure]:
     """Yield the cures for two nodes whose ``reg`` share addresses: the larger entry leaves them to the other."""
+    if any(len(prop.value) > _LONGEST for node in (one, other) if (prop := node.prop("reg")) is not None):
+        return
     pairs = [
         (mine, theirs)
         for mine in _entries(one)
@@ -79,9 +86,9 @@ def disjoint_cures(one: Node, other: Node) -> Iterator[Cure]:
                 f"{one.path} and {other.path} are one reservation: who uses {one.path} can use the other.",
             )
         elif mine.size >= theirs.size:
-            yield _without(one, mine, other)
+            yield from _without(one, mine, other)
         else:
-            yield _without(other, theirs, one)
+            yield from _without(other, theirs, one)
 
 
 def _own_overlap(node: Node) -> Iterator[Cure]:
@@ -95,20 +102,25 @@ def _own_overlap(node: Node) -> Iterator[Cure]:
     yield Cure((_reg(node, merged),))
 
 
-def _without(node: Node, entry: RawRange, owner: Node) -> Cure:
-    """Return the cure that cuts out of one entry what ``owner`` has, and what other, smaller ones beside it have."""
+def _without(node: Node, entry: RawRange, owner: Node) -> Iterator[Cure]:
+    """Yield the cure that cuts out of one entry what ``owner`` has, and what other, smaller ones beside it have."""
+    if node.parent is not None and len(node.parent.children) > _SIBLINGS:
+        return
     pieces, owners = [entry], []
     for other in node.parent.children if node.parent is not None else []:
         for taken in _entries(other) if other is not node and other.available else []:
             if taken.size and _meet(entry, taken) and (other is owner or taken.size < entry.size):
                 pieces = [left for item in pieces for left in (_pieces(item, taken) if _meet(item, taken) else [item])]
                 owners.append(other.path)
+        if len(owners) > _MOST:
+            return
     rest = [item for item in _entries(node) if item != entry]
     assumes = f"{node.path} does not use what {', '.join(dict.fromkeys(owners))} has of it."
     if node.parent is None or node.parent.path != "/reserved-memory" or len(pieces) < 2:
-        return Cure((_reg(node, [*pieces, *rest]),), assumes)
+        yield Cure((_reg(node, [*pieces, *rest]),), assumes)
+        return
     more = [change for item in pieces[1:] for change in _sibling(node, item)]
-    return Cure((_reg(node, [pieces[0], *rest]), *more), assumes)
+    yield Cure((_reg(node, [pieces[0], *rest]), *more), assumes)
 
 
 def _sibling(node: Node, span: RawRange, name: str = "") -> Iterator[Change]:
@@ -133,8 +145,10 @@ def cut_banks_cure(tree: Tree, bank: AddressRange, source: str, devices: Iterabl
     whole = next((item for item in entries if item.start <= bank.start and bank.stop <= item.stop), None)
     if node is None or whole is None:
         return None
-    pieces = [whole]
-    for span in _clusters(devices):
+    pieces, clusters = [whole], _clusters(devices)
+    if len(clusters) > _MOST:
+        return None
+    for span in clusters:
         taken = RawRange(span.start // _ALIGN * _ALIGN, -(-span.stop // _ALIGN) * _ALIGN - span.start // _ALIGN * _ALIGN)
         pieces = [left for item in pieces for left in (_pieces(item, taken) if _meet(item, taken) else [item])]
     rest = [item for item in entries if item != whole]

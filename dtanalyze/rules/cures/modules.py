@@ -17,19 +17,23 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Change, Cure
 from dtanalyze.rules.cures.changes import cells_change, number_cells, stated_value, string_change, strings_change
 from dtanalyze.rules.view import HostView
-from dtanalyze.xen.bootfdt import Module
+from dtanalyze.xen.bootfdt import MAX_MODULES, Module
 
 __all__ = ["MODULE", "cells_cures", "kernel_cures", "moved_cures", "named_cures", "placed_cures"]
 
 MODULE: Final = "multiboot,module"
 _ALIGN: Final = 2 * MIB
 _KERNEL_SIZE: Final = 32 * MIB
+_LONGEST: Final = 64
+"""No kind of module has a longer name."""
 _ROOT: Final = CellCounts(2, 1)
 _LOADS: Final = "The boot loader has to load {what} at {address:#x}."
 
 
 def moved_cures(view: HostView, modules: tuple[Module, ...]) -> Iterator[Cure]:
     """Yield the cures that put one of the modules where nothing else is, for the first of them that the tree places."""
+    if len(view.prediction.info.dropped) > MAX_MODULES:
+        return
     for module in modules:
         node = view.board.tree.find(module.node) if module.node else None
         start = _free_place(view, module.size, module) if node is not None else None
@@ -82,7 +86,7 @@ def named_cures(node: Node) -> Iterator[Cure]:
     """Yield the cure for a node that is meant to be a module: the word that Xen looks for."""
     from difflib import get_close_matches  # needed where a word is unknown
 
-    words = list(node.compatible)
+    words = [word for word in node.compatible if len(word) <= _LONGEST]
     near = get_close_matches(MODULE, words, 1, 0.75)
     words = [MODULE if word in near else word for word in words] if near else [*words, MODULE]
     yield Cure((strings_change(node.path, "compatible", words),))

@@ -25,6 +25,9 @@ from dtanalyze.rules.view import HostView
 __all__ = ["Windows", "address_cures", "bus_cures", "stray_addresses", "whole_entries", "whole_ranges_cures", "windows_of"]
 
 _PAGE: Final = 4096
+_LONGEST: Final = 1 << 16
+_MOST: Final = 64
+"""Of a bus that lacks more addresses it is not its windows that are wrong."""
 _BY_NEIGHBOUR: Final = "{bus} moves {address:#x} by as much as the entry of its ranges that is nearest."
 _NO_CPU_ADDRESS: Final = "The addresses below {bus} are places inside that device, which the CPU does not reach by address."
 
@@ -141,6 +144,9 @@ def address_cures(view: HostView, node: Node, entry: RegEntry, of_bus: dict[str,
     """Return the cures for one address that Xen cannot translate, the one that fits the tree best first."""
     where = entry.where
     bus = view.board.tree.find(where.node) if isinstance(where, Untranslatable) else None
+    ranges = bus.prop("ranges") if bus is not None else None
+    if ranges is not None and len(ranges.value) > _LONGEST:
+        return ()
     if not isinstance(where, Untranslatable) or bus is None:
         return ()
     if where.chain and where.chain[-1].bus == where.node:
@@ -172,41 +178,46 @@ def _own_address(view: HostView, node: Node, entry: RegEntry, bus: Node) -> Iter
         if window.shift and window.parent <= number and number + max(entry.size, 1) <= window.parent + window.size:
             cells = list(reg.cells)
             cells[at : at + windows.child.address] = number_cells(number - window.shift, windows.child.address)
-            if not _taken(view, node, bus, number, entry.size):
+            if not _is_taken(view, bus, number, entry.size, (node,)):
                 yield Cure((cells_change(node, "reg", cells),), f"reg of {node.path} states the CPU's address.")
             return
 
 
-def _taken(view: HostView, node: Node, bus: Node, parent: int, size: int) -> str:
-    """Return who has the CPU address that ``parent``, above the bus, becomes; empty when nobody has."""
+def _is_taken(view: HostView, bus: Node, parent: int, size: int, strays: Iterable[Node]) -> bool:
+    """Tell whether somebody has the CPU addresses that ``parent``, above the bus, becomes; so has who is not to be told.
+
+    The bus itself, what it stands on and the devices in question do not count.
+    """
     above = bus.parent
     counts = XEN.counts(XEN.bus_of(above) or XEN.buses[-1], above) if above is not None else CellCounts(2, 2)
     where = translate(bus, tuple(number_cells(parent, counts.address)), XEN)
     if not isinstance(where, Translated) or where.address + max(size, 1) > 1 << 64:
-        return "no CPU address"
+        return True
     span = AddressRange(where.address, max(size, 1))
-    for bank in view.prediction.info.mem:
-        if span.start < bank.stop and bank.start < span.stop:
-            return bank.node or "RAM"
+    if any(span.start < bank.stop and bank.start < span.stop for bank in view.prediction.info.mem):
+        return True
+    own = {id(node) for node in (bus, *_above(bus), *strays)}
     for other, entries in view.entries:
-        if other is node or _is_above(other, node) or _is_above(node, other):
-            continue
-        if any(found is not None and found.overlaps(span) for found in map(entry_range, entries)):
-            return other.path
-    return ""
+        here = any(found is not None and found.overlaps(span) for found in map(entry_range, entries))
+        if (
+            here
+            and id(other) not in own
+            and not any(id(node) in own - {id(bus)} for node in _above(other) if node is not bus)
+        ):
+            return True
+    return False
 
 
-def _is_above(one: Node, other: Node) -> bool:
-    at: Node | None = other
-    while at is not None and at is not one:
-        at = at.parent
-    return at is one
+def _above(node: Node) -> Iterator[Node]:
+    while node.parent is not None:
+        node = node.parent
+        yield node
 
 
 def _extended(view: HostView, windows: Windows, items: list[tuple[Node, RegEntry]]) -> Cure | None:
     """Return ``ranges`` with an entry for each address that is missing, moved as the nearest entry moves; None if one is
     taken."""
-    if windows.outer.address > 2 or not (windows.entries or _rest_entry(windows)):
+    if len(items) > _MOST or windows.outer.address > 2 or not (windows.entries or _rest_entry(windows)):
         return None
     made, assumed = list(windows.cells), []
     for start, size, cells in _missing(windows, items):
@@ -214,7 +225,7 @@ def _extended(view: HostView, windows: Windows, items: list[tuple[Node, RegEntry
         parent = start + nearest.shift
         if parent < 0 or parent + size > 1 << 32 * windows.outer.address or size >= 1 << 32 * windows.child.size:
             return None
-        if any(_taken(view, node, windows.node, parent, size) for node, _ in items):
+        if _is_taken(view, windows.node, parent, size, [node for node, _ in items]):
             return None
         made += [*cells, *number_cells(parent, windows.outer.address), *number_cells(size, windows.child.size)]
         assumed.append(_BY_NEIGHBOUR.format(bus=windows.node.path, address=start))
