@@ -85,7 +85,7 @@ FIELDS = {
     "Predicted": "prediction guest host",
     "Devicetree": "name data original tree file places",
     "AddressRange": "start size",
-    "XenOptions": """iommu ipa_bits memory dom0_mem dom0_banks grant_table ext_regions log fdt_address efi guests iomem gic_lines build partial_trees toolstack""",
+    "XenOptions": """iommu ipa_bits memory dom0_mem dom0_banks grant_table ext_regions log fdt_address efi guests iomem gic_lines build partial_trees toolstack efi_config""",
     "XenLog": "version ram grant_table dom0_banks extended_regions modules iommu ipa_bits console",
 }
 MEMBERS = {

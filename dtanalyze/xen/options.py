@@ -41,13 +41,13 @@ class XenOptions(NamedTuple):
     log: "XenLog | None" = None
     fdt_address: int | None = None
     efi: bool = False
-    efi_config: "EfiConfig | None" = None
     guests: tuple[int, ...] = ()
     iomem: tuple[AddressRange, ...] = ()
     gic_lines: int | None = None
     build: Build = DEFAULT
     partial_trees: "tuple[tuple[str, PartialTree], ...]" = ()
     toolstack: "tuple[Toolstack, ...]" = ()
+    efi_config: "EfiConfig | None" = None
 
 
 def usable(options: XenOptions) -> XenOptions:
