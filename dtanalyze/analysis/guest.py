@@ -77,7 +77,7 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
         findings=(),
         reuse=tuple(_reuse(answer, profile)) if options.reuse else (),
     )
-    found = list(guest_findings(kind, board, memory, answer, at_most, options))
+    found = list(guest_findings(kind, board, memory, answer, at_most, options, written))
     if not written:
         found += [*tree_findings(kind, board, memory, profile), *memory_findings(board, options)]
     return with_findings(result, options.need, found)

@@ -32,12 +32,13 @@ _OF_XEN: Final = "If Xen wrote this tree, check the tree that Xen booted with: t
 
 
 def guest_findings(
-    kind: str, board: Board, memory: Memblock, answer: BootAnswer, pa_bits: int | None, options: CheckOptions
+    kind: str, board: Board, memory: Memblock, answer: BootAnswer, pa_bits: int | None, options: CheckOptions, written: bool
 ) -> Iterator[Finding]:
     """Yield what is wrong with a tree that Linux boots with."""
     view = guest_view(
-        kind, board, memory, options.linux, answer, pa_bits=pa_bits, requests=options.requests, need=options.need
-    )
+        kind, board, memory, options.linux, answer,
+        pa_bits=pa_bits, requests=options.requests, need=options.need, written=written,
+    )  # fmt: skip
     found = tuple(findings((*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR), view))
     if any(item.rule in _REPAIRED for item in found):
         from dtanalyze.rules.cures.regions import FREE_SPACE, cut_advice, repaired_regions

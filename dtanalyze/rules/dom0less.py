@@ -131,8 +131,8 @@ _SHM_NODE: Final = (
     why="Xen ends its scan of the tree at a wrong length, an address off 4 KiB, an id of 16 or more characters, or one id "
     "for two ranges; 4.19 and newer panic. Xen up to 4.18 makes a guest's regions without a look at shared memory, and "
     "scratch pages land on it.",
-    advice="Correct `xen,shared-mem` or `xen,shm-id` of the node. With Xen 4.18 and older choose a guest address outside "
-    "the regions.",
+    advice="Correct `xen,shared-mem` or `xen,shm-id` of the node, or build Xen with CONFIG_STATIC_SHM=y if it is built "
+    "without. With Xen 4.18 and older choose a guest address outside the regions.",
     sources=(_SHM,),
     bad=Example(host(chosen=_guest(children=_SHM_NODE.format(name="a-name-that-is-too-long", guest="0x30000000")))),
     good=Example(host(chosen=_guest(children=_SHM_NODE.format(name="a", guest="0x30000000")))),
@@ -141,7 +141,9 @@ def shared_memory_refused(view: HostView) -> Hits:
     info = view.prediction.info
     node = view.board.tree.find(info.stopped_at) if view.first and info.stopped_at is not None else None
     if node is not None and node.is_compatible("xen,domain-shared-memory-v1"):
-        yield Hit(f"Xen {view.xen.name} refuses {node.path}", node.path, (), property_offset(node, "xen,shared-mem"))
+        built = view.options.build.has("STATIC_SHM")
+        why = "" if built else ": it is built without CONFIG_STATIC_SHM, and its scan of the tree ends there"
+        yield Hit(f"Xen {view.xen.name} refuses {node.path}{why}", node.path, (), property_offset(node, "xen,shared-mem"))
     domu = view.domu
     for shared in domu.shared if domu is not None else ():
         for region in view.prediction.regions.ranges:

@@ -107,7 +107,7 @@ def _zero_sized(view: HostView) -> Iterator[tuple[Node, RegEntry]]:
                 yield node, entry
 
 
-_EMPTY: Final = "firmware@0 { reg = <0x0 0x0 0x0 0x0>; };"
+_FIRMWARE: Final = "firmware@0 {{ reg = <0x0 0x0 0x0 {size}>; }};"
 
 
 @rule(
@@ -120,8 +120,8 @@ _EMPTY: Final = "firmware@0 { reg = <0x0 0x0 0x0 0x0>; };"
     "it splits the hole, or a release build of Xen reads through a NULL pointer.",
     advice="Remove the placeholder, or let the boot loader fill it in before Xen starts.",
     sources=(_HOLES, Source("Xen", "xen/common/rangeset.c", "rangeset_remove_range", "4.16 to 4.22")),
-    bad=Example(host(_EMPTY), asks=IOMMU_ON),
-    good=Example(host(_EMPTY)),
+    bad=Example(host_with_whole_holes(_FIRMWARE.format(size="0x0")), asks=IOMMU_ON),
+    good=Example(host_with_whole_holes(_FIRMWARE.format(size="0x8000000")), asks=IOMMU_ON),
 )
 def reg_of_size_zero(view: HostView) -> Hits:
     if not view.first or not view.looks_for_holes:

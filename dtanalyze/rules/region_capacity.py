@@ -198,7 +198,13 @@ def region_below_linear_map(view: GuestView) -> Hits:
                 view.node.path if view.node is not None else None,
                 (span,),
                 region.entry.offset,
+                None if _sections(span.start, min(span.stop, limits.low), view.linux.section_size) else Severity.INFO,
             )
+
+
+def _sections(start: int, stop: int, size: int) -> int:
+    """Return how many whole aligned sections lie between two addresses: without one, nothing is lost there."""
+    return max(stop // size - -(-start // size), 0)
 
 
 @rule(

@@ -53,7 +53,7 @@ class GuestView(NamedTuple):
 
     ``sides`` are the addresses of enabled devices. ``reach`` is every whole section that the kernel's bounds and
     alignment allow, whether or not a refusal comes before. ``xen`` is the release named by the tree; ``requests`` and
-    ``need`` are pages; ``pa_bits`` the most that all CPUs can have.
+    ``need`` are pages; ``pa_bits`` the most that all CPUs can have; ``written`` says that the mirror of Xen made the tree.
     """
 
     kind: str
@@ -70,6 +70,7 @@ class GuestView(NamedTuple):
     pa_bits: int | None
     requests: tuple[int, ...]
     need: int | None
+    written: bool
 
     @property
     def on_xen(self) -> bool:
@@ -140,6 +141,7 @@ def guest_view(
     pa_bits: int | None,
     requests: tuple[int, ...] = (),
     need: int | None = None,
+    written: bool = False,
 ) -> GuestView:
     """Return the view of a guest's tree."""
     node = find_xen_node(board) or next(iter(board.hypervisors), None)
@@ -167,6 +169,7 @@ def guest_view(
         pa_bits=pa_bits,
         requests=requests,
         need=need,
+        written=written,
     )
 
 
