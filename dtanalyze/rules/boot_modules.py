@@ -235,8 +235,8 @@ def no_kernel_for_dom0(view: HostView) -> Hits:
     chosen = view.board.tree.root.child("chosen")
     if not view.first or stop is None or stop.stage != "modules" or chosen is None or "kernel" not in stop.message:
         return
-    cures = () if view.prediction.info.dropped else tuple(kernel_cures(view, chosen))
-    yield Hit(stop.text, stop.node or chosen.path, (), chosen.offset, cures=cures)
+    if not view.prediction.info.dropped:  # D02 says which module Xen drops, and what it overlaps
+        yield Hit(stop.text, stop.node or chosen.path, (), chosen.offset, cures=tuple(kernel_cures(view, chosen)))
 
 
 BOOT_MODULES: Final[tuple[Rule, ...]] = (
