@@ -38,7 +38,8 @@ _STATED: Final[dict[Verdict, tuple[Severity, str, str, str]]] = {
         Severity.ERROR,
         "answer-needs-more",
         "Something that decides the answer is missing: RAM, which a boot loader fills in.",
-        "Pass the option that the reason names, with the board's own RAM. In a batch, `--assume-memory auto` guesses it.",
+        "Pass `--memory START+SIZE`, once for each bank: the boot loader's log has them, or `System RAM` in /proc/iomem of "
+        "the running board.",
     ),
     Verdict.CONFLICT: (
         Severity.ERROR,
@@ -75,6 +76,7 @@ _STATED: Final[dict[Verdict, tuple[Severity, str, str, str]]] = {
 }
 _STOP: Final = re.compile(r"stops \((?P<stage>[\w-]+)\): (?P<text>.*)", re.DOTALL)
 """How the reason of a boot that ends names the stage, and what follows."""
+_MEMORY: Final = re.compile(r"--memory 0x[0-9a-f]+\+[0-9]+[MG]")
 _NEED: Final = Statement(
     "V-need",
     "capacity-below-need",
@@ -149,11 +151,21 @@ def verdict_finding(result: CheckResult) -> Finding | None:
     severity, name, _, advice = _STATED[result.verdict]
     if result.verdict is Verdict.BALLOON:
         advice = _against_ballooning(result) or advice
+    if result.verdict is Verdict.UNKNOWN:
+        advice = _what_settles(result.reason) or advice
     stop = _STOP.search(result.reason) if result.verdict is Verdict.NO_BOOT else None
     if stop is not None:
         advice = stop_advice(stop["stage"], stop["text"]) or advice
     node, ranges, offset = _place(result)
     return Finding(f"V-{result.verdict.value}", name, severity, result.reason, advice, node, ranges, offset)
+
+
+def _what_settles(reason: str) -> str:
+    """Return the option that the reason names, as it was made from the tree; empty when the tree shows no base."""
+    option = _MEMORY.search(reason)
+    if option is None:
+        return ""
+    return f"Pass `{option[0]}`, with the board's own size. In a batch, `--assume-memory auto` takes that size for all."
 
 
 def _against_ballooning(result: CheckResult) -> str:

@@ -172,7 +172,7 @@ _SOC: Final = (
     good=Example(host(_SOC.format(at="5000000"))),
 )
 def address_not_covered_by_ranges(view: HostView) -> Hits:
-    lines = {id(item.node): item.text for item in failures_of_kind(view, "address")}
+    lines = {id(item.node): "; ".join(item.lines) for item in failures_of_kind(view, "address")}
     if not lines and not (view.first and view.looks_for_holes):
         return
     stray = stray_addresses(view)
@@ -190,10 +190,14 @@ def address_not_covered_by_ranges(view: HostView) -> Hits:
             node.path,
             (),
             entry.offset,
+            advice=_WIDER.format(bus=where.node) if "do not cover" in where.reason else "",
             cures=address_cures(view, node, entry, of_bus) if len(told) <= MOST else (),
         )
 
 
+_WIDER: Final = (
+    "Extend `ranges` of {bus} so that it covers the addresses behind it, or remove the nodes that it does not cover."
+)
 _PCIE: Final = (
     'pcie@10000000 {{ compatible = "pci-host-ecam-generic"; {kind} interrupt-parent = <1>; '
     "#address-cells = <3>; #size-cells = <2>; reg = <0x0 0x10000000 0x0 0x1000000>; "
