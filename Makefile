@@ -8,7 +8,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean upstream
+.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean upstream refusals
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +50,12 @@ lint: install ## ruff and mypy --strict, of the program, its tests and its bench
 upstream: install ## list Xen's commits to the mirrored files since the pinned one: make upstream XEN=path/to/xen
 	$(BIN)/python docs/upstream.py $(or $(XEN),../xen)
 
+refusals: install ## list where Xen says no and docs/refusals.md does not know it: make refusals XEN=path/to/xen
+	$(BIN)/python docs/refusals_of.py $(or $(XEN),../xen)
+
 docs: install ## write docs/rules.md and docs/glossary.md, docs/formats.md from a run
 	$(BIN)/dtanalyze rules --format markdown > docs/rules.md
+	$(BIN)/dtanalyze rules --refusals --format markdown > docs/refusals.md
 	$(BIN)/python -c "from dtanalyze.report.glossary import glossary_markdown as made; print(made(), end='')" > docs/glossary.md
 	$(BIN)/python docs/make_formats.py
 	$(BIN)/python -m lab evidence > docs/evidence.md

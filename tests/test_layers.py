@@ -242,6 +242,7 @@ OPENS = {
     "inputs.trial": "copies what was read into our own temporary folder",
     "inputs.dts": "what a tool lists beside our own temporary file",
     "report.picture.html": "the page's own style and script",
+    "xen.refusals": "its own table",
 }
 """Every module that opens a file, and which: whatever else is read goes through `inputs.reading`, which looks first."""
 

@@ -17,6 +17,7 @@ from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.assigned import Assigned
+from dtanalyze.xen.boot_cpupool import CpuPools
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info, dom0_modules_of, loaded_by_efi
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import Word, XenArgs, dom0_command_line, words_of, xen_command_line
@@ -30,9 +31,10 @@ from dtanalyze.xen.dt_uart import console_node
 from dtanalyze.xen.efi_config import EfiConfig
 from dtanalyze.xen.efi_stub import efi_notes
 from dtanalyze.xen.guest_tree import cpus_failure, with_memory
-from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine, root_cells_can_be_written
+from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine, root_cells_can_be_written, xen_irqs
 from dtanalyze.xen.hypervisor_node import dom0_regions
-from dtanalyze.xen.iommu import is_iommu
+from dtanalyze.xen.iommu import Iommus, iommu_hardware_setup
+from dtanalyze.xen.irq import Irqs
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
 from dtanalyze.xen.partial_tree import Copied, PartialTree, copy_partial
@@ -126,15 +128,19 @@ class Boot:
             return self.options.log.iommu, f"IOMMU: {_on(self.options.log.iommu)}, as the log says"
         if self.host.args.iommu is False:
             return False, "IOMMU: off, Xen's command line says so"
-        if not self.iommus:
+        if self.iommus.failed is not None:
+            return False, f"IOMMU: off, {self.iommus.failed[0].path} cannot be set up"
+        if not self.iommus.ready:
             return False, f"IOMMU: off, {self._no_iommu()}"
-        symbol = driver_symbol(self.iommus[0], IOMMUS, self.profile)
+        symbol = driver_symbol(self.iommus.ready[0], IOMMUS, self.profile)
         note = "IOMMU: on, an enabled one that Xen drives is in the tree"
         if symbol in self.build.presumed:
             note += f"; Xen is taken to be built with CONFIG_{symbol}, which is off by default (--xen-build, --xen-config)"
         return True, note
 
     def _no_iommu(self) -> str:
+        for node, refused in self.iommus.passed_over:
+            return f"Xen passes over {node.path}: {refused.because} (--iommu on)"
         for node in self.host.tree.root:
             symbol = next((IOMMUS[name] for name in node.compatible if name in IOMMUS), None)
             if symbol is not None and node.available and not self.build.has(symbol):
@@ -142,9 +148,12 @@ class Boot:
         return "no enabled one that Xen drives is in the tree"
 
     @cached_property
-    def iommus(self) -> tuple[Node, ...]:
-        """The IOMMUs of the tree that are enabled and that Xen drives."""
-        return tuple(node for node in self.host.tree.root if is_iommu(node, self.profile) and node.available)
+    def iommus(self) -> Iommus:
+        """What becomes of the IOMMUs of the tree when Xen tries them."""
+        return iommu_hardware_setup(self.host.tree, self.profile, self._xen_irqs())
+
+    def _xen_irqs(self) -> Irqs:
+        return xen_irqs(self.host.tree, self.profile, self.console, self.options.gic_lines)
 
     @property
     def iommu(self) -> bool:
@@ -191,14 +200,8 @@ class Boot:
         return self._new_machine()
 
     def _new_machine(self) -> Machine:
-        return host_machine(
-            self.host.tree,
-            self.profile,
-            self.console,
-            iommu=self.iommu,
-            ipa_bits=self.ipa_bits,
-            gic_lines=self.options.gic_lines,
-        )
+        used = self.iommus if self.iommu else Iommus()
+        return host_machine(self.host.tree, self.profile, self._xen_irqs(), used, self.ipa_bits)
 
     @cached_property
     def domus(self) -> tuple[DomU, ...]:
@@ -278,10 +281,27 @@ class Boot:
     @cached_property
     def cpus(self) -> int:
         """CPUs that Xen uses: those of the kind of the first, unless hmp-unsafe is set, and no more than maxcpus."""
-        nodes = dt_smp_init_cpus(self.host.tree)
-        alike = [node for node in nodes if node.compatible == nodes[0].compatible]
-        found = len(nodes if self.host.args.hmp_unsafe else alike) or 1
-        return min(found, self.host.args.max_cpus or found)
+        return len(self.cpupools.online) or 1
+
+    @property
+    def possible_cpus(self) -> int:
+        """CPUs that Xen counts (nr_cpu_ids), used or not."""
+        return len(self.cpupools.possible) or 1
+
+    @cached_property
+    def cpupools(self) -> CpuPools:
+        """The host's CPUs, and the pools that the tree makes of them."""
+        possible = dt_smp_init_cpus(self.host.tree)
+        possible = possible[: self.host.args.max_cpus or len(possible)]
+        alike = tuple(node for node in possible if node.compatible == possible[0].compatible)
+        online = possible if self.host.args.hmp_unsafe else alike
+        read = self.build.has("BOOT_TIME_CPUPOOLS") and self.profile.boot_cpupools
+        return CpuPools(self.host.tree, self.build, possible, online, read)
+
+    @property
+    def llc_coloring(self) -> bool:
+        """Whether Xen colours the last-level cache."""
+        return self.host.args.llc_coloring and self.profile.llc_coloring and self.build.has("LLC_COLORING")
 
     @cached_property
     def dom0_memory(self) -> Dom0Placed:
@@ -406,6 +426,11 @@ class Boot:
                 "(--fdt-address or --xen-log settles it)"
             )
         notes.extend(self._gic_notes())
+        if self.cpupools.nodes and "BOOT_TIME_CPUPOOLS" in self.build.presumed:
+            notes.append(
+                "pools of CPUs: Xen is taken to be built with CONFIG_BOOT_TIME_CPUPOOLS, which is off by default "
+                "(--xen-build stock or --xen-config FILE)"
+            )
         if self.info.shmem and "STATIC_SHM" in self.build.presumed:
             notes.append(
                 "static shared memory: Xen is taken to be built with CONFIG_STATIC_SHM, which is off by default "

@@ -23,6 +23,9 @@ __all__ = ["DEVICE_TREE", "Bank", "BankType", "BootInfo", "Module", "boot_fdt_in
 DEVICE_TREE_MAX_DEPTH: Final = 16
 MAX_MODULES: Final = 32
 _MODULE_DEPTH: Final = 3
+_MODULE_PATH: Final = 92
+"""Room for a module's path and its end; one with a longer path is not seen."""
+BOOTMOD_MAX_CMDLINE: Final = 1024
 DEVICE_TREE: Final = "Device Tree"
 """The kind of the module that is the tree itself (BOOTMOD_FDT)."""
 MAX_SHM_ID_LENGTH: Final = 16
@@ -106,7 +109,7 @@ def dom0_modules_of(tree: Tree) -> Iterator[tuple[Node, str]]:
     """Yield the nodes that the scan takes for modules of dom0, each with its kind; the first of no kind is a kernel."""
     guesses = 0
     for node in tree.root:
-        if node.path.count("/") > _MODULE_DEPTH or not node.path.startswith("/chosen") or not _is_module(node):
+        if node.path.count("/") > _MODULE_DEPTH or not _is_below_chosen(node) or not _is_module(node):
             continue
         kind = next((kind for kind, names in _KINDS if node.is_any_of(names)), None)
         if kind is None:
@@ -119,6 +122,11 @@ def dom0_modules_of(tree: Tree) -> Iterator[tuple[Node, str]]:
 def loaded_by_efi(node: Node, *, efi: bool) -> bool:
     """Tell whether Xen's loader loads the module from a file and writes its address (handle_module_node, efi-dom0.c)."""
     return efi and node.prop("xen,uefi-binary") is not None
+
+
+def _is_below_chosen(node: Node) -> bool:
+    """Tell it by the first letters of the path, which has to fit into Xen's buffer for it."""
+    return node.path.startswith("/chosen") and len(node.path) < _MODULE_PATH
 
 
 def _is_module(node: Node) -> bool:
@@ -139,7 +147,11 @@ class _HangError(Exception):
 
 
 class _PanicError(Exception):
-    """A panic() inside the scan itself."""
+    """A panic() inside the scan itself, at a node where there is one."""
+
+    def __init__(self, line: str, node: str | None = None) -> None:
+        super().__init__(line)
+        self.node = node
 
 
 def boot_fdt_info(
@@ -161,7 +173,7 @@ def boot_fdt_info(
     except _HangError as error:
         hangs_at = str(error)
     except _PanicError as error:
-        panic = str(error)
+        panic, stopped_at = str(error), error.node
     except _ScanError as error:
         if profile.scan_error_panics:
             panic = f"Early FDT parsing failed ({error.code})"
@@ -278,24 +290,27 @@ class _Scan:
                 self._meminfo(child, "reg", counts, self.reserved, BankType.DEFAULT)
             except _ScanError as error:
                 if error.code == -28:
-                    raise _PanicError("Max number of supported reserved-memory regions reached.") from error
+                    raise _PanicError("Max number of supported reserved-memory regions reached.", child.path) from error
                 if error.code != -2:
                     raise
             self._reserved_children(child, inherited_cells(child, counts) if _own_cells(child) else counts, depth + 1)
 
     def _module(self, node: Node) -> None:
-        if not node.path.startswith("/chosen"):
+        if not _is_below_chosen(node):
             return
         prop = node.prop("reg")
         counts = inherited_cells(_parent(node), _ROOT)
         if prop is None and loaded_by_efi(node, efi=self.efi):
             return
         if prop is None:
-            raise _PanicError(f"node {node.name} missing `reg' property")
+            raise _PanicError(f"node {node.name} missing `reg' property", node.path)
         if len(prop.value) < 4 * (counts.address + counts.size):
-            raise _PanicError(f"fdt: node `{node.name}': `reg` property length is too short")
+            raise _PanicError(f"fdt: node `{node.name}': `reg` property length is too short", node.path)
         start, size = next(iter(_tuples(prop, counts)), (0, 0))
+        line = node.prop("bootargs")
         self._add_module(Module(self._kind(node), start, size, node.path, _parent(node).is_compatible("xen,domain")))
+        if line is not None and len(line.value.partition(b"\0")[0]) > BOOTMOD_MAX_CMDLINE:
+            raise _PanicError(f"module {_parent(node).name} command line too long", node.path)
 
     def _kind(self, node: Node) -> str:
         for kind, names in _KINDS:

@@ -32,10 +32,18 @@ _ON: Final = frozenset(
 )
 """On by default on arm64."""
 _OFF: Final = frozenset(
-    {"ACPI", "ARM_SMMU_V3", "HAS_EXYNOS4210", "HAS_ITS", "IPMMU_VMSA", "LLC_COLORING", "STATIC_MEMORY", "STATIC_SHM"}
+    {
+        *("ACPI", "ARM64_SVE", "ARM_SMMU_V3", "BOOT_TIME_CPUPOOLS", "HAS_EXYNOS4210", "HAS_ITS", "IPMMU_VMSA"),
+        *("LLC_COLORING", "SCHED_ARINC653", "SCHED_NULL", "SCHED_RTDS", "SCMI_SMC", "STATIC_MEMORY", "STATIC_SHM", "TEE"),
+    }
 )
 """Off by default."""
-_ASKED_FOR: Final = frozenset({"ARM_SMMU_V3", "IPMMU_VMSA", "LLC_COLORING", "STATIC_MEMORY", "STATIC_SHM"})
+_ASKED_FOR: Final = frozenset(
+    {
+        *("ARM_SMMU_V3", "BOOT_TIME_CPUPOOLS", "IPMMU_VMSA", "LLC_COLORING", "SCHED_ARINC653", "SCHED_NULL", "SCHED_RTDS"),
+        *("STATIC_MEMORY", "STATIC_SHM"),
+    }
+)
 """What a tree or a command line asks for that was written for a Xen that has it, or a board that is of no use without."""
 _LINE: Final = re.compile(r"\s*(?:CONFIG_(?P<name>\w+)=(?P<value>.*?)|# CONFIG_(?P<off>\w+) is not set)\s*")
 

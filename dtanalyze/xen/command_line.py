@@ -40,6 +40,7 @@ _UINT_MAX: Final = (1 << 32) - 1
 _BADPAGE_LENGTH: Final = 99
 """Characters that opt_badpage holds."""
 _LONGEST: Final = 40
+_SVE: Final = re.compile(r"sve=-?[0-9]*")
 _TRUE: Final = ("1", "yes", "on", "true", "enable")
 _FALSE: Final = ("0", "no", "off", "false", "disable")
 
@@ -83,7 +84,7 @@ class XenArgs(NamedTuple):
     ``console`` lists the consoles used: without ``dtuart`` among them Xen leaves every UART of the tree alone.
     ``bootscrub`` is ``idle`` (idle CPUs clean the heap while Xen boots), ``on`` (it is cleaned after dom0 is
     built) or ``off``. Without ``hmp_unsafe`` only CPUs of the kind of the first are used. ``bad_pages`` are frames that are
-    kept out of use, the first of each run and the one after its last.
+    kept out of use, the first of each run and the one after its last. ``dom0_sve``: dom0 is to have SVE.
     """
 
     dom0_mem: int | None = None
@@ -97,6 +98,7 @@ class XenArgs(NamedTuple):
     bootscrub: str = "idle"
     llc_coloring: bool = False
     hmp_unsafe: bool = False
+    dom0_sve: bool = False
     max_cpus: int | None = None
     bad_pages: tuple[tuple[int, int], ...] = ()
 
@@ -181,6 +183,8 @@ def parse_bootargs(text: str) -> XenArgs:
             args = args._replace(dom0_mem=_parse_size_and_unit(value))
         elif name == "badpage":
             args = args._replace(bad_pages=tuple(_bad_pages(value)))
+        elif name == "dom0":
+            args = args._replace(dom0_sve=args.dom0_sve or any(_SVE.fullmatch(item) for item in value.split(",")))
         elif name == "dtuart":
             args = args._replace(dtuart=value or None)
         elif name == "console":

@@ -16,6 +16,7 @@ from dtanalyze.board.interrupts import Phandles
 from dtanalyze.board.translate import Translated, Untranslatable, reg_entries
 from dtanalyze.devicetree.cells import MAX_ADDR_CELLS
 from dtanalyze.devicetree.tree import Node
+from dtanalyze.xen.drivers import IOMMUS, driver_symbol
 from dtanalyze.xen.dt_irq import GicIrq
 from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.irq import FIRST_SPI, NR_IRQS, Irqs
@@ -35,7 +36,7 @@ __all__ = [
 
 _MASK64: Final = (1 << 64) - 1
 _PAGE: Final = 4096
-_EINVAL, _ENXIO, _ERANGE = -22, -6, -34
+_EINVAL, _ENODEV, _ENXIO, _ERANGE = -22, -19, -6, -34
 _DATA_ABORT: Final = "CPU0: Unexpected Trap: Data Abort"
 _ROOT_TABLES: Final = {32: 39, 36: 39, 40: 40, 42: 42, 44: 48, 48: 48, 52: 52}
 """pa_range_info: the addresses that the page tables' root can hold, in bits, by the width of guest addresses."""
@@ -62,17 +63,24 @@ class Failure(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """What devices are mapped with. ``iommu`` tells whether Xen uses one; ``limit`` is the first address beyond the P2M.
+    """What devices are mapped with. ``iommus`` are those that Xen uses; ``limit`` is the first address beyond the P2M.
 
-    ``iomem`` are the page frames that dom0 may map so far (iomem_caps).
+    ``iomem`` are the page frames that dom0 may map so far (iomem_caps), ``masters`` devices that an SMMU names itself (the
+    old binding).
     """
 
     profile: XenProfile
     phandles: Phandles
     irqs: Irqs
-    iommu: bool
+    iommus: tuple[Node, ...]
     limit: int
     iomem: Rangeset
+    masters: tuple[Node, ...] = ()
+
+    @property
+    def iommu(self) -> bool:
+        """Whether Xen uses an IOMMU."""
+        return bool(self.iommus)
 
 
 def p2m_limit(ipa_bits: int) -> int:
@@ -116,7 +124,7 @@ def iommu_add_dt_device(dev: Node, machine: Machine) -> tuple[int, str] | None:
 
     A master of an IOMMU that is disabled is left as it is; one of an available IOMMU that Xen has no driver for is refused.
     """
-    masters = list(iommus_of(dev, machine.phandles)) if machine.iommu else []
+    masters = list(iommus_of(dev, machine.phandles)) if machine.iommu and dev not in machine.masters else []
     added: Node | None = None
     for target in masters:
         if not target.available:
@@ -126,9 +134,17 @@ def iommu_add_dt_device(dev: Node, machine: Machine) -> tuple[int, str] | None:
         if added is not None and target is not added:
             return _EINVAL, f"its iommus name two IOMMUs, {added.path} and {target.path}"
         added = target
-    if added is None or is_iommu(added, machine.profile):
+    if added is None:
         return None
-    return _ENXIO, f"its iommus names {added.path}, an available IOMMU that this Xen has no driver for"
+    in_use = driver_symbol(machine.iommus[0], IOMMUS, machine.profile)
+    rc = _ENXIO if in_use == "ARM_SMMU" else _ENODEV
+    if not is_iommu(added, machine.profile):
+        return rc, f"its iommus names {added.path}, an available IOMMU that this Xen has no driver for"
+    if added not in machine.iommus:
+        return rc, f"its iommus names {added.path}, which Xen could not set up"
+    if driver_symbol(added, IOMMUS, machine.profile) != in_use:
+        return rc, f"its iommus names {added.path}, and Xen drives IOMMUs of one kind: that of {machine.iommus[0].path}"
+    return None
 
 
 def iommus_of(dev: Node, phandles: Phandles) -> Iterator[Node]:

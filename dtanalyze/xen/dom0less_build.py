@@ -2,14 +2,14 @@
 
 Mirrors create_domUs and construct_domU (arch/arm/domain_build.c in 4.17, arch/arm/dom0less-build.c up to 4.20, then
 common/device-tree/dom0less-build.c), allocate_memory and domain_vpl011_init. RAM is judged only where it cannot be enough,
-since where Xen's allocator puts it is not followed for guests. Left out: what a kernel image contains, CPU pools, SVE
-lengths, the hardware domain that ``capabilities`` make.
+since where Xen's allocator puts it is not followed for guests. Left out: what a kernel image contains, SVE lengths, what
+of the host's a hardware domain of /chosen is given.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
@@ -17,30 +17,29 @@ from dtanalyze.address.units import KIB, format_size
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
-from dtanalyze.xen.dom0less import CAPS_HARDWARE, CAPS_MASK, CAPS_XENSTORE, DomU, device_tree_module, first_cell
+from dtanalyze.xen.dom0less import CAPS_XENSTORE, DomU, device_tree_module, first_cell
+from dtanalyze.xen.dom0less_bindings import Refused, no_console, parse_dom0less_node
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.hypervisor_node import written_domu_tree
 from dtanalyze.xen.irq import FIRST_SPI
+from dtanalyze.xen.kernel import place_modules
 from dtanalyze.xen.stage import Stop
 from dtanalyze.xen.static_memory import static_memory_failure
+from dtanalyze.xen.vcpu_affinity import domain_vcpu_affinity
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
 __all__ = ["create_domUs"]
 
 _GUEST_PL011_SIZE: Final = 4 * KIB
 _PAGE: Final = 4 * KIB
-_INT32_MAX: Final = (1 << 31) - 1
-_MAX_SPIS: Final = 1020 - FIRST_SPI
+_SPIS_AT_ONCE: Final = 32
+_MAX_SPIS: Final = (1020 - FIRST_SPI) // _SPIS_AT_ONCE * _SPIS_AT_ONCE
+"""A GIC has 988, and domain_vgic_init counts in whole ranks of 32."""
+_GRANT_VERSION: Final = 1
 _TREE_MOST: Final = 2 << 20
-_EINVAL, _ENOENT, _NOSPACE = -22, -2, -3
-
-
-class _Refused(NamedTuple):
-    """Xen's lines, the panic last, and the cause in our words."""
-
-    lines: tuple[str, ...]
-    because: str = ""
+_UNSIGNED: Final = (1 << 32) - 1
+_EINVAL, _ENOENT, _ENOMEM, _NOSPACE = -22, -2, -12, -3
 
 
 def create_domUs(boot: Boot) -> Stop | None:  # noqa: N802  # upstream's name
@@ -57,108 +56,63 @@ def create_domUs(boot: Boot) -> Stop | None:  # noqa: N802  # upstream's name
     return None
 
 
-def _refusals(boot: Boot, domu: DomU) -> Iterator[_Refused]:
-    yield from _unreadable(boot, domu)
+def _refusals(boot: Boot, domu: DomU) -> Iterator[Refused]:
+    yield from parse_dom0less_node(boot, domu)
     yield from _not_created(boot, domu)
     yield from _not_constructed(boot, domu)
 
 
-def _unreadable(boot: Boot, domu: DomU) -> Iterator[_Refused]:
-    """parse_dom0less_node: what a node may not say, each a panic of its own."""
-    node, name = domu.node, domu.node.name
-    yield from _capabilities(boot, domu)
-    if domu.direct_map and not domu.static and node.prop("xen,static-mem") is None:
-        yield _Refused(
-            (f"direct-map is not valid for domain {name} without static allocation.",), "it has no xen,static-mem"
-        )
-    if domu.wanted_cpus is None:
-        yield _Refused((f"Missing property 'cpus' for domain {name}",))
-    yield from _no_host_uart(boot, domu)
-    for limit in ("max_grant_frames", "max_maptrack_frames") if boot.profile.domu_grant_limits else ():
-        value = first_cell(node, limit)
-        if value is not None and value > _INT32_MAX:
-            yield _Refused((f"{limit} ({value}) overflow",))
-    if boot.profile.domu_grant_limits and node.prop("sve") is not None:
-        yield _Refused(("'sve' property found, but CONFIG_ARM64_SVE not selected",), "which is off by default")
-    if boot.profile.llc_coloring and node.prop("llc-colors") is not None:
-        yield _Refused(("'llc-colors' found, but LLC coloring is disabled",))
-
-
-def _capabilities(boot: Boot, domu: DomU) -> Iterator[_Refused]:
-    caps = domu.capabilities
-    if caps & ~CAPS_MASK:
-        yield _Refused((f"Invalid capabilities ({caps:x})",), f"only the bits of {CAPS_MASK:#x} mean something")
-    if not caps & CAPS_HARDWARE:
-        return
-    if boot.has_dom0:
-        yield _Refused(("Only 1 hardware domain can be specified! (d0)",), "dom0 is one already")
-    first = next(item for item in boot.domus if item.capabilities & CAPS_HARDWARE)
-    if first is not domu:
-        yield _Refused((f"Only 1 hardware domain can be specified! ({boot.called(first)})",))
-    prop = domu.node.prop("passthrough")
-    if prop is not None and prop.string is not None:
-        yield _Refused(("Don't specify passthrough for hardware domain",))
-    if not domu.direct_map and not boot.iommu:
-        because = "it has the host's devices and other addresses than the host's"
-        yield _Refused(("non-direct mapped hardware domain requires iommu",), because)
-    if device_tree_module(domu.node) is not None:
-        yield _Refused(('"multiboot,device-tree" incompatible with hardware domain',))
-    if domu.node.prop("nr_spis") is not None:
-        yield _Refused(("nr_spis cannot be specified for hardware domain",))
-
-
-def _no_host_uart(boot: Boot, domu: DomU) -> Iterator[_Refused]:
-    """A direct-mapped domain's emulated UART has the interrupt of Xen's console, asked for with or without vpl011."""
-    if not domu.direct_map or domu.node.prop("nr_spis") is not None or not boot.profile.uart_irq_checked:
-        return
-    if boot.console_irq is None:
-        yield _Refused(("Error getting IRQ number for this serial port 0",), _no_console(boot))
-
-
-def _no_console(boot: Boot) -> str:
-    named = f"dtuart={boot.host.args.dtuart}" if boot.host.args.dtuart else "stdout-path of /chosen"
-    if boot.console is None:
-        return f"{named} names no UART that Xen drives, and a direct-mapped domain takes its interrupt"
-    return f"{boot.console.path} has no interrupt, and a direct-mapped domain takes it"
-
-
-def _not_created(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+def _not_created(boot: Boot, domu: DomU) -> Iterator[Refused]:
     """domain_create: what arch_sanitise_domain_config, vgic_init and the grant table refuse."""
-    line = (boot.profile.gives_up(f"Error creating domain {domu.node.name}", _EINVAL),)
+    line = (boot.profile.gives_up(f"Error creating domain {domu.node.base_name}", _EINVAL),)
     most = vgic_max_vcpus(boot.host.tree.root)
     if domu.wanted_cpus is None or not 1 <= domu.wanted_cpus <= most:
-        yield _Refused(line, f"it has {domu.wanted_cpus} CPUs, and may have 1 to {most}")
+        yield Refused(line, f"it has {domu.wanted_cpus} CPUs, and may have 1 to {most}")
     spis = first_cell(domu.node, "nr_spis")
     if spis is not None and spis > _MAX_SPIS:
-        yield _Refused(line, f"nr_spis is {spis}, and a domain may have {_MAX_SPIS}")
-    frames = first_cell(domu.node, "max_grant_frames") if boot.profile.domu_grant_limits else None
-    host = boot.host.args.max_grant_frames
-    if frames is not None and not 1 <= frames <= host:
-        yield _Refused(line, f"max_grant_frames is {frames}, and gnttab_max_frames allows 1 to {host}")
+        yield Refused(line, f"nr_spis is {spis}, and a domain may have {_MAX_SPIS}")
+    if not boot.profile.domu_grant_limits:
+        return
+    if first_cell(domu.node, "max_grant_frames") == 0:
+        yield Refused(line, "max_grant_frames is 0, and Xen makes no domain without a grant table")
+    version = first_cell(domu.node, "max_grant_version")
+    if version not in (None, _GRANT_VERSION):
+        yield Refused(line, f"max_grant_version is {version}, and Xen on Arm has version {_GRANT_VERSION} only")
 
 
-def _not_constructed(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
     """construct_domU."""
-    given_up = f"Could not set up domain {domu.node.name}"
+    given_up = f"Could not set up domain {domu.node.base_name}"
     profile = boot.profile
     if domu.size is None:
         lines = ('Error building DomU: cannot read "memory" property', profile.gives_up(given_up, _EINVAL))
-        yield _Refused(lines, f"{domu.node.path} states no 64 bits of memory, in KiB")
+        yield Refused(lines, f"{domu.node.path} states no 64 bits of memory, in KiB")
+    if domu.p2m_mb is not None and boot.ram_known and _p2m_bytes(domu.p2m_mb) > _free_bytes(boot, domu):
+        because = f"xen,domain-p2m-mem-mb wants {format_size(_p2m_bytes(domu.p2m_mb))}, and the host has less than that left"
+        yield Refused((profile.gives_up(given_up, _ENOMEM),), because)
     if domu.xenstore and profile.xenstore_needs_dom0 and not boot.has_dom0:
         line = "At the moment, Xenstore support requires dom0 to be present"
-        yield _Refused((line,), f"{domu.node.path} is enhanced, and there is no dom0")
+        yield Refused((line,), f"{domu.node.path} is enhanced, and there is no dom0")
     if boot.info.modules and not _has_kernel(boot, domu.node):
         lines = ("Missing kernel boot module?", profile.gives_up(given_up, _ENOENT))
-        yield _Refused(lines, f"no module below {domu.node.path} is a kernel that Xen knows")
+        yield Refused(lines, f"no module below {domu.node.path} is a kernel that Xen knows")
     if domu.static or domu.node.prop("xen,static-mem") is not None:
         failure = static_memory_failure(domu, profile, boot.called(domu))
         if failure is not None:
-            yield _Refused(*failure)
+            yield Refused(*failure)
     else:
         yield from _no_memory(boot, domu)
-    yield from (_Refused((*item.lines, profile.gives_up(given_up, _EINVAL)), item.because) for item in _shm(boot, domu))
+    yield from (Refused((*item.lines, profile.gives_up(given_up, _EINVAL)), item.because) for item in _shm(boot, domu))
     yield from _no_vpl011(boot, domu, given_up)
     yield from _no_tree(boot, domu, given_up)
+    yield from _no_place(boot, domu)
+    yield from domain_vcpu_affinity(boot, domu)
+    yield from _second_xenstore(boot, domu)
+
+
+def _p2m_bytes(mib: int) -> int:
+    """p2m_set_allocation is given pages, which are counted in 32 bits."""
+    return (mib << 8 & _UNSIGNED) * 4 * KIB
 
 
 def _has_kernel(boot: Boot, node: Node) -> bool:
@@ -170,7 +124,7 @@ def _has_kernel(boot: Boot, node: Node) -> bool:
     return prop is not None and read_number(prop.cells[: counts.address]) in kernels
 
 
-def _no_memory(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+def _no_memory(boot: Boot, domu: DomU) -> Iterator[Refused]:
     """allocate_memory: a bank that cannot be had whole counts as unallocated whole.
 
     What is left below a page has order -1, unsigned: Xen tries four thousand million orders before it gives up.
@@ -187,7 +141,7 @@ def _no_memory(boot: Boot, domu: DomU) -> Iterator[_Refused]:
         because = f"{domu.node.path} has {format_size(size)}, and the host less than that left"
         if size % _PAGE:
             because = f"memory of {domu.node.path} is {size // KIB} KiB, no whole pages; Xen looks for the rest for minutes"
-        yield _Refused((line,), because)
+        yield Refused((line,), because)
 
 
 def _free_bytes(boot: Boot, domu: DomU) -> int:
@@ -203,19 +157,19 @@ def _free_bytes(boot: Boot, domu: DomU) -> int:
     return sum(item.size for item in ram.difference(taken)) - used
 
 
-def _shm(boot: Boot, domu: DomU) -> Iterator[_Refused]:
+def _shm(boot: Boot, domu: DomU) -> Iterator[Refused]:
     """process_shm, for direct-mapped domains."""
     called = boot.called(domu)
     for item in domu.shm if domu.direct_map and boot.profile.shm_direct_map_checked else ():
         if item.host is None:
             line = f"{called}: host and guest physical address must be supplied for direct-mapped domains"
-            yield _Refused((line,), f"xen,shared-mem of {item.node.path} gives one address")
+            yield Refused((line,), f"xen,shared-mem of {item.node.path} gives one address")
         elif item.host != item.guest.start:
             where = f"physical address 0x{item.host:016x} and guest address 0x{item.guest.start:016x}"
-            yield _Refused((f"{called}: {where} are not direct-mapped.",), item.node.path)
+            yield Refused((f"{called}: {where} are not direct-mapped.",), item.node.path)
 
 
-def _no_vpl011(boot: Boot, domu: DomU, given_up: str) -> Iterator[_Refused]:
+def _no_vpl011(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
     """domain_vpl011_init; 4.17 does not look at what it returns."""
     if not (domu.vpl011 and domu.direct_map):
         return
@@ -223,13 +177,13 @@ def _no_vpl011(boot: Boot, domu: DomU, given_up: str) -> Iterator[_Refused]:
     last = profile.gives_up(given_up, _EINVAL)
     if uart is None:
         line = "vpl011: Unable to re-use the Xen UART information."
-        yield _Refused((line, last if profile.uart_irq_checked else "Xen BUG at arch/arm/domain_build.c"), _no_console(boot))
+        yield Refused((line, last if profile.uart_irq_checked else "Xen BUG at arch/arm/domain_build.c"), no_console(boot))
     elif uart.range.size < _GUEST_PL011_SIZE and profile.uart_irq_checked:
         line = "vpl011: Can't re-use the Xen UART MMIO region as it is too small."
-        yield _Refused((line, last), f"{boot.console.path if boot.console else ''} has {uart.range.size:#x} bytes")
+        yield Refused((line, last), f"{boot.console.path if boot.console else ''} has {uart.range.size:#x} bytes")
 
 
-def _no_tree(boot: Boot, domu: DomU, given_up: str) -> Iterator[_Refused]:
+def _no_tree(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
     """prepare_dtb_domU."""
     copied = boot.partials.get(domu.node.path)
     partial = copied[1] if copied is not None else None
@@ -248,6 +202,27 @@ def _no_tree(boot: Boot, domu: DomU, given_up: str) -> Iterator[_Refused]:
         yield _tree_failed(boot, given_up, _NOSPACE, (), because)
 
 
+def _no_place(boot: Boot, domu: DomU) -> Iterator[Refused]:
+    """kernel_load: kernel, tree and ramdisk go into the first bank; the tree is never larger than its step of 2 MiB."""
+    sizes = {item.kind: item.size for item in boot.info.modules if item.node.rpartition("/")[0] == domu.node.path}
+    if "Kernel" not in sizes or not domu.memory:
+        return
+    stop = place_modules(domu.memory[0], sizes["Kernel"], sizes.get("Ramdisk", 0), 1)
+    if stop is not None:
+        yield Refused(stop.lines, stop.because)
+
+
+def _second_xenstore(boot: Boot, domu: DomU) -> Iterator[Refused]:
+    """set_xs_domain: dom0 is one, when there is a dom0."""
+    if not domu.capabilities & CAPS_XENSTORE:
+        return
+    first = next(at for at, item in enumerate(boot.domus, 1) if item.capabilities & CAPS_XENSTORE)
+    if boot.has_dom0 or boot.domus[first - 1] is not domu:
+        number = 0 if boot.has_dom0 else first
+        because = f"{domu.node.path} is to serve the xenstore, and d{number} does already"
+        yield Refused((f"Only 1 xenstore domain can be specified! ({number})",), because)
+
+
 def _initrd(node: Node) -> int:
     """Return what the place of a ramdisk takes in /chosen."""
     return INITRD_SIZE if any(child.is_compatible("multiboot,ramdisk") for child in node.children) else 0
@@ -255,11 +230,11 @@ def _initrd(node: Node) -> int:
 
 def _tree_failed(
     boot: Boot, given_up: str, rc: int, lines: tuple[str, ...], because: str, *, of_partial: bool = False
-) -> _Refused:
+) -> Refused:
     if of_partial and boot.profile.partial_errors_ignored_below:
-        return _Refused((*lines, boot.profile.gives_up(given_up, rc)), because)  # 4.17 says no more about it
+        return Refused((*lines, boot.profile.gives_up(given_up, rc)), because)  # 4.17 says no more about it
     said = (*lines, f"Device tree generation failed ({rc}).")
-    return _Refused((*said, boot.profile.gives_up(given_up, _EINVAL)), because)
+    return Refused((*said, boot.profile.gives_up(given_up, _EINVAL)), because)
 
 
 def _room(boot: Boot, domu: DomU) -> int:

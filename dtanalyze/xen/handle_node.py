@@ -16,7 +16,7 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.device import Failure, Machine, handle_device, p2m_limit
 from dtanalyze.xen.dt_irq import DtIrqs, GicIrq
-from dtanalyze.xen.iommu import is_iommu, tree_has_iommu
+from dtanalyze.xen.iommu import Iommus, is_iommu
 from dtanalyze.xen.irq import EDGE_RISING, Irqs
 from dtanalyze.xen.platforms import Platform, platform_of
 from dtanalyze.xen.profile import XenProfile
@@ -31,6 +31,7 @@ __all__ = [
     "handle_host_nodes",
     "host_machine",
     "root_cells_can_be_written",
+    "xen_irqs",
 ]
 
 _SKIPPED: Final = (
@@ -104,14 +105,11 @@ def _any(node: Node, names: tuple[str, ...]) -> bool:
     return node.is_any_of(names)
 
 
-def host_machine(
-    tree: Tree, profile: XenProfile, console: Node | None, *, iommu: bool, ipa_bits: int, gic_lines: int | None
-) -> Machine:
-    """Return what devices are mapped with, after Xen's own drivers have asked for their interrupts."""
+def xen_irqs(tree: Tree, profile: XenProfile, console: Node | None, gic_lines: int | None) -> Irqs:
+    """Return who has which interrupt after the GIC, the timer and Xen's console have asked for theirs."""
     gic = gic_node(tree.root)
     lines = gic_lines if gic_lines is not None else platform_of(tree).gic_lines(gic)
     irqs = Irqs(DtIrqs(tree, gic), profile, lines)
-    driven = iommu and tree_has_iommu(tree, profile)
     if gic is not None:
         irqs.take_for_xen(gic, 1)
     timer = next((node for node in tree.root if node.is_any_of(_TIMERS)), None)
@@ -119,11 +117,15 @@ def host_machine(
         irqs.take_for_xen(timer, None)
     if console is not None:
         irqs.take_for_xen(console, 1)
-    for node in tree.root if driven else ():
-        if is_iommu(node, profile) and node.available:
-            count = node.prop("#global-interrupts")
-            irqs.take_for_xen(node, (count.u32 or 0) if count is not None else 0)
-    return Machine(profile, Phandles.of(tree), irqs, driven, p2m_limit(ipa_bits), Rangeset())
+    return irqs
+
+
+def host_machine(tree: Tree, profile: XenProfile, irqs: Irqs, iommus: Iommus, ipa_bits: int) -> Machine:
+    """Return what devices are mapped with, after the drivers of ``iommus`` in use have asked for their interrupts."""
+    for node in iommus.ready:
+        count = node.prop("#global-interrupts")
+        irqs.take_for_xen(node, (count.u32 or 0) if count is not None else 0)
+    return Machine(profile, Phandles.of(tree), irqs, iommus.ready, p2m_limit(ipa_bits), Rangeset(), iommus.masters)
 
 
 def handle_host_nodes(tree: Tree, machine: Machine, console: Node | None, vcpus: int) -> HostNodes:

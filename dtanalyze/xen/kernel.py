@@ -83,10 +83,10 @@ def _why_missing(info: BootInfo, kernel: Module | None, listed: list[str]) -> tu
 
 
 def place_modules(bank: AddressRange, kernel: int, ramdisk: int, tree: int) -> Stop | None:
-    """Place kernel, tree and ramdisk (sizes in bytes) into dom0's first bank; return what Xen says when they do not fit."""
+    """Place kernel, tree and ramdisk (sizes in bytes) into a domain's first bank; return what Xen says when that fails."""
     modules = _rounded(ramdisk) + _rounded(tree)
     room = _rounded(kernel)
-    needs = f"{format_size(room + modules)} for kernel, tree and ramdisk, and dom0's first bank has {format_size(bank.size)}"
+    needs = f"{format_size(room + modules)} for kernel, tree and ramdisk, and the first bank has {format_size(bank.size)}"
     if modules + room > bank.size:
         return Stop("dom0-modules", ("Not enough memory in the first bank for the kernel+dtb+initrd",), needs)
     if bank.size >= _MODULES_AT + modules and kernel < _MODULES_AT:

@@ -194,6 +194,8 @@ class _Copy:
             raise _RefusedError(_EBUSY, (), f"{device.path} has another owner (dom0's without xen,passthrough)", node)
 
     def is_protected(self, device: Node) -> bool:
+        if device in self.machine.masters:
+            return True
         prop = device.prop("iommus")
         target = self.machine.phandles.node(prop.cells[0]) if prop is not None and prop.cells else None
         return target is not None and target.available and is_iommu(target, self.machine.profile)

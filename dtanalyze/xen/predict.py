@@ -30,6 +30,7 @@ from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Stage, Stop
 from dtanalyze.xen.start_xen import Run, open_questions, reach, stages_of, start_xen
 from dtanalyze.xen.toolstack import Iomem, Toolstack
+from dtanalyze.xen.unmodelled import unmodelled
 
 __all__ = ["predict", "prepare"]
 
@@ -102,6 +103,7 @@ def _dom0(boot: Boot, run: Run) -> Prediction:
             f"Xen {boot.profile.name}",
             reach(boot, run),
             *open_questions(run),
+            *unmodelled(boot),
             *boot.notes,
             placed.note,
             *grant_note,
@@ -155,6 +157,7 @@ def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
             f"Xen {boot.profile.name}",
             reach(boot, run),
             *open_questions(run),
+            *unmodelled(boot),
             *boot.notes,
             _p2m_note(domu),
             *_unsaid(domu, boot.build),
@@ -183,6 +186,7 @@ def _libxl(boot: Boot, run: Run, guest: Toolstack) -> Prediction:
             f"Xen {boot.profile.name}, a guest of the toolstack",
             reach(boot, run),
             *open_questions(run),
+            *unmodelled(boot),
             *boot.notes,
             *_toolstack_notes(guest),
         ),
@@ -215,8 +219,6 @@ def _unsaid(domu: DomU, build: Build) -> list[str]:
             "static memory: Xen is taken to be built with CONFIG_STATIC_MEMORY, which is off by default "
             "(--xen-build stock or --xen-config FILE)"
         )
-    if domu.is_hardware_domain:
-        notes.append("hardware domain: answered like any other domain; that it gets the host's devices is not modelled")
     return notes
 
 

@@ -133,6 +133,18 @@ class XenProfile(NamedTuple):
     """A direct-mapped domain without a console UART is refused, from 4.18 (4c2f82d95e); before, nobody looks."""
     domu_grant_limits: bool = True
     """``max_grant_frames``, ``max_maptrack_frames`` and ``sve`` of a domain are read, from 4.18 (9c57a29737, 870394de44)."""
+    dom0_sve: bool = True
+    """``dom0=sve=`` is read, and refused by a Xen without CONFIG_ARM64_SVE, from 4.18 (f2095a51ac)."""
+    domu_vcpu_nodes: bool = True
+    """``xen,vcpu`` nodes of a domain say where its CPUs run, from 4.21 (29a9638fd4)."""
+    domu_sci: bool = True
+    """``xen,sci_type`` of a domain is read, from 4.21 (10e7473d60)."""
+    domu_trap_switch: bool = True
+    """``trap-unmapped-accesses`` of a domain is read, from 4.21 (5f91a9b209)."""
+    domu_v8r_el1_msa: bool = True
+    """``v8r_el1_msa`` of a domain is refused by Xen for machines with an MMU, from 4.22 (1afacf7b15)."""
+    boot_cpupools: bool = True
+    """``xen,cpupool`` nodes make pools of CPUs, from 4.17 (a6dc3b947c)."""
     passthrough_property: bool = True
     """``passthrough`` of a domain is read, from 4.19 (1d2b4f3049)."""
     passthrough_sticks: bool = False
@@ -191,6 +203,7 @@ _4_21: Final = _4_22._replace(
     partial_tree_first=False,
     partial_phandles_bounded=False,
     domu_tree_size=4096,
+    domu_v8r_el1_msa=False,
 )
 _4_20: Final = _4_21._replace(
     name="4.20",
@@ -200,6 +213,9 @@ _4_20: Final = _4_21._replace(
     last_page_start_is_end=True,
     xen_reg_excluded=False,
     domain_capabilities=False,
+    domu_vcpu_nodes=False,
+    domu_sci=False,
+    domu_trap_switch=False,
     enhanced_legacy=False,
     xenstore_needs_dom0=True,
     gic_node_keeps_name=False,
@@ -252,6 +268,7 @@ _4_17: Final = _4_18._replace(
     domains_called_d=False,
     interrupt_map_failure_ignored=True,
     uart_irq_checked=False,
+    dom0_sve=False,
     domu_grant_limits=False,
     partial_errors_ignored_below=True,
     partial_size_added=False,
@@ -272,6 +289,7 @@ _4_16: Final = _4_17._replace(
     boot_allocator_before_directmap=False,
     directmap_by_level=False,
     static_heap=False,
+    boot_cpupools=False,
     nr_mem_banks=128,
     domu_hypervisor=False,
     domu_direct_map=False,

@@ -13,9 +13,11 @@ from dtanalyze.board.architecture import RISCV
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
 from dtanalyze.xen.boot import Boot
+from dtanalyze.xen.boot_cpupool import cpupool_init
 from dtanalyze.xen.bootfdt import Bank, dom0_modules_of
 from dtanalyze.xen.device import mapped_pages
 from dtanalyze.xen.dom0less_build import create_domUs
+from dtanalyze.xen.early_fdt_map import early_fdt_map
 from dtanalyze.xen.efi_stub import efi_start
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.gic import gic_init, gic_preinit
@@ -35,6 +37,7 @@ from dtanalyze.xen.regions import Regions
 from dtanalyze.xen.smpboot import make_cpus_node
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.static_evtchn import alloc_static_evtchn
+from dtanalyze.xen.sve import parse_arch_dom0_param
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
 __all__ = ["STAGES", "Run", "open_questions", "reach", "stages_of", "start_xen"]
@@ -247,7 +250,7 @@ def _not_built(boot: Boot) -> Stop | None:
     domu = next((item for item in boot.domus if item.static), None)
     if domu is None or boot.build.has("STATIC_MEMORY"):
         return None
-    name, path = domu.node.name, domu.node.path
+    name, path = domu.node.base_name, domu.node.path
     lines: tuple[str, ...] = (f"direct-map is not valid for domain {name} without static allocation.",)
     if not domu.direct_map:
         lines = ("Device tree generation failed (-2).", boot.profile.gives_up(f"Could not set up domain {name}", -22))
@@ -270,7 +273,13 @@ def _count(number: int, what: str) -> str:
 
 
 STAGES: Final = (
+    Stage("boot-scan", "early_fdt_map", lambda boot: early_fdt_map(boot.host.tree, boot.options.fdt_address)),
     Stage("boot-scan", "boot_fdt_info", _boot_scan),
+    Stage(
+        "command-line",
+        "cmdline_parse",
+        lambda boot: parse_arch_dom0_param(boot.host.args, boot.profile, boot.build),
+    ),
     Stage("memory", "setup_mm", _memory),
     Stage("platform", "platform_init", lambda boot: platform_init(boot.host.tree)),
     Stage("timer", "preinit_xen_time", lambda boot: preinit_xen_time(boot.host.tree, boot.profile)),
@@ -283,6 +292,7 @@ STAGES: Final = (
     Stage("timer", "init_xen_time", lambda boot: init_xen_time(boot.host.tree, boot.profile)),
     Stage("interrupt-controller", "gic_init", lambda boot: gic_init(boot.host.tree, boot.build)),
     Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
+    Stage("cpupools", "cpupool_init", lambda boot: cpupool_init(boot.cpupools)),
     Stage("dom0-cpus", "create_dom0", _of_dom0(_dom0_cpus)),
     Stage("dom0-grant-table", "grant_table_init", _of_dom0(_dom0_grant_table)),
     Stage("modules", "kernel_probe", _of_dom0(_kernel_probe)),

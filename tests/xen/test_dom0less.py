@@ -11,6 +11,7 @@ import pytest
 from dtanalyze.cli import main
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.build import read_build
 from dtanalyze.xen.fdt_sw import bytes_needed
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.partial_tree import PartialTree
@@ -91,12 +92,17 @@ def test_what_a_node_has_to_say(properties: str, expected: tuple[str, ...], rele
     [
         ("max_grant_frames = <0x80000000>;", "4.18", "max_grant_frames (2147483648) overflow"),
         ("max_maptrack_frames = <0x80000000>;", "4.18", "max_maptrack_frames (2147483648) overflow"),
-        ("max_grant_frames = <65>;", "4.18", "Error creating domain domU1 (rc = -22)"),
+        ("max_grant_frames = <0>;", "4.18", "Error creating domain domU1 (rc = -22)"),
+        ("max_grant_version = <2>;", "4.18", "Error creating domain domU1 (rc = -22)"),
+        ("max_grant_version = <0>;", "4.18", "Error creating domain domU1 (rc = -22)"),
         ("sve = <128>;", "4.18", "'sve' property found, but CONFIG_ARM64_SVE not selected"),
         ('llc-colors = "0-3";', "4.20", "'llc-colors' found, but LLC coloring is disabled"),
-        ("nr_spis = <989>;", "4.17", "Error creating domain domU1"),
+        ("nr_spis = <961>;", "4.17", "Error creating domain domU1"),  # booted: 988 too, as ranks are whole
         ("capabilities = <8>;", "4.21", "Invalid capabilities (8)"),
         ("capabilities = <2>;", "4.21", "non-direct mapped hardware domain requires iommu"),
+        ("trap-unmapped-accesses = <2>;", "4.21", "trap-unmapped-accesses: supported values are 0 or 1"),
+        ('xen,sci_type = "scmi_smc";', "4.21", "Error getting SCI configuration"),
+        ('v8r_el1_msa = "mmu";', "4.22", "Error getting v8r_el1_msa configuration"),
     ],
 )
 def test_what_newer_releases_read(properties: str, first: str, line: str) -> None:
@@ -105,7 +111,121 @@ def test_what_newer_releases_read(properties: str, first: str, line: str) -> Non
         found = lines(guest(PLAIN + properties), release)
         assert (found[-1:] != ()) == (releases.index(release) >= releases.index(first)), release
         assert not found or found[-1].startswith(line)
-    assert lines(guest(PLAIN + "max_grant_frames = <64>; nr_spis = <988>;")) == ()
+
+
+
+def test_what_a_domain_may_ask_for() -> None:
+    """More grant frames than gnttab_max_frames too, since b2ea81d2b9 (4.18), as booted."""
+    assert lines(guest(PLAIN + "max_grant_frames = <65>; max_maptrack_frames = <2000>; nr_spis = <960>;")) == ()
+    assert lines(guest(PLAIN + "max_grant_version = <1>; trap-unmapped-accesses = <1>;")) == ()
+    assert lines(guest(PLAIN + 'xen,sci_type = "none";')) == ()
+
+
+def test_sci_says_what_it_lacks() -> None:
+    assert lines(guest(PLAIN + 'xen,sci_type = "scmi_smc";'))[0] == (
+        "xen,sci_type=scmi_smc requested, but CONFIG_SCMI_SMC not set"
+    )
+    built = read_build("CONFIG_SCMI_SMC=y")
+    assert lines(guest(PLAIN + 'xen,sci_type = "scmi_smc";'), build=built) == ()
+    assert lines(guest(PLAIN + 'xen,sci_type = "psci";'), build=built) == (
+        "xen,sci_type in not valid (psci) for domain domU1",
+        "Error getting SCI configuration",
+    )
+    assert lines(guest(PLAIN + "xen,sci_type;")) == ("Error getting SCI configuration",)
+    assert lines(guest(PLAIN + "v8r_el1_msa;"))[0] == "v8r_el1_msa not supported on this build for domain /chosen/domU1"
+
+
+def test_sve_where_it_is_built_is_the_hardwares_question() -> None:
+    built = read_build("CONFIG_ARM64_SVE=y")
+    assert lines(guest(PLAIN + "sve = <128>;"), build=built) == ()
+    assert "not modelled: how long SVE's vectors may be (/chosen/domU1)" in (
+        run(guest(PLAIN + "sve = <128>;"), build=built)[0].assumed
+    )
+
+
+def test_a_name_has_no_unit_address() -> None:
+    """dt_node_name, as booted: dom@1 is called dom."""
+    assert lines(guest("memory = <0 0x40000>;", name="dom@1")) == ("Missing property 'cpus' for domain dom",)
+    assert lines(guest("cpus = <1>;", name="dom@1"), "4.20")[-1] == "Could not set up domain dom (rc = -22)"
+
+
+def test_cache_colours_and_static_memory_do_not_go_together() -> None:
+    coloured = 'xen,xen-bootargs = "llc-coloring=on";'
+    built = read_build("CONFIG_LLC_COLORING=y\nCONFIG_STATIC_MEMORY=y")
+    for release, expected in (("4.20", ("LLC coloring and static memory are incompatible",)), ("4.19", ())):
+        assert lines(guest(STATIC), release, args=coloured, build=built) == expected
+    assert lines(guest(PLAIN + 'llc-colors = "0-3";'), "4.20", args=coloured, build=built) == ()
+
+
+@pytest.mark.parametrize(
+    ("mib", "release", "expected"),
+    [
+        (4096, "4.20", ("Could not set up domain domU1 (rc = -12)",)),  # as booted with 2 GiB of RAM
+        (4096, "4.17", ("Could not set up domain domU1",)),
+        (0x1000010, "4.20", ()),  # pages are counted in 32 bits: 16 MiB, as booted
+        (64, "4.20", ()),
+    ],
+)
+def test_a_pool_of_page_tables_larger_than_the_host(mib: int, release: str, expected: tuple[str, ...]) -> None:
+    assert lines(guest(PLAIN + f"xen,domain-p2m-mem-mb = <{mib}>;"), release) == expected
+
+
+@pytest.mark.parametrize("release", ["4.17", "4.20", "4.22"])
+@pytest.mark.parametrize(
+    ("kib", "kernel", "expected"),
+    [
+        (0x1000, 0x10000, ("Unable to find suitable location for dtb+initrd",)),  # 4 MiB: both, but not one after the other
+        (0x400, 0x10000, ("Not enough memory in the first bank for the kernel+dtb+initrd",)),
+        (0x1800, 0x10000, ()),
+        (0x1800, 0x200001, ("Unable to find suitable location for dtb+initrd",)),
+    ],
+)
+def test_a_domain_too_small_for_its_kernel(kib: int, kernel: int, expected: tuple[str, ...], release: str) -> None:
+    """The first two as booted by 4.20 and 4.17."""
+    module = MODULE.format(at=0x48000000, kind="kernel", size=kernel)
+    assert lines(guest(f"memory = <0 {kib:#x}>; cpus = <1>;", module), release) == expected
+
+
+def test_one_xenstore_domain() -> None:
+    """dom0 is one itself, from 4.21 (set_xs_domain)."""
+    store = PLAIN + " capabilities = <4>;"
+    other = guest(store, MODULE.format(at=0x49000000, kind="kernel", size=4096), "domU2")
+    assert lines(guest(store)) == ()
+    assert lines(guest(store), dom0=DOM0) == ("Only 1 xenstore domain can be specified! (0)",)
+    assert lines(guest(store) + other) == ("Only 1 xenstore domain can be specified! (1)",)
+    assert lines(guest(store) + other, "4.20") == ()
+
+
+VCPU = "vcpu0 {{ compatible = \"xen,vcpu\"; {} }};"
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ('id = <0>; hard-affinity = "0-1";', ()),
+        ("id = <0>;", ()),
+        ('id = <0>; hard-affinity = "0x1";', ()),
+        ('id = <0>; hard-affinity = "1,4294967296";', ()),  # unsigned int: 0
+        ('hard-affinity = "0";', ("Invalid xen,vcpu node for domain domU1",)),
+        ("id = <1>;", ("Invalid vcpu_id 1 for domain domU1, max_vcpus=1",)),
+        ('id = <0>; hard-affinity = "2";', ("Invalid pCPU 2 for domain domU1",)),
+        ('id = <0>; hard-affinity = "0-010";', ("Invalid pCPU 8 for domain domU1",)),
+        ('id = <0>; hard-affinity = "0x10,99";', ("Invalid pCPU 16 for domain domU1",)),
+        ('id = <0>; hard-affinity = "0 99";', ()),  # read up to the blank
+        ('id = <0>; hard-affinity = "1-0";', ("vcpu0: failed (rc=-22) to set hard affinity for domain domU1",)),
+    ],
+)
+def test_where_a_domains_cpus_may_run(properties: str, expected: tuple[str, ...]) -> None:
+    """The host has two CPUs; what domain_vcpu_affinity makes of each node was worked out by hand."""
+    for release in ("4.21", "4.22"):
+        assert lines(guest(PLAIN, KERNEL + VCPU.format(properties)), release) == expected
+    assert lines(guest(PLAIN, KERNEL + VCPU.format(properties)), "4.20") == ()
+
+
+def test_maxcpus_counts() -> None:
+    one = VCPU.format('id = <0>; hard-affinity = "1";')
+    found = lines(guest(PLAIN, KERNEL + one), args='xen,xen-bootargs = "maxcpus=1";')
+    assert found == ("Invalid pCPU 1 for domain domU1",)
 
 
 def test_the_hardware_domain() -> None:

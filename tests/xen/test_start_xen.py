@@ -19,6 +19,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.errors import InputError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS
+from dtanalyze.xen.build import read_build
 from dtanalyze.xen.fdt_sw import bytes_needed
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
@@ -89,7 +90,8 @@ def test_a_scan_that_ends_early_has_seen_the_ram_before_it(parts: tuple[str, ...
     tree = parse(blob(CELLS + "".join((*parts, CPUS, TIMER, GICV3))))
     for memory, expected in (((), empty), ((AddressRange(0x40000000, 0x80000000),), filled)):
         options = XenOptions(memory=memory)
-        scan = predict(prepare(tree, options), preset("4.18"), options)[0].stages[0][1]
+        stages = predict(prepare(tree, options), preset("4.18"), options)[0].stages
+        scan = next(outcome for stage, outcome in stages if stage.upstream == "boot_fdt_info")
         assert {Open: "open", Stop: "stops", Passed: "goes on"}[type(scan)] == expected, memory
 
 
@@ -513,3 +515,71 @@ def test_a_reservation_is_no_ram_of_a_tree_that_lists_none(listed: int, line: st
     tree = parse(blob(memory + CPUS + TIMER + GICV3 + reserved))
     found = predict(prepare(tree, options), preset("4.18"), options)[0].stopped_by
     assert (found.lines[-1] if found else None) == line
+
+
+def test_a_tree_that_xen_cannot_map() -> None:
+    """early_fdt_map, as booted by 4.20 with the tree padded to 2 MiB and 8 bytes, and put at 0x44000004."""
+    said = ("The DTB must be 8-byte aligned and must not exceed 2 MB in size.", "Please check your bootloader.")
+    first = "Invalid device tree blob at physical address {:#x}."
+    for size, address, expected in (
+        (0x200008, None, said),
+        (0x200008, 0x44000000, (first.format(0x44000000), *said)),
+        (0x200000, 0x44000000, None),
+        (0x1000, 0x44000004, (first.format(0x44000004), *said)),
+        (0x1000, None, None),
+    ):
+        raw = bytearray(blob(HEAD + CPUS + TIMER + GICV3))
+        raw += bytes(size - len(raw))
+        raw[4:8] = len(raw).to_bytes(4, "big")
+        options = XenOptions(fdt_address=address)
+        stop = predict(prepare(parse(bytes(raw)), options), preset("4.20"), options)[0].stopped_by
+        assert (stop.lines if stop else None) == expected, (size, address)
+        assert stop is None or (stop.stage == "boot-scan" and stop.silent)
+
+
+@pytest.mark.parametrize("release", ["4.17", "4.20", "4.22"])
+def test_a_command_line_longer_than_xens_room(release: str) -> None:
+    """add_boot_cmdline, as booted by 4.17 with 1025 letters and by 4.20 with 1024."""
+
+    def chosen(letters: int, name: str = "m@48000000") -> str:
+        return f"""chosen {{ #address-cells = <2>; #size-cells = <2>; {name} {{ bootargs = "{"a" * letters}"; pad = "{PAD}";
+            compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x10000>; }}; }};"""
+
+    assert stop_of(CPUS, TIMER, GICV3, chosen(1024), release=release) is None
+    stop = stop_of(CPUS, TIMER, GICV3, chosen(1025), release=release)
+    assert stop is not None and stop.lines == ("module chosen command line too long",)
+    assert (stop.stage, stop.node, stop.silent) == ("boot-scan", "/chosen/m@48000000", True)
+
+
+def test_a_module_whose_path_is_too_long_is_not_seen() -> None:
+    """process_multiboot_node has 92 bytes for it, with its end."""
+    for length, seen in ((91, True), (92, False)):
+        name = "m" * (length - len("/chosen/"))
+        module = f'{name} {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x10000>; }};'
+        found = boot(CPUS, TIMER, GICV3, f"chosen {{ #address-cells = <2>; #size-cells = <2>; {module} }};")
+        assert [item.node for item in found.info.modules] == ([f"/chosen/{name}"] if seen else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "stops"),
+    [
+        ("dom0=sve=128", True),
+        ("dom0=verbose,sve=-1", True),
+        ("dom0=sve=", True),
+        ("dom0=sve", False),
+        ("dom0=sve=128x", False),
+        ("dom0=sve=0x80", False),
+        ("no-dom0=sve=128", False),
+    ],
+)
+def test_dom0_with_sve(line: str, stops: bool) -> None:
+    """parse_arch_dom0_param: a number to base 10, nothing behind it; the panic comes before the console is up."""
+    chosen = f'chosen {{ xen,xen-bootargs = "console=dtuart {line}"; }};'
+    for release in ("4.18", "4.20", "4.22"):
+        stop = stop_of(CPUS, TIMER, GICV3, chosen, release=release)
+        assert (stop is not None) == stops, release
+        if stop is not None:
+            assert stop.lines == ("'sve' property found, but CONFIG_ARM64_SVE not selected",)
+            assert stop.stage == "command-line" and stop.silent
+    assert stop_of(CPUS, TIMER, GICV3, chosen, release="4.17") is None
+    assert stop_of(CPUS, TIMER, GICV3, chosen, build=read_build("CONFIG_ARM64_SVE=y")) is None

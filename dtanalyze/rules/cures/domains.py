@@ -18,7 +18,7 @@ __all__ = ["domain_cures", "memory_cures", "p2m_cure", "p2m_pool_mb", "static_cu
 
 _DEFAULT: Final = 256 * MIB
 _LEAST: Final = 64 * MIB
-_MOST_SPIS: Final = 988
+_MOST_SPIS: Final = 960
 _TABLES: Final = 2 * MIB
 """What one page of page tables maps."""
 _PAGE: Final = 4 * KIB
@@ -68,9 +68,8 @@ def _limits(view: HostView, domu: DomU) -> Iterator[Cure]:
     spis, frames = first_cell(domu.node, "nr_spis"), first_cell(domu.node, "max_grant_frames")
     if spis is not None and spis > _MOST_SPIS:
         yield Cure((cells_change(domu.node, "nr_spis", (_MOST_SPIS,)),))
-    most = view.host.args.max_grant_frames
-    if frames is not None and not 1 <= frames <= most:
-        yield Cure((cells_change(domu.node, "max_grant_frames", (most,)),))
+    if frames == 0:
+        yield Cure((cells_change(domu.node, "max_grant_frames", (view.host.args.max_grant_frames or 1,)),))
 
 
 def xenstore_cure(domu: DomU) -> Cure:
