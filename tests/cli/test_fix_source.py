@@ -181,7 +181,7 @@ def test_a_property_that_another_line_gave_before_is_deleted(folder: Path, capsy
 
 def test_a_property_is_added_where_its_node_was_opened_last(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An IOMMU that Xen has no driver for, and its master: disabled in the board's own file."""
-    smmu = 'smmu@a000000 { compatible = "arm,smmu-v2"; reg = <0 0xa000000 0 0x10000>; #iommu-cells = <1>; #global-interrupts = <0>; };'
+    smmu = 'smmu@a000000 { compatible = "arm,smmu-v2"; reg = <0 0xa000000 0 0x10000>; #iommu-cells = <1>; #global-interrupts = <0>; interrupt-parent = <&gic>; interrupts = <0 100 4>; };'
     mmu = 'mmu: mmu@b000000 { compatible = "vendor,mmu"; reg = <0 0xb000000 0 0x1000>; #iommu-cells = <1>; };'
     (folder / "boards" / "soc.dtsi").write_text("/ { " + smmu + mmu + " gpu@c000000 { reg = <0 0xc000000 0 0x1000>; iommus = <&mmu 0>; }; };\n&mmu {\n\tx;\n};\n")
     ran = run(capsys, "fix", "boards/board.dts", *KERNEL, "--iommu", "on", "--write")
