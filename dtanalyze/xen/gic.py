@@ -17,6 +17,7 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
+from dtanalyze.xen.vgic import can_be_primary
 
 __all__ = ["find_controller", "gic_init", "gic_preinit", "is_gicv3"]
 
@@ -47,16 +48,7 @@ def is_gicv3(node: Node) -> bool:
 def find_controller(tree: Tree, build: Build) -> Node | None:
     """Return the interrupt controller that Xen drives: the first in the tree that can be one."""
     names = (_GICV2 if build.has("GICV2") else ()) + (_GICV3 if build.has("GICV3") else ())
-    return next((node for node in tree.root if _can_be_primary(node) and node.is_any_of(names)), None)
-
-
-def _can_be_primary(node: Node) -> bool:
-    return (
-        node.prop("interrupt-controller") is not None
-        and node.parent is not None
-        and node.available
-        and node.prop("xen,passthrough") is None
-    )
+    return next((node for node in tree.root if can_be_primary(node) and node.is_any_of(names)), None)
 
 
 def gic_preinit(tree: Tree, profile: XenProfile, build: Build) -> Outcome:

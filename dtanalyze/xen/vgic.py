@@ -19,6 +19,7 @@ __all__ = [
     "MAX_VIRT_CPUS",
     "Redistributor",
     "V2mFrame",
+    "can_be_primary",
     "gic_node",
     "is_gic_v3",
     "redistributors",
@@ -49,9 +50,19 @@ class Redistributor(NamedTuple):
     cpus: int
 
 
+def can_be_primary(node: Node) -> bool:
+    """Tell whether a driver is asked for the node at all (gic_dt_preinit, device_init)."""
+    return (
+        node.prop("interrupt-controller") is not None
+        and node.parent is not None
+        and node.available
+        and node.prop("xen,passthrough") is None
+    )
+
+
 def gic_node(root: Node) -> Node | None:
-    """Return the interrupt controller that Xen drives, the first in the tree."""
-    return next((node for node in root if node.is_any_of(GIC_COMPATIBLE)), None)
+    """Return the interrupt controller that Xen drives, the first in the tree that can be one."""
+    return next((node for node in root if node.is_any_of(GIC_COMPATIBLE) and can_be_primary(node)), None)
 
 
 def is_gic_v3(gic: Node | None) -> bool:

@@ -363,3 +363,14 @@ def test_what_leads_to_the_iommu_is_kept_from_dom0(release: str, *, kept: bool) 
     assert bridge is not None and first is not None
     assert [bridge.prop(name) is not None for name in ("iommu-map", "iommu-map-mask")] == [kept, kept]
     assert first.prop("iommu-map") is not None, "iommus, where there is one, is what decides"
+
+
+def test_a_controller_is_a_node_that_says_so() -> None:
+    """A driver is asked only for nodes with interrupt-controller; a name alone, before the real one, hides nothing (booted on 4.20)."""
+    stray = 'pins { compatible = "arm,cortex-a15-gic"; };'
+    shared = CONSOLE + dev("spi", "<0 1 4>")
+    gic = stray + GIC % "test,board"
+    assert lines(one(shared, gic=gic))[0] == "IRQ 33 is already used by Xen"
+    found = one(dev("ppi", "<1 5 4>") + dev("spi", "<0 2 4>").replace("a000000", "a100000"), gic=gic)
+    assert found.stopped_by is None and found.blob is not None
+    assert parse(found.blob).find("/spi@a100000") is not None
