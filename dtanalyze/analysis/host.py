@@ -137,6 +137,7 @@ class _Judged:
         # As the boot found them, with what their partial trees map; where Xen never came that far, as /chosen has them.
         found = tuple(item.domu for item in predictions if item.domu is not None and item.toolstack is None)
         domus = found or domu_domains(self._host.tree, xen)
+        by_path = {item.node.path: item for item in reversed(domus)}
         out = []
         for place, prediction in enumerate(predictions):
             view = HostView(
@@ -148,6 +149,7 @@ class _Judged:
                 prediction=prediction,
                 xen=xen,
                 domus=domus,
+                domu=by_path.get(prediction.domain),
                 first=place == 0,
                 requests=asked.requests,
                 need=asked.need,

@@ -8,14 +8,15 @@ the base's. Before libfdt 1.7.1 (1fad065080e6) a phandle of the overlay replaced
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
+from dtanalyze.devicetree.blob import MAX_DEPTH
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.devicetree.write import copy_node, set_property, to_blob
 from dtanalyze.errors import OverlayError
 
-__all__ = ["apply_overlay"]
+__all__ = ["Overlaid", "apply_overlay"]
 
 _MAX_PHANDLE: Final = 0xFFFFFFFE
 _PHANDLES: Final = ("phandle", "linux,phandle")
@@ -26,24 +27,105 @@ def apply_overlay(base: Tree, overlay: Tree) -> bytes:
 
     Neither tree is changed.
     """
-    root = copy_node(base.root, None)
-    over = copy_node(overlay.root, None)
-    if not any(child.child("__overlay__") for child in over.children):
-        raise OverlayError("it has no fragment with __overlay__: it is a tree of its own, or was built without /plugin/")
-    delta = max((item for node in root for item in _phandles(node)), default=0)
-    _shift_phandles(over, delta)
-    local = over.child("__local_fixups__")
-    if local is not None:
-        _shift_references(over, local, delta)
-    _resolve_labels(root, over)
-    _keep_phandles(root, over, local)
-    for fragment, content in _fragments(over):
-        target = _target(root, fragment)
-        if target is None:
-            raise OverlayError(f"{fragment.path}: the base has no node {_wanted(fragment)}")
-        _merge(target, content)
-    _merge_symbols(root, over)
-    return to_blob(root, [raw for raw, _ in base.reservations], base.boot_cpuid)
+    overlaid = Overlaid(base)
+    overlaid.apply(overlay)
+    return overlaid.blob()
+
+
+class Overlaid:
+    """A copy of a tree that overlays are applied to, one after another; one that cannot be applied spoils it."""
+
+    def __init__(self, base: Tree) -> None:
+        self._base = base
+        self._root = copy_node(base.root, None)
+        self._found: _Found | None = None
+
+    def apply(self, overlay: Tree) -> None:
+        """Apply an overlay, which is not changed; raise `OverlayError` when that cannot be."""
+        over = copy_node(overlay.root, None)
+        if not any(child.child("__overlay__") for child in over.children):
+            raise OverlayError("it has no fragment with __overlay__: it is a tree of its own, or was built without /plugin/")
+        found = self._found = _Found(self._root) if self._found is None or self._found.outdated else self._found
+        _shift_phandles(over, found.highest)
+        local = over.child("__local_fixups__")
+        if local is not None:
+            _shift_references(over, local, found.highest)
+        _resolve_labels(found, over)
+        _keep_phandles(found, over, local)
+        for fragment, content in _fragments(over):
+            target = _target(found, fragment)
+            if target is None:
+                raise OverlayError(f"{fragment.path}: the base has no node {_wanted(fragment)}")
+            _merge(found, target, content)
+        _merge_symbols(found, over)
+
+    def blob(self) -> bytes:
+        """Return the tree as it is now."""
+        return to_blob(self._root, [raw for raw, _ in self._base.reservations], self._base.boot_cpuid)
+
+
+class _Found:
+    """Nodes of the tree by phandle and by name, the first in document order where several fit.
+
+    What an overlay adds is added here too; ``outdated`` says that it has done more than that.
+    """
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self.outdated = False
+        self.highest = 0
+        self._by_phandle: dict[int, Node] = {}
+        self._children: dict[Node, tuple[dict[str, Node], dict[str, Node]]] = {}
+        for node in root:
+            for phandle in _phandles(node):
+                self._by_phandle.setdefault(phandle, node)
+                self.highest = max(self.highest, phandle)
+
+    def with_phandle(self, phandle: int) -> Node | None:
+        """Return the node that has a phandle."""
+        if self.outdated:
+            return next((node for node in self.root if phandle in _phandles(node)), None)
+        return self._by_phandle.get(phandle)
+
+    def child(self, node: Node, name: str) -> Node | None:
+        """Return a child as `_child` finds it."""
+        whole, base = self._names(node)
+        return whole.get(name) if "@" in name else base.get(name)
+
+    def _names(self, node: Node) -> tuple[dict[str, Node], dict[str, Node]]:
+        names = self._children.get(node)
+        if names is None:
+            whole: dict[str, Node] = {}
+            base: dict[str, Node] = {}
+            for child in reversed(node.children):
+                whole[child.name] = base[child.base_name] = child
+            names = self._children[node] = whole, base
+        return names
+
+    def at(self, path: str) -> Node | None:
+        """Return the node at a full path, as `_at` finds it."""
+        return _at(self.root, path, self.child)
+
+    def added(self, name: str, parent: Node) -> Node:
+        """Return a new node, the first child of ``parent``."""
+        node = Node(name, parent, 0)
+        if node.path.count("/") >= MAX_DEPTH:
+            raise OverlayError(f"it nests nodes deeper than {MAX_DEPTH}")
+        whole, base = self._names(parent)
+        parent.children.insert(0, node)
+        whole[node.name] = base[node.base_name] = node
+        return node
+
+    def set_property(self, node: Node, name: str, value: bytes) -> None:
+        """Set a property of a node of the tree."""
+        before = node.properties.get(name)
+        set_property(node, name, value)
+        if name not in _PHANDLES or (before is not None and before.value == value):
+            return
+        self.outdated |= before is not None
+        for phandle in _phandles(node):
+            self.outdated |= self._by_phandle.setdefault(phandle, node) is not node
+            self.highest = max(self.highest, phandle)
 
 
 def _fragments(over: Node) -> Iterator[tuple[Node, Node]]:
@@ -106,11 +188,11 @@ def _shift_references(over: Node, local: Node, delta: int) -> None:
         _patch(node, prop.name, at, int.from_bytes(current[at : at + 4], "big") + delta & 0xFFFFFFFF)
 
 
-def _resolve_labels(root: Node, over: Node) -> None:
+def _resolve_labels(found: _Found, over: Node) -> None:
     fixups = over.child("__fixups__")
     if fixups is None or not fixups.properties:
         return
-    symbols = root.child("__symbols__")
+    symbols = found.root.child("__symbols__")
     if symbols is None:
         first = next(iter(fixups.properties))
         raise OverlayError(f"it refers to the label {first}, but the base has no __symbols__: build the base with dtc -@")
@@ -118,7 +200,7 @@ def _resolve_labels(root: Node, over: Node) -> None:
         symbol = symbols.prop(label)
         if symbol is None:
             raise OverlayError(f"the base has no label {label}")
-        node = _at(root, symbol.string or "")
+        node = found.at(symbol.string or "")
         phandle = next(_phandles(node), None) if node is not None else None
         if phandle is None:
             raise OverlayError(f"the base's label {label} leads to {symbol.string}, which has no phandle")
@@ -138,15 +220,6 @@ def _fill(over: Node, use: str, phandle: int, label: str) -> None:
     _patch(node, name, int(offset), phandle)
 
 
-def _at(root: Node, path: str) -> Node | None:
-    """Return the node at a full path; a part without a unit address fits one that has one, as in libfdt."""
-    node: Node | None = root if path.startswith("/") else None
-    for part in path.split("/"):
-        if part and node is not None:
-            node = _child(node, part)
-    return node
-
-
 def _child(node: Node, name: str) -> Node | None:
     for child in node.children:
         if child.name == name or ("@" not in name and child.base_name == name):
@@ -154,15 +227,24 @@ def _child(node: Node, name: str) -> Node | None:
     return None
 
 
-def _target(root: Node, fragment: Node) -> Node | None:
+def _at(root: Node, path: str, child: Callable[[Node, str], Node | None] = _child) -> Node | None:
+    """Return the node at a full path; a part without a unit address fits one that has one, as in libfdt."""
+    node: Node | None = root if path.startswith("/") else None
+    for part in path.split("/"):
+        if part and node is not None:
+            node = child(node, part)
+    return node
+
+
+def _target(found: _Found, fragment: Node) -> Node | None:
     """Return the node that a fragment is for, None when there is none (yet: an earlier fragment may add it)."""
     prop = fragment.prop("target")
     if prop is not None and prop.u32:
-        return next((node for node in root if prop.u32 in _phandles(node)), None)
+        return found.with_phandle(prop.u32)
     path = fragment.prop("target-path")
     if path is None or path.string is None:
         raise OverlayError(f"{fragment.path} has neither target nor target-path")
-    return _at(root, path.string)
+    return found.at(path.string)
 
 
 def _wanted(fragment: Node) -> str:
@@ -173,7 +255,7 @@ def _wanted(fragment: Node) -> str:
     return (path.string if path else None) or ""
 
 
-def _keep_phandles(root: Node, over: Node, local: Node | None) -> None:
+def _keep_phandles(found: _Found, over: Node, local: Node | None) -> None:
     """Give nodes that the base describes too the base's phandle, and all references to them."""
     replaced: dict[int, int] = {}
 
@@ -185,12 +267,12 @@ def _keep_phandles(root: Node, over: Node, local: Node | None) -> None:
                 if content.prop(name) is not None:
                     set_property(content, name, _u32(kept))
         for child in content.children:
-            below = _child(target, child.name)
+            below = found.child(target, child.name)
             if below is not None:
                 visit(child, below)
 
     for fragment, content in _fragments(over):
-        target = _target(root, fragment)
+        target = _target(found, fragment)
         if target is not None:
             visit(content, target)
     for node, prop, at in list(_places(over, local)) if local is not None and replaced else ():
@@ -199,32 +281,19 @@ def _keep_phandles(root: Node, over: Node, local: Node | None) -> None:
             _patch(node, prop.name, at, replaced[value])
 
 
-def _merge(target: Node, content: Node) -> None:
+def _merge(found: _Found, target: Node, content: Node) -> None:
     for prop in content.properties.values():
-        set_property(target, prop.name, prop.value)
-    # As `_child` finds them, by an index: an overlay may bring thousands of children for one node.
-    whole: dict[str, Node] = {}
-    base: dict[str, Node] = {}
-    for known in reversed(target.children):
-        whole[known.name] = base[known.base_name] = known
+        found.set_property(target, prop.name, prop.value)
     for child in content.children:
-        below = whole.get(child.name) if "@" in child.name else base.get(child.name)
-        if below is None:
-            below = Node(child.name, target, 0)
-            target.children.insert(0, below)
-            whole[below.name] = base[below.base_name] = below
-        _merge(below, child)
+        _merge(found, found.child(target, child.name) or found.added(child.name, target), child)
 
 
-def _merge_symbols(root: Node, over: Node) -> None:
+def _merge_symbols(found: _Found, over: Node) -> None:
     """Add the overlay's labels; one of what is no fragment's content stays in the overlay."""
     labels = over.child("__symbols__")
     if labels is None:
         return
-    symbols = root.child("__symbols__")
-    if symbols is None:
-        symbols = Node("__symbols__", root, 0)
-        root.children.insert(0, symbols)
+    symbols = found.root.child("__symbols__") or found.added("__symbols__", found.root)
     for label in labels.properties.values():
         if label.name in _PHANDLES:
             continue
@@ -234,7 +303,7 @@ def _merge_symbols(root: Node, over: Node) -> None:
         if len(parts) < 3 or parts[2].rstrip(b"\0") != b"__overlay__":
             continue
         fragment = _child(over, parts[1].decode("ascii", "backslashreplace"))
-        target = _target(root, fragment) if fragment is not None and fragment.child("__overlay__") else None
+        target = _target(found, fragment) if fragment is not None and fragment.child("__overlay__") else None
         if target is None:
             raise OverlayError(f"the label {label.name} leads to {label.string}, which is in no fragment")
         path = target.path.encode("ascii")

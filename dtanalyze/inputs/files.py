@@ -232,14 +232,17 @@ def _image(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailure]]
 
 def _overlaid(tree: Found, overlays: Overlays) -> Iterator[Found | InputFailure]:
     from dtanalyze.devicetree.blob import parse
-    from dtanalyze.devicetree.overlay import apply_overlay
+    from dtanalyze.devicetree.overlay import Overlaid
 
     for chosen in overlays.choices():
-        made, called, at = tree.original, tree.name, ""
+        called, at = tree.name, ""
         try:
+            overlaid = Overlaid(parse(tree.original)) if chosen else None
             for at, overlay in chosen:
                 called = f"{called}+{at}"
-                made = apply_overlay(parse(made), parse(overlay))
+                assert overlaid is not None
+                overlaid.apply(parse(overlay))
+            made = overlaid.blob() if overlaid is not None else tree.original
         except DtanalyzeError as error:
             yield InputFailure(called, f"{at}: {error}" if at else str(error), error.offset)
         else:

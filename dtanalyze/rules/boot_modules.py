@@ -1,6 +1,6 @@
 """Rules about boot modules in /chosen: kernels, ramdisks, trees that are passed through."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dtanalyze.address.range import RawRange
@@ -88,17 +88,30 @@ def modules_overlap(view: HostView) -> Hits:
     known = [*info.modules, *dropped]
     others = [RawRange(item.start, item.size) for item in known]
     names = [item.node or f"the boot module {item.kind}" for item in known]
+    shared = _sharing(others)
     for index, item in enumerate(known):
         one = others[index]
-        for other_index in range(index + 1, len(known)):
+        for other_index in shared.get(index, ()):
             other = others[other_index]
             if one.start == other.start and item.kind == known[other_index].kind:
                 continue  # one module for two domains: Xen finds it by its address
-            if one.start < other.stop and other.start < one.stop:
-                yield _overlap(view, known[other_index], other, names[index], one, (known[other_index], item))
+            yield _overlap(view, known[other_index], other, names[index], one, (known[other_index], item))
         for bank in info.reserved_mem:
             if one.start < bank.stop and bank.start < one.stop and item.node in info.dropped:
                 yield _overlap(view, item, one, bank.node, RawRange(bank.start, bank.size), (item,))
+
+
+def _sharing(spans: Sequence[RawRange]) -> dict[int, list[int]]:
+    """Return for the number of each span those of later ones that share an address with it, by one sweep over them all."""
+    found: dict[int, list[int]] = {}
+    active: list[int] = []
+    for at in sorted(range(len(spans)), key=lambda number: spans[number].start):
+        active = [item for item in active if spans[item].stop > spans[at].start]
+        for item in active:
+            if spans[at].stop > spans[item].start:
+                found.setdefault(min(item, at), []).append(max(item, at))
+        active.append(at)
+    return {number: sorted(others) for number, others in found.items()}
 
 
 def _overlap(

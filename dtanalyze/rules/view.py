@@ -104,8 +104,8 @@ class GuestView(NamedTuple):
 class HostView(NamedTuple):
     """A host tree with what one release of Xen made of it, for one domain.
 
-    ``entries`` are every node's addresses by Xen's rules. ``first`` says that the prediction is the first of its boot, which
-    carries what concerns the whole boot.
+    ``entries`` are every node's addresses by Xen's rules. ``domu`` is the domain in /chosen that the prediction is for,
+    of all ``domus``. ``first`` says that it is the first prediction of its boot, which carries what concerns the whole boot.
     """
 
     board: Board
@@ -116,6 +116,7 @@ class HostView(NamedTuple):
     prediction: "Prediction"
     xen: "XenProfile"
     domus: "tuple[DomU, ...]"
+    domu: "DomU | None"
     first: bool
     requests: tuple[int, ...]
     need: int | None
@@ -124,11 +125,6 @@ class HostView(NamedTuple):
     def looks_for_holes(self) -> bool:
         """Whether the regions are holes in the address space: an IOMMU is on."""
         return self.prediction.method == "holes"
-
-    @property
-    def domu(self) -> "DomU | None":
-        """The domain in /chosen that the prediction is for."""
-        return next((item for item in self.domus if item.node.path == self.prediction.domain), None)
 
 
 def guest_view(

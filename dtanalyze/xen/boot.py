@@ -244,6 +244,11 @@ class Boot:
         return f"d{next(at for at, item in enumerate(self._described, 1) if item.node is domu.node)}"
 
     @cached_property
+    def node_count(self) -> int:
+        """How many nodes the host tree has."""
+        return sum(1 for _ in self.host.tree.root)
+
+    @cached_property
     def has_dom0(self) -> bool:
         """Whether there is a dom0: with domains in /chosen, only when a kernel is given for it (is_dom0less_mode)."""
         own = [node for node, kind in dom0_modules_of(self.host.tree) if kind == "Kernel"]

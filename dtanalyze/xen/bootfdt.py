@@ -105,11 +105,21 @@ class BootInfo(NamedTuple):
         return any(bank.node.count("/") == 1 or any(item.node for item in self.modules) for bank in self.mem)
 
 
-def dom0_modules_of(tree: Tree) -> Iterator[tuple[Node, str]]:
-    """Yield the nodes that the scan takes for modules of dom0, each with its kind; the first of no kind is a kernel."""
+def dom0_modules_of(tree: Tree) -> tuple[tuple[Node, str], ...]:
+    """Return the nodes that the scan takes for modules of dom0, each with its kind; the first of no kind is a kernel."""
+    known = tree.root.known
+    if known is None:
+        return tuple(_dom0_modules(tree))
+    found: tuple[tuple[Node, str], ...] | None = known.get("dom0's modules")
+    if found is None:
+        found = known["dom0's modules"] = tuple(_dom0_modules(tree))
+    return found
+
+
+def _dom0_modules(tree: Tree) -> Iterator[tuple[Node, str]]:
     guesses = 0
     for node in tree.root:
-        if node.path.count("/") > _MODULE_DEPTH or not _is_below_chosen(node) or not _is_module(node):
+        if not _is_module(node) or node.path.count("/") > _MODULE_DEPTH or not _is_below_chosen(node):
             continue
         kind = next((kind for kind, names in _KINDS if node.is_any_of(names)), None)
         if kind is None:

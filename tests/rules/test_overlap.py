@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from dtanalyze.address.range import RawRange
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.cli import main
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.rules.boot_modules import _sharing
 from dtanalyze.rules.overlap import device_overlaps, sits_in_ram
 from tests.conftest import FIXTURES
 from tests.trees import node, tree
@@ -96,3 +100,20 @@ def test_the_raspberry_pi_4_shares_its_hdmi_blocks_on_purpose(capsys: pytest.Cap
     with pytest.raises(SystemExit) as left:
         main(["overlaps", "/nowhere.dtb"])
     assert left.value.code == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 6)), max_size=12))
+def test_modules_that_share_an_address_against_every_pair(drawn: list[tuple[int, int]]) -> None:
+    spans = [RawRange(start, size) for start, size in drawn]
+    expected = {
+        first: later
+        for first in range(len(spans))
+        if (
+            later := [
+                other
+                for other in range(first + 1, len(spans))
+                if spans[first].start < spans[other].stop and spans[other].start < spans[first].stop
+            ]
+        )
+    }
+    assert _sharing(spans) == expected
