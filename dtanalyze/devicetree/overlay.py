@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from dtanalyze.devicetree.blob import MAX_DEPTH
+from dtanalyze.devicetree.format import MAX_DEPTH
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.devicetree.write import copy_node, set_property, to_blob
 from dtanalyze.errors import OverlayError

@@ -12,6 +12,7 @@ import pytest
 
 from dtanalyze.devicetree import blob as reader
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.format import MAX_DEPTH
 from dtanalyze.errors import BlobError, DtanalyzeError
 from tests.raw_blobs import EMPTY_ROOT, END, END_NODE, NOP, begin, blob, prop, u32
 
@@ -305,7 +306,7 @@ def test_name_length() -> None:
 def test_the_caps_are_far_above_real_trees() -> None:
     # Largest of 1,600 kernel trees: 152 kB, depth 11, 1,112 nodes, 564 properties in a node, names of 46 characters.
     assert reader.MAX_SIZE >= 10 * 152_000
-    assert reader.MAX_DEPTH >= 5 * 11
+    assert MAX_DEPTH >= 5 * 11
     assert reader.MAX_NODES >= 10 * 1_112
     assert reader.MAX_PROPERTIES_PER_NODE >= 10 * 564
     assert reader.MAX_NAME >= 5 * 46
