@@ -64,6 +64,9 @@ def record_of(case: Case, versions: dict[str, str | None], host: bytes, console:
     files |= {name: said[name].encode() for name in ("dmesg.txt", "iomem-before.txt", "iomem-after.txt") if name in said}
     if guest is not None:
         files["guest.dtb"] = guest
+    root = _decoded(said.get("root.tar.gz", ""))
+    if root is not None:
+        files["root.tar.gz"] = root
     xen = _console(console)
     requests = [_request(match) for match in _STEP.finditer(said.get("requests.txt", ""))]
     after = said.get("iomem-after.txt", "").splitlines()

@@ -31,7 +31,7 @@ _PAGES: Final = {"16k": (16 * KIB, 47), "64k": (64 * KIB, 48)}
 def linux_of(bundle: Bundle, named: str | None) -> tuple[LinuxProfile, list[str]]:
     """Return the kernel that the evidence speaks of, and what was taken for granted of it."""
     console = bundle.linux[1] if bundle.linux is not None else LinuxConsole()
-    release = console.release.value if console.release is not None else None
+    release = console.release.value if console.release is not None else _proc_version(bundle)
     match = re.match(r"\d+\.\d+", release or "")
     name = named or (match[0] if match else None)
     if bundle.kconfig is not None:
@@ -46,13 +46,21 @@ def linux_of(bundle: Bundle, named: str | None) -> tuple[LinuxProfile, list[str]
     return profile, [note]
 
 
+def _proc_version(bundle: Bundle) -> str | None:
+    return bundle.version.text.split()[2] if bundle.version is not None else None
+
+
 def linux_comparisons(tree: Tree, linux: LinuxProfile, bundle: Bundle) -> Iterator[Comparison]:
     """Yield what dmesg and /proc/iomem say against what ``linux`` does with ``tree``."""
     console = bundle.linux[1] if bundle.linux is not None else LinuxConsole()
     source = bundle.linux[0] if bundle.linux is not None else ""
     kaslr = console.kaslr.value if console.kaslr is not None else None
     result = check_guest(tree, "", CheckOptions(linux=linux, kaslr=kaslr, requests=(1,)), written=True)
-    yield from _line(tree, console, source)
+    said = bundle.cmdline
+    if console.command_line is not None:
+        yield _line(tree, console.command_line.value, source, console.command_line.line)
+    elif said is not None:
+        yield _line(tree, said.text, said.name, 1)
     yield from _dmesg(result, check_guest(tree, "", CheckOptions(linux=linux), written=True), console, source)
     if bundle.memblock is not None:
         seen = memblock_ranges(bundle.memblock)
@@ -66,19 +74,16 @@ def linux_comparisons(tree: Tree, linux: LinuxProfile, bundle: Bundle) -> Iterat
         yield _scratch(result, bundle.iomem_after)
 
 
-def _line(tree: Tree, console: LinuxConsole, source: str) -> Iterator[Comparison]:
+def _line(tree: Tree, printed: str, source: str, line: int) -> Comparison:
     """Compare the command line that the tree hands to Linux with the one that it started with."""
     chosen = tree.root.child("chosen")
     prop = chosen.prop("bootargs") if chosen is not None else None
-    printed = console.command_line
-    if printed is None:
-        return
-    mine, seen = " ".join((prop.string or "").split()) if prop is not None else "", " ".join(printed.value.split())
+    mine, seen = " ".join((prop.string or "").split()) if prop is not None else "", " ".join(printed.split())
     # printk cuts a line at about 1,000 characters (LOG_LINE_MAX).
     same = mine == seen or (len(seen) > _LONG_LINE and mine.startswith(seen))
     cause = "" if same else "CONFIG_CMDLINE, or the boot loader gave another line than the tree has"
     agrees: bool | None = True if same else None if not mine else False
-    yield Comparison("Linux's command line", mine or "none", seen, agrees, source, printed.line, cause)
+    return Comparison("Linux's command line", mine or "none", seen, agrees, source, line, cause)
 
 
 def _dmesg(result: CheckResult, as_tree: CheckResult, console: LinuxConsole, source: str) -> Iterator[Comparison]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from dtanalyze.address.range import AddressRange
+from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.analysis.guest import check_guest, kind_of
 from dtanalyze.analysis.host import tree_ram
 from dtanalyze.analysis.machine import linux_comparisons, linux_of
@@ -74,7 +74,7 @@ def verify(bundle: Bundle, given: Given) -> Verified:
     trees = _sorted_trees(bundle)
     if trees.host is None and trees.guest is None:
         raise InputError("the evidence holds no devicetree: name the board's, or the one in /sys/firmware/fdt")
-    said = (bundle.xen, bundle.linux, bundle.iomem, bundle.iomem_after, bundle.memblock, trees.guest)
+    said = (bundle.xen, bundle.linux, bundle.iomem, bundle.iomem_after, bundle.memblock, bundle.cmdline, trees.guest)
     if all(item is None for item in said):
         raise InputError("the evidence holds nothing that a machine said: no Xen log, dmesg, /proc/iomem or guest tree")
     wrong = wrong_pairing(trees.host, trees.guest, bundle)
@@ -83,7 +83,7 @@ def verify(bundle: Bundle, given: Given) -> Verified:
     written: Tree | None = None
     if trees.host is not None:
         release = _release(bundle, given, trees.guest)
-        made = _Host(trees.host[1], release, given.host, bundle, _partial_trees(trees))
+        made = _Host(trees.host[1], release, given.host, bundle, trees)
         profile += made.profile()
         found += made.comparisons()
         dom0 = next((item for item in made.known if item.domain == "dom0"), None)
@@ -93,7 +93,7 @@ def verify(bundle: Bundle, given: Given) -> Verified:
             native = kind_of(item[1]) == "host" and bundle.xen is None
             found += [_native(item[0])] if native else list(against_tree(made.known, item))
     guest = trees.guest[1] if trees.guest is not None else written
-    if guest is not None and any(item is not None for item in said[1:5]):
+    if guest is not None and any(item is not None for item in said[1:6]):
         linux, notes = linux_of(bundle, given.linux)
         profile += notes
         found += linux_comparisons(guest, linux, bundle)
@@ -168,6 +168,15 @@ def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> Xe
     return release_of(None)
 
 
+def _as_written(options: XenOptions, console: XenConsole, guest: tuple[str, Tree] | None) -> XenOptions:
+    """Return the options with the grant table of dom0's own tree, where no log tells it: Xen's text, where it was loaded."""
+    if options.grant_table is not None or console.grant_table is not None or guest is None or kind_of(guest[1]) != "dom0":
+        return options
+    table = check_guest(guest[1], guest[0], CheckOptions()).grant_table
+    usable_ = table is not None and table.size > 0 and table.start + table.size <= ADDRESS_SPACE
+    return options._replace(grant_table=AddressRange(table.start, table.size)) if table is not None and usable_ else options
+
+
 def _total(banks: tuple[AddressRange, ...]) -> int:
     return sum(item.size for item in banks)
 
@@ -181,7 +190,7 @@ class _Host:
         release: XenProfile,
         options: XenOptions,
         bundle: Bundle,
-        partial: tuple[tuple[str, PartialTree], ...],
+        trees: _Trees,
     ) -> None:
         self.source, self.console = bundle.xen or ("", XenConsole())
         self.tree, self.release = tree, release
@@ -194,7 +203,8 @@ class _Host:
         if self.console.package is not None and options.build == DEFAULT:
             # Debian's and Ubuntu's packages are built with upstream's defaults, and nothing that a tree asks for beside.
             options = options._replace(build=BUILDS["debian"])
-        self.options = usable(options._replace(partial_trees=(*options.partial_trees, *partial)))
+        options = _as_written(options, self.console, trees.guest)
+        self.options = usable(options._replace(partial_trees=(*options.partial_trees, *_partial_trees(trees))))
         self.host = prepare(tree, self.options)
         self.started = prepare(tree, self.options._replace(log=None)).tree
         self.known = self._predicted(self.options)

@@ -1,5 +1,6 @@
 """``dtanalyze verify``."""
 
+import os
 from typing import Annotated, Final
 
 from dtanalyze.address.units import parse_ram, parse_range
@@ -22,6 +23,8 @@ dtanalyze verify board.dtb guest.dtb xl-dmesg.txt dmesg.txt iomem.txt --explain
 dtanalyze verify bug-report.tar.gz --format json
 
 dtanalyze verify board.dtb --live
+
+dtanalyze verify board.dtb xl-dmesg.txt --live --root copy-of-dom0
 """
 
 
@@ -37,6 +40,10 @@ def command(
     ] = None,
     *,
     live: Annotated[bool, Option("--live", help="Read this running dom0 too, by plain file reads.")] = False,
+    root: Annotated[
+        str | None,
+        Option("--root", metavar="FOLDER", help="Where --live finds /proc and /sys: a copy of them.", show_default=False),
+    ] = None,
     format_: options.FormatOption = "text",
     explain: Annotated[bool, Option("--explain", help="Show also what agrees.")] = False,
     color: options.ColorOption = "auto",
@@ -96,10 +103,12 @@ def command(
             xen_preset(xen)
         if linux is not None:
             linux_preset(linux)
+        if root is not None and not (live and os.path.isdir(root)):
+            raise UsageError("--root names the folder in which --live finds /proc and /sys: give it with --live")
         if not paths and not live:
             raise UsageError("name the board's tree and what the machine said, or --live")
     with held_to_limits("the evidence"):
-        bundle = gathered(evidence(paths or [], live=live))
+        bundle = gathered(evidence(paths or [], live=live, root=root or "/", logs=True))
         verified = verify(bundle, Given(xen, linux, host))
     for name in bundle.unknown:
         complain(f"{name}: nothing known is in it, left out")

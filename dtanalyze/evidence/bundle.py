@@ -20,6 +20,10 @@ MOST_BYTES: Final = 1 << 24
 _HEAD: Final = 1 << 16
 _IOMEM: Final = re.compile(r"\s*[0-9a-f]{8,16}-[0-9a-f]{8,16} : ")
 _MEMBLOCK: Final = re.compile(r"\s*\d+: +(0x[0-9a-f]+)\.\.(0x[0-9a-f]+).*")
+_VERSION: Final = re.compile(r"Linux version \d+\.\d+\S* .*\n?")
+"""/proc/version."""
+_CMDLINE: Final = re.compile(r"(?:\S+ )*(?:console|root|rdinit|init|earlycon)=\S*(?: \S+)* ?\n?")
+"""/proc/cmdline: one line of words, of which Linux knows one."""
 _TREE: Final = b"\xd0\x0d\xfe\xed"
 _GZIP: Final = b"\x1f\x8b"
 
@@ -39,7 +43,10 @@ class Named(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """The evidence. ``trees`` are blobs with their names, ``unknown`` the names of files that say nothing known."""
+    """The evidence. ``trees`` are blobs with their names, ``unknown`` the names of files that say nothing known.
+
+    ``version`` and ``cmdline`` are what /proc says of the kernel.
+    """
 
     trees: tuple[tuple[str, bytes], ...] = ()
     xen: tuple[str, XenConsole] | None = None
@@ -49,6 +56,8 @@ class Bundle(NamedTuple):
     kconfig: Named | None = None
     xl_info: Named | None = None
     memblock: Named | None = None
+    version: Named | None = None
+    cmdline: Named | None = None
     unknown: tuple[str, ...] = ()
 
 
@@ -101,6 +110,10 @@ def _with_text(found: Bundle, item: Item, head: str) -> Bundle:
         return found._replace(iomem=named)
     if _MEMBLOCK.match(first):
         return found._replace(memblock=Named(item.name, cleaned(_whole(item).decode("utf-8", "replace"))))
+    if _VERSION.fullmatch(head):
+        return found._replace(version=Named(item.name, head.strip()))
+    if _CMDLINE.fullmatch(head):
+        return found._replace(cmdline=Named(item.name, head.strip()))
     if _is_config(head):
         return found._replace(kconfig=Named(item.name, _whole(item).decode("utf-8", "replace")))
     if re.search(r"^(xen_version|xen_major) +:", head, re.MULTILINE):

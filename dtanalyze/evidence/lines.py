@@ -23,8 +23,9 @@ XEN: Final = _XEN.encode()
 """What every line of Xen's console begins with."""
 # Xen's console_timestamps=boot, date, datems and raw.
 _XEN_TIME: Final = re.compile(r" ?\[(?:\s*\d+\.\d+|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?|[0-9a-f]{16})\]")
-# printk.time, with a level and a caller before or after it; dmesg -T; a journal.
+# printk.time, with a level and a caller before or after it; dmesg -T; a journal; a record of /dev/kmsg.
 _LINUX_TIME: Final = re.compile(
+    r"^\d+,\d+,\d+,[^;]*;|"
     r"\[\s*\d+\.\d{6}\](?:\[\s*[TC]\d+\])? ?|^\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] | kernel: "
 )
 

@@ -22,8 +22,13 @@ from dtanalyze.inputs.reading import open_log, read_bytes
 
 __all__ = ["LIVE", "evidence_items", "live_items"]
 
-LIVE: Final = ("/sys/firmware/fdt", "/proc/iomem", "/proc/config.gz", "/proc/cmdline", "/sys/kernel/debug/memblock/memory")
-"""What a running dom0 tells by plain file reads; Xen's own console is not among it (`xl dmesg`)."""
+LIVE: Final = ("/sys/firmware/fdt", "/proc/iomem", "/proc/config.gz", "/proc/version", "/sys/kernel/debug/memblock/memory")
+"""What a running dom0 tells of its machine by plain file reads."""
+_LOGS: Final = ("/proc/cmdline", "/dev/kmsg", "/var/log/xen/console/hypervisor.log")
+"""What it has logged beside; Xen's own console is among it only where xenconsoled keeps it (else: `xl dmesg`)."""
+_XEN_VERSION: Final = ("major", "minor", "extra")
+_RECORD: Final = 8192
+"""Bytes of one record of /dev/kmsg at most (PRINTKRB_RECORD_MAX and its prefix)."""
 _MOST_MEMBERS: Final = 1000
 _MOST_BYTES: Final = 64 << 20
 _LZMA_MEMORY: Final = 128 << 20
@@ -49,12 +54,63 @@ def evidence_items(paths: list[str]) -> Iterator[Item | InputFailure]:
             yield _file(name)
 
 
-def live_items(root: Path = Path("/")) -> Iterator[Item]:
-    """Yield what the running system has of `LIVE`; nothing is run and nothing is written."""
-    for name in LIVE:
+def live_items(root: Path = Path("/"), *, logs: bool = False) -> Iterator[Item]:
+    """Yield what the system below ``root`` has of `LIVE`, and with ``logs`` of its logs.
+
+    Nothing is run and nothing is written. A copy of those files serves as well as the running system.
+    """
+    for name in (*LIVE, *(_LOGS if logs else ())):
         path = root / name.lstrip("/")
-        if path.is_file() and name != "/proc/cmdline":
+        if path.is_char_device():
+            yield Item(name, lambda path=path: io.BytesIO(_records(path)))  # type: ignore[misc]
+        elif path.is_file():
             yield Item(name, lambda path=path: path.open("rb"))  # type: ignore[misc]
+    yield from _kernel_config(root)
+    yield from _hypervisor(root)
+
+
+def _kernel_config(root: Path) -> Iterator[Item]:
+    """Yield the configuration that distributions install beside their kernel, where the kernel itself holds none."""
+    release = _text(root / "proc/version").split()[2:3]
+    path = root / "boot" / f"config-{release[0]}" if release and "/" not in release[0] else None
+    if path is not None and path.is_file() and not (root / "proc/config.gz").is_file():
+        yield Item(f"/boot/{path.name}", lambda: path.open("rb"))
+
+
+def _hypervisor(root: Path) -> Iterator[Item]:
+    """Yield what /sys/hypervisor says of the release, spelt as ``xl info`` does."""
+    major, minor, extra = (_text(root / "sys/hypervisor/version" / name).strip() for name in _XEN_VERSION)
+    if major and minor:
+        yield Item("/sys/hypervisor/version", lambda: io.BytesIO(f"xen_version : {major}.{minor}{extra}\n".encode()))
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(_RECORD).decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _records(path: Path) -> bytes:
+    """Return what the kernel's ring holds now: each read gives a record, and none is waited for."""
+    parts, total = [], 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        while total < _MOST_BYTES:
+            try:
+                part = os.read(descriptor, _RECORD)
+            except BrokenPipeError:  # the ring went on meanwhile: what it lost is lost
+                continue
+            except BlockingIOError:
+                break
+            if not part:
+                break
+            parts.append(part)
+            total += len(part)
+    finally:
+        os.close(descriptor)
+    return b"".join(parts)
 
 
 def _file(name: str) -> Item:

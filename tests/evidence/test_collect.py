@@ -94,6 +94,7 @@ def test_a_running_system_is_read_by_plain_reads(tmp_path: Path) -> None:
         with item.open() as stream:
             found[item.name] = stream.read()
     assert found == {"/sys/firmware/fdt": BOARD, "/proc/iomem": b"40000000-7fffffff : System RAM\n"}
+    assert "/proc/cmdline" in {item.name for item in live_items(tmp_path, logs=True)}, "verify reads logs, collect does not"
 
 
 def main_(arguments: list[str]) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -235,3 +236,82 @@ def test_a_kernels_own_configuration_is_used(tmp_path: Path, capsys: pytest.Capt
     packed.write_bytes(gzip.compress(config(XEN_UNPOPULATED_ALLOC="n").encode()))
     _, result = verify(capsys, *evidence("03-dom0-x417-l61", tmp_path), str(packed))
     assert any(note.endswith(f"configured by {packed}") for note in result["profile"])
+
+
+LIVE = FIXTURES / "live" / "dom0-420-612"
+
+
+def test_a_running_dom0_agrees(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without Xen's log: the release comes from /sys/hypervisor, the grant table from the tree that Xen wrote."""
+    status, result = verify(capsys, str(LIVE / "host.dtb"), "--live", "--root", str(LIVE / "root"))
+    assert (status, differing(result)) == (0, [])
+    agreeing = {item["what"] for item in result["comparisons"] if item["agrees"]}
+    assert agreeing >= {
+        "tree of dom0",
+        "Linux's RAM",
+        "Linux's command line",
+        "memblock",
+        "System RAM",
+        "Xen scratch",
+        "KASLR",
+    }
+    assert "Xen 4.20.5" in result["profile"], "not 4.20, which is all that Linux prints"
+    (line,) = [item for item in result["comparisons"] if item["what"] == "Linux's command line"]
+    records = (LIVE / "root/dev/kmsg").read_text().splitlines()
+    assert records[line["line"] - 1].partition(";")[2].startswith("Kernel command line: console=hvc0")
+    status, result = verify(
+        capsys, str(LIVE / "host.dtb"), str(LIVE / "xl-dmesg.txt"), "--live", "--root", str(LIVE / "root")
+    )
+    assert (status, differing(result)) == (0, [])
+    assert {"dom0's RAM", "extended regions of dom0", "Xen"} <= {i["what"] for i in result["comparisons"] if i["agrees"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "what"),
+    [
+        ("proc/cmdline", "panic=-1", "panic=-1 mem=256M", "Linux's command line"),
+        ("sys/hypervisor/version/minor", "20", "22", "tree of dom0"),
+        ("proc/iomem", "60000000-7fffffff : System RAM", "60000000-6fffffff : System RAM", "System RAM"),
+        ("sys/kernel/debug/memblock/memory", "0x000000007fffffff", "0x000000006fffffff", "memblock"),
+        (
+            "dev/kmsg",
+            "[mem 0x0000000060000000-0x000000007fffffff]",
+            "[mem 0x0000000060000000-0x000000006fffffff]",
+            "Linux's RAM",
+        ),
+    ],
+)
+def test_each_file_of_a_running_dom0_is_read(
+    name: str, old: str, new: str, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(LIVE / "root", root)
+    text = (root / name).read_text()
+    assert old in text
+    lines = text.replace(old, new).split("\n")
+    if what == "System RAM":
+        lines = [line for line in lines if not line.startswith("  7")]
+    (root / name).write_text("\n".join(lines))
+    if name == "proc/cmdline":
+        (root / "dev/kmsg").unlink()
+    _, result = verify(capsys, str(LIVE / "host.dtb"), "--live", "--root", str(root))
+    assert what in differing(result)
+
+
+def test_a_root_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verify(capsys, str(LIVE / "host.dtb"), "--root", str(LIVE / "root"))[0] == 2, "only --live reads a system"
+    assert verify(capsys, str(LIVE / "host.dtb"), "--live", "--root", str(tmp_path / "none"))[0] == 2
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/kmsg").symlink_to("/dev/null")  # a device without records: nothing is waited for
+    assert verify(capsys, str(LIVE / "host.dtb"), "--live", "--root", str(tmp_path))[0] == 2
+
+
+def test_the_configuration_beside_the_kernel_counts_where_it_holds_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(LIVE / "root", root)
+    (root / "boot").mkdir()
+    (root / "boot/config-6.12.118+deb13-arm64").write_text(config(XEN_UNPOPULATED_ALLOC="n"))
+    _, result = verify(capsys, str(LIVE / "host.dtb"), "--live", "--root", str(root))
+    assert "configured by /boot/config-6.12.118+deb13-arm64" in " ".join(result["profile"])
