@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import time
+from functools import cache
+from itertools import chain
 from pathlib import Path
 
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.errors import DtanalyzeError, InputError, UsageError
 from lab.case import Case, read_cases
+from lab.faulty import alone, recorded, seeded
 from lab.machine import QEMU, Machine, MachineError
+from lab.offers import check_tools, offers_table, tried
 from lab.packages import Cache, MissingError
 from lab.random_cases import random_cases
 from lab.releases import xen_image
@@ -72,6 +77,14 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--again", action="store_true", help="boot cases again that are recorded")
         command.add_argument("--limit", type=float, metavar="SECONDS", help="begin no case after this many seconds")
     run.set_defaults(run=_run)
+    offers = commands.add_parser("offers", help="make every change that fix offers for faulty trees, and boot it")
+    offers.add_argument("faults", type=Path, nargs="?", default=Path(__file__).parent / "faults.toml")
+    offers.add_argument("--recorded", type=Path, action="append", default=[], metavar="FOLDER", help="records of boots too")
+    offers.add_argument("--tree", type=Path, action="append", default=[], metavar="DTB", help="this tree too")
+    offers.add_argument("--only", action="append", metavar="NAME", help="only trees whose name begins so (repeatable)")
+    offers.add_argument("--out", type=Path, default=Path("build/offers"), help="folder for the records")
+    offers.add_argument("--again", action="store_true", help="try trees again that are recorded")
+    offers.set_defaults(run=_offers)
     page = commands.add_parser("evidence", help="print docs/evidence.md from the recorded boots in fixtures/")
     page.set_defaults(run=_evidence)
     draw.set_defaults(run=_random)
@@ -89,6 +102,24 @@ def _run(options: argparse.Namespace) -> int:
 def _random(options: argparse.Namespace) -> int:
     first, _, last = options.seeds.partition("-")
     return _all(list(random_cases(range(int(first), int(last or first) + 1), linux=options.linux)), options)
+
+
+def _offers(options: argparse.Namespace) -> int:
+    check_tools()
+    found = chain(seeded(options.faults), *map(recorded, options.recorded), chain.from_iterable(map(alone, options.tree)))
+    xen = cache(lambda wanted: xen_image(Cache(options.cache), wanted))
+    records = []
+    for faulty in found:
+        if options.only and not faulty.name.startswith(tuple(options.only)):
+            continue
+        folder = options.out / faulty.name
+        kept = folder / "offer.json"
+        if options.again or not kept.is_file():
+            record = tried(faulty, xen(faulty.xen), folder)
+            sys.stderr.write(f"lab: {faulty.name}: {record['before']} -> {record.get('after', 'nothing offered')}\n")
+        records.append(json.loads(kept.read_text()))
+    sys.stdout.write("\n".join(offers_table(records)) + "\n")
+    return int(any(not item["kept"] for item in records if item["changes"]))
 
 
 def _evidence(_: argparse.Namespace) -> int:
