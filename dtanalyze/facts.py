@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.findings import Change, Cure, Finding
+from dtanalyze.findings import Change, Cure, Finding, Remark
 from dtanalyze.linux.balloon import HotplugReach
 from dtanalyze.linux.boot import BootAnswer, Verdict
 from dtanalyze.linux.profile import LinuxProfile
@@ -25,6 +25,7 @@ __all__ = [
     "Offer",
     "Predicted",
     "RegionUse",
+    "Rewritten",
     "Reuse",
     "ScanNode",
     "Trial",
@@ -128,6 +129,7 @@ class CheckResult(NamedTuple):
     ``file`` is the file that the tree stands in, where ``path`` names more: a tree inside a file, overlays applied to it.
     ``host`` is the machine, for a domain on a host's tree.
     ``cause`` is the finding that says why the verdict is what it is; None when only the verdict's own says it.
+    ``remarks`` are the comments for this program in the sources of the tree.
     """
 
     path: str
@@ -152,6 +154,7 @@ class CheckResult(NamedTuple):
     cause: Finding | None = None
     assumptions: tuple[Assumption, ...] = ()
     host: HostFacts | None = None
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def location(self) -> str:

@@ -4,9 +4,9 @@ from enum import StrEnum
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.devicetree.source_map import Place
+from dtanalyze.devicetree.source_map import Place, Remark
 
-__all__ = ["Change", "Cure", "Finding", "Place", "Severity", "Source"]
+__all__ = ["Change", "Cure", "Finding", "Place", "Remark", "Severity", "Source"]
 
 
 class Severity(StrEnum):

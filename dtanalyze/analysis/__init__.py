@@ -64,4 +64,6 @@ def in_sources(original: bytes, places: SourceMap, results: tuple[CheckResult, .
     from dtanalyze.analysis.offsets import written_in
 
     tree = parse(original)
-    return tuple(result._replace(findings=written_in(tree, places, result.findings)) for result in results)
+    return tuple(
+        result._replace(findings=written_in(tree, places, result.findings), remarks=places.remarks) for result in results
+    )

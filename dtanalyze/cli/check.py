@@ -17,7 +17,7 @@ from dtanalyze.cli.run import Sources, TreeInput, checked, checked_partial, made
 from dtanalyze.cli.settings import working_folder
 from dtanalyze.errors import InputError, InputFailure, UsageError
 from dtanalyze.facts import CheckResult
-from dtanalyze.findings import Severity
+from dtanalyze.findings import Remark, Severity
 from dtanalyze.inputs.files import Given, expanded
 from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.report.whole import Report
@@ -129,6 +129,8 @@ def command(
     groups: Kept[tuple[CheckResult, ...]] = Kept()
     failures: list[InputFailure] = []
     kinds: set[str] = set()
+    remarks: dict[Remark, None] = {}
+    own: set[str] = set()
 
     def analyse(item: TreeInput) -> tuple[CheckResult, ...]:
         return checked(item, asked, question) if board is None else checked_partial(item, board, question)
@@ -137,6 +139,9 @@ def command(
     for found, failed in _outcomes(items, work, batch.jobs, total):
         for group in found:
             kinds.update(item.tree for item in group)
+            for item in group:
+                remarks.update(dict.fromkeys(item.remarks))
+                own.add(item.location)
             groups.append(group)
         failures += failed
     answer = Report(
@@ -155,6 +160,8 @@ def command(
         settings=call.settled.files,
     )
     with usage_errors():
+        if remarks:
+            controls = control_options.with_remarks(controls, remarks, own, control.today)
         answer = control_options.controlled(answer, controls)
         answer = answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
     written = outputs.write(wanted, answer)

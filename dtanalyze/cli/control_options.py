@@ -2,18 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
+from dtanalyze.cli.console import complain
 from dtanalyze.cli.kept import Seen
 from dtanalyze.cli.option import Group, Option
 from dtanalyze.cli.options import choice, read_file, read_text
 from dtanalyze.cli.replacing import write_file
-from dtanalyze.cli.settings import parsed_toml
+from dtanalyze.cli.settings import parsed_toml, project_folder
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
-from dtanalyze.findings import Severity
+from dtanalyze.findings import Remark, Severity
 from dtanalyze.report.whole import Report
 
 if TYPE_CHECKING:  # read only when asked for: start-up is most of a check's time
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # read only when asked for: start-up is most of a check's tim
     from dtanalyze.controls.selection import Selection
     from dtanalyze.controls.suppressions import Suppression
 
-__all__ = ["ControlGroup", "ControlOptions", "Controls", "FailOnOption", "controlled", "threshold"]
+__all__ = ["ControlGroup", "ControlOptions", "Controls", "FailOnOption", "controlled", "threshold", "with_remarks"]
 
 _SEVERITIES: Final = {item.label: item for item in (Severity.ERROR, Severity.WARNING, Severity.INFO)}
 _THRESHOLDS: Final[dict[str, Severity | None]] = {**_SEVERITIES, "never": None}
@@ -129,6 +130,23 @@ def _with_suppressions(controls: Controls, table: tuple[str, Any] | None, file: 
 
     known = known_rules()
     entries = tuple(item for where, rows in found for item in suppressions_from(rows, where, known))
+    return controls._replace(suppressions=entries, today=_today(today))
+
+
+def with_remarks(controls: Controls, remarks: Iterable[Remark], own: Collection[str], today: str | None) -> Controls:
+    """Add the suppressions that stand in sources; ``own`` are the inputs themselves.
+
+    Whose source may let a finding through is the project's to say: a file outside of it has no effect, and that is told.
+    """
+    from dtanalyze.controls.in_source import suppressions_in
+    from dtanalyze.controls.selection import known_rules
+
+    top = os.path.realpath(project_folder())
+    inside = [item for item in remarks if os.path.commonpath([top, os.path.realpath(item.file)]) == top]
+    for item in remarks:
+        if item not in inside:
+            complain(f"{item.file}:{item.line}: a suppression outside of the project's folder has no effect")
+    entries = (*controls.suppressions, *suppressions_in(inside, known_rules(), own))
     return controls._replace(suppressions=entries, today=_today(today))
 
 

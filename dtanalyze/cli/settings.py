@@ -22,6 +22,7 @@ __all__ = [
     "SettingsGroup",
     "SettingsOptions",
     "parsed_toml",
+    "project_folder",
     "settled",
     "shown",
     "suppress_table",
@@ -123,6 +124,12 @@ def _project() -> list[str]:
             break
         folders.append(start := above)
     return folders
+
+
+def project_folder() -> str:
+    """Return the folder of the project that the working folder belongs to; the working folder where there is none."""
+    top = _project()[-1]
+    return top if any(os.path.lexists(os.path.join(top, name)) for name in _ROOTS) else os.getcwd()
 
 
 def _above_input(args: Sequence[str]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
-from dtanalyze.findings import Finding
+from dtanalyze.findings import Finding, Place, Remark
 from dtanalyze.rules.model import Statement
 from dtanalyze.verdicts import SUPPRESSION_EXPIRED, SUPPRESSION_UNUSED
 
@@ -17,10 +17,17 @@ __all__ = ["Suppressed", "Suppression", "suppress", "suppressions_from"]
 
 _TEXTS: Final = ("rule", "reason", "owner", "node", "path", "domain")
 _NEEDED: Final = ("rule", "reason", "owner")
+_OF_COMMENTS: Final = {
+    SUPPRESSION_EXPIRED.code: "Remove the comment, or set a new date behind `until`.",
+    SUPPRESSION_UNUSED.code: "Remove the comment.",
+}
 
 
 class Suppression(NamedTuple):
-    """One entry. ``node``, ``path`` and ``domain`` are glob patterns; ``where`` is the file and the entry's number."""
+    """One entry. ``node``, ``path`` and ``domain`` are glob patterns; ``where`` is the file and the entry's number.
+
+    A comment in a source is ``at`` its line and speaks of what stands there. One that is not ``told`` may be without use.
+    """
 
     where: str
     codes: frozenset[str]
@@ -31,16 +38,24 @@ class Suppression(NamedTuple):
     path: str = "*"
     domain: str = "*"
     expires: date | None = None
+    at: Remark | None = None
+    told: bool = True
 
     def fits(self, result: CheckResult, finding: Finding) -> bool:
         """Whether the entry speaks of this finding; a path may name a tree or the file it stands in."""
         names = {result.path, result.location}
         return (
             finding.rule in self.codes
+            and (self.at is None or _stands_at(finding, self.at))
             and fnmatchcase(finding.node or "", self.node)
             and any(fnmatchcase(name.rpartition("/")[2], self.path) or fnmatchcase(name, self.path) for name in names)
             and fnmatchcase(result.domain or result.tree, self.domain)
         )
+
+
+def _stands_at(finding: Finding, remark: Remark) -> bool:
+    place = finding.place
+    return place is not None and place.file == remark.file and place.line <= remark.line <= place.last_line
 
 
 class Suppressed(NamedTuple):
@@ -109,13 +124,15 @@ def suppress(results: Sequence[CheckResult], entries: Iterable[Suppression], tod
 def _told(listed: tuple[Suppression, ...], active: list[Suppression], used: set[int]) -> list[Finding]:
     out = []
     for item in listed:
-        entry = f"{item.where} ({item.rule}, owner {item.owner})"
+        entry = f"{item.where} ({item.rule}{f', owner {item.owner}' if item.at is None else ''})"
         if item not in active:
-            out.append(_stated(SUPPRESSION_EXPIRED, f"{entry} has expired on {item.expires}: {item.reason}"))
-        elif id(item) not in used:
-            out.append(_stated(SUPPRESSION_UNUSED, f"{entry} suppresses nothing here"))
+            out.append(_stated(SUPPRESSION_EXPIRED, f"{entry} has expired on {item.expires}: {item.reason}", item.at))
+        elif id(item) not in used and item.told:
+            out.append(_stated(SUPPRESSION_UNUSED, f"{entry} suppresses nothing here", item.at))
     return out
 
 
-def _stated(what: Statement, message: str) -> Finding:
-    return Finding(what.code, what.name, what.severity, message, what.advice)
+def _stated(what: Statement, message: str, at: Remark | None) -> Finding:
+    place = None if at is None else Place(at.file, at.line, 1, at.line, 1)
+    advice = what.advice if at is None else _OF_COMMENTS[what.code]
+    return Finding(what.code, what.name, what.severity, message, advice, place=place)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-__all__ = ["Place", "SourceMap", "read_annotated"]
+__all__ = ["Place", "Remark", "SourceMap", "read_annotated"]
 
 _PLACE: Final = re.compile(r"(?P<file>.+?):(?P<line>\d+):(?P<column>\d+)-(?P<last_line>\d+):(?P<last_column>\d+)")
 _OPEN, _CLOSE = " /* ", " */"
@@ -29,11 +29,23 @@ class Place(NamedTuple):
         return f"{self.file}:{self.line}:{self.column}"
 
 
+class Remark(NamedTuple):
+    """A comment in a source that is addressed to this program: its file, the line that it begins in, and what it says."""
+
+    file: str
+    line: int
+    text: str
+
+
 class SourceMap(NamedTuple):
-    """The places of nodes by path, the first that opened a node first, and of properties by path and name."""
+    """The places of nodes by path, the first that opened a node first, and of properties by path and name.
+
+    ``remarks`` are comments for this program, of all files in which something was written.
+    """
 
     nodes: dict[str, tuple[Place, ...]]
     properties: dict[tuple[str, str], Place]
+    remarks: tuple[Remark, ...] = ()
 
     def place(self, node: str, name: str | None = None) -> Place | None:
         """Return where the property stands, else where its node or the nearest node above it was last opened."""
@@ -42,9 +54,14 @@ class SourceMap(NamedTuple):
         while node:
             found = self.nodes.get(node)
             if found:
-                return found[-1] if name is not None else found[0]
+                return _opening(found[-1] if name is not None else found[0])
             node = node.rpartition("/")[0] or ("/" if node != "/" else "")
         return None
+
+
+def _opening(place: Place) -> Place:
+    """Return where a node's body begins: what is said of a node stands at one line, not at all that it holds."""
+    return place._replace(last_line=place.line, last_column=place.column)
 
 
 def read_annotated(text: str) -> SourceMap:

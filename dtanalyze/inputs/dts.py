@@ -16,7 +16,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from dtanalyze.devicetree.source_map import Place, SourceMap, read_annotated
+from dtanalyze.devicetree.remarks import remarks_in
+from dtanalyze.devicetree.source_map import Place, Remark, SourceMap, read_annotated
 from dtanalyze.errors import InputError
 from dtanalyze.inputs.confined import Ran, run_confined
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes, remember
@@ -89,8 +90,16 @@ def compiled(path: str, source: bytes, sourcing: Sourcing, seconds: float, *, an
         files += _read(listed)
         blob = _output("dtc", ran)
         said = _run([*_ANNOTATE, *places, "-"], source, folder, seconds).output if annotated else b""
+    found = _named(read_annotated(said.decode("utf-8", "surrogateescape")), path)
     read = dict.fromkeys(os.path.join(folder, item) for item in files if item not in _SOURCE)
-    return Compiled(blob, _named(read_annotated(said.decode("utf-8", "surrogateescape")), path), tuple(read))
+    return Compiled(blob, found._replace(remarks=tuple(_remarks(found))), tuple(read))
+
+
+def _remarks(places: SourceMap) -> Iterator[Remark]:
+    """Yield the comments for this program in every file in which a node or a property was written."""
+    nodes = {place.file for found in places.nodes.values() for place in found}
+    for file in sorted(nodes | {place.file for place in places.properties.values()}):
+        yield from remarks_in(file, read_bytes(file, MAX_TEXT))
 
 
 def search_folders(path: str, sourcing: Sourcing) -> tuple[str, ...]:

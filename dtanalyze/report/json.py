@@ -46,6 +46,7 @@ def render(report: Report) -> Iterator[str]:
                 "reason": entry.reason,
                 "owner": entry.owner,
                 "expires": entry.expires.isoformat() if entry.expires else None,
+                **({"source": {"file": entry.at.file, "line": entry.at.line}} if entry.at is not None else {}),
             }
             for result, finding, entry in report.suppressed
         ]

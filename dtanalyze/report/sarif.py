@@ -110,9 +110,10 @@ def _suppressed(report: Report, order: dict[str, int]) -> Iterator[dict[str, Any
     for result, finding, entry in report.suppressed:
         for item in placed(report._replace(groups=((result._replace(findings=(finding,)),),))):
             justification = f"{entry.reason} ({entry.owner})"
+            kind = "external" if entry.at is None else "inSource"
             yield {
                 **_result(item, order[finding.rule], report, "unchanged"),
-                "suppressions": [{"kind": "external", "status": "accepted", "justification": visible(justification)}],
+                "suppressions": [{"kind": kind, "status": "accepted", "justification": visible(justification)}],
             }
 
 
