@@ -8,7 +8,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean upstream refusals
+.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean upstream refusals story
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ site: install ## the documents as a site, with the page that needs no install (n
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 	@command -v npm >/dev/null || echo "== NO NPM: the page that needs no install is not built"
 	@! command -v npm >/dev/null || $(BIN)/python web/build.py build/site/try
+
+story: install ## install, a red pull request, `fix --write`, green: on a repository made on the spot, with the time of each step
+	$(BIN)/python integrations/story.py
 
 oracle: install ## compare with the recorded answers of Xen and the wider records in ../shared, if they are there
 	@test -d ../shared || echo "== ../shared is not there: everything below will be SKIPPED"

@@ -80,7 +80,7 @@ PARAMETERS = {
 }
 FIELDS = {
     "Result": """path tree domain linux xen iommu assumed verdict reason kaslr alternatives grant_table extended_regions regions
-        ram answer findings reuse file cause assumptions host""",
+        ram answer findings reuse file cause assumptions host remarks""",
     "Finding": "rule name severity message advice node ranges offset change place cures",
     "Predicted": "prediction guest host",
     "Devicetree": "name data original tree file places",
