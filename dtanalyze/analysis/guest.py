@@ -104,8 +104,8 @@ def no_overlay(tree: Tree) -> None:
     """Raise `InputError` for an overlay: it says what is to change in another tree, and is no board."""
     fragment = next((node for node in tree.root.children if node.child("__overlay__") is not None), None)
     if fragment is not None:
-        what = f"it is an overlay ({fragment.path} has __overlay__)"
-        raise InputError(f"{what}, to be applied to a board's tree: --overlay FILE")
+        what = f"an overlay ({fragment.path} has __overlay__)"
+        raise InputError(f"{what}: give its base, the board's tree, and the overlay with --overlay")
 
 
 def kind_of(tree: Tree) -> str:

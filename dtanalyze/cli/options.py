@@ -57,7 +57,7 @@ PathsArgument = Annotated[
     list[str],
     Argument(
         metavar="PATH...",
-        help="Trees: .dtb, FIT images, concatenations, .dts; folders, 'patterns*', @lists; - reads standard input.",
+        help="Trees: .dtb, FIT images, kernels, Android and EFI images, .dts; folders, 'patterns*', @lists; - reads stdin.",
         show_default=False,
     ),
 ]

@@ -7,13 +7,11 @@ arm's zImage header, U-Boot's legacy image header.
 
 from __future__ import annotations
 
-import bz2
-import lzma
 import struct
-import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from dtanalyze.devicetree.compression import KINDS, unpacked
 from dtanalyze.devicetree.containers import MAGIC, Inside
 from dtanalyze.errors import ContainerError
 
@@ -65,26 +63,18 @@ def _taken(known: _Known, data: bytes) -> Iterator[Inside]:
         for item in known.trees(data) if known.trees is not None else ():
             empty = False
             yield item
-    except (struct.error, zlib.error, lzma.LZMAError, OSError, EOFError) as error:
+    except struct.error as error:
         raise ContainerError(f"{known.what}, which is cut off or broken: {error}") from error
+    except ContainerError as error:
+        raise ContainerError(f"{known.what}: {error}") from error
     if empty:
         raise ContainerError(f"{known.what}{', without a device tree in it' if known.trees else ''}{known.advice}")
 
 
-def _unpacked(worker: Any, data: bytes) -> tuple[bytes, bytes]:
-    """Return what a decompressor makes of ``data``, and what stands behind its stream."""
-    made = worker.decompress(data, _LIMIT + 1)
-    if len(made) > _LIMIT:
-        raise ContainerError(f"it unpacks to more than {_LIMIT >> 20} MiB")
-    if not worker.eof:
-        raise ContainerError("its compressed data is cut off")
-    return made, worker.unused_data
-
-
-def _compressed(make: Callable[[], Any]) -> Callable[[bytes], Iterator[Inside]]:
+def _compressed(name: str) -> Callable[[bytes], Iterator[Inside]]:
     def trees(data: bytes) -> Iterator[Inside]:
-        made, behind = _unpacked(make(), data)
-        # A kernel that was compressed with a tree behind it (Image.gz-dtb), or a tree that was compressed.
+        made, behind = unpacked(name, data, _LIMIT)
+        # A kernel that was compressed with a tree behind it (Image.gz-dtb), or a tree or an image that was compressed.
         if made[:4] == MAGIC:
             yield Inside("", made)
         else:
@@ -184,22 +174,35 @@ def _legacy(data: bytes) -> Iterator[Inside]:
 
 
 _FROM_BOARD: Final = ": the tree that Linux booted with is /sys/firmware/fdt on the board"
+_MOUNTED: Final = ": losetup -P FILE shows its partitions, mount one and take the .dtb out of it"
 _FORMATS: Final = (
-    _Known(0, b"\x1f\x8b", "a gzip file", _compressed(lambda: zlib.decompressobj(31))),
-    _Known(0, b"\xfd7zXZ\0", "an xz file", _compressed(lambda: lzma.LZMADecompressor(memlimit=_LIMIT))),
-    _Known(0, b"BZh", "a bzip2 file", _compressed(bz2.BZ2Decompressor)),
-    _Known(0, b"\x28\xb5\x2f\xfd", "a zstd file", None, ": unpack it with zstd -d"),
-    _Known(0, b"\x04\x22\x4d\x18", "an lz4 file", None, ": unpack it with lz4 -d"),
-    _Known(0, b"\x02\x21\x4c\x18", "an lz4 file", None, ": unpack it with lz4 -d"),
+    *(
+        _Known(0, mark, f"{'an' if name in ('xz', 'lzma', 'lz4') else 'a'} {name} file", _compressed(name))
+        for name, kind in KINDS.items()
+        for mark in kind.marks
+    ),
     _Known(0, b"ANDROID!", "an Android boot image", _android_boot, "; from version 3 on it is in vendor_boot"),
     _Known(0, b"VNDRBOOT", "an Android vendor_boot image", _android_vendor),
     _Known(0, b"\xd7\xb7\xab\x1e", "an Android dtb or dtbo image", _android_table),
+    _Known(0, b"QCDT", "a Qualcomm table of trees (dt.img)", _kernel),
+    _Known(0, b"RSCE", "a Rockchip resource image", _kernel),
     _Known(0x38, _ARM64_IMAGE, "an arm64 kernel Image", _kernel, _FROM_BOARD),
     _Known(0x24, _ZIMAGE, "an arm zImage", _kernel, _FROM_BOARD),
+    _Known(4, b"zimg", "a compressed EFI kernel (vmlinuz.efi)", None, _FROM_BOARD),
     _Known(0, b"MZ", "an EFI program", _portable_executable, _FROM_BOARD),
     _Known(0, b"\x27\x05\x19\x56", "a U-Boot legacy image", _legacy, ": dumpimage -l lists what is in it"),
-    _Known(0, b"PK\x03\x04", "a zip file", None, ": unpack it"),
     _Known(0, b"\x7fELF", "an ELF program", None, ", not a device tree"),
     _Known(0, b"hsqs", "a squashfs image", None, ": unsquashfs takes files out of it"),
+    _Known(0, b"07070", "a cpio archive", None, ": cpio -idv takes files out of it"),
+    _Known(257, b"ustar", "a tar archive", None, ": tar -xf takes files out of it"),
+    _Known(0, b"PK\x03\x04", "a zip archive", None, ": unzip takes files out of it"),
+    _Known(0, b"!<arch>\n", "an ar archive (a .deb or a library)", None, ": dpkg-deb -x or ar x takes files out of it"),
+    _Known(0, b"UBI#", "a UBI image", None, ": ubireader_extract_files takes files out of it"),
+    _Known(0, b"\x3a\xff\x26\xed", "an Android sparse image", None, ": simg2img makes a file system image of it"),
+    _Known(0x200, b"EFI PART", "a disk image with partitions", None, _MOUNTED),
+    _Known(0x438, b"\x53\xef", "an ext4 file system", None, ": debugfs -R 'dump /boot/x.dtb x.dtb' FILE takes one out"),
+    _Known(0x52, b"FAT32", "a FAT file system", None, ": mcopy -i FILE ::board.dtb . takes one out of it"),
+    _Known(0x36, b"FAT1", "a FAT file system", None, ": mcopy -i FILE ::board.dtb . takes one out of it"),
+    _Known(0x1FE, b"\x55\xaa", "a disk image", None, _MOUNTED),
     _Known(0, b"/dts-v1/", "a device tree source", None, ": name it .dts, and it is compiled"),
 )

@@ -5,22 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from dtanalyze.errors import DtanalyzeError, InputError, InputFailure, UsageError
-from dtanalyze.inputs.reading import read_bytes, read_stdin, read_text
+from dtanalyze.inputs.reading import StoredFile, read_bytes, read_stdin, read_text
 from dtanalyze.inputs.sourcing import Sourcing
 
-if TYPE_CHECKING:  # only a source has places
+if TYPE_CHECKING:  # few inputs are sources or images
+    from dtanalyze.devicetree.fit import Image
     from dtanalyze.devicetree.source_map import SourceMap
 
-__all__ = ["Found", "Given", "Overlays", "expanded", "read_overlays", "trees_in"]
+__all__ = ["Found", "Given", "ImageFile", "Overlays", "content_of", "expanded", "read_overlays", "trees_in"]
+
+T = TypeVar("T")
 
 _MOST_COMBINATIONS: Final = 4096
 _MAGIC: Final = b"\xd0\x0d\xfe\xed"
 _STDIN: Final = "<stdin>"
 _SECONDS: Final = 60.0
 _PLAIN: Final = Sourcing()
+_LARGE: Final = 16 << 20
+"""Bytes above which a file can only hold trees, and be none."""
 _NESTED: Final = 2
 """How deep files may stand in each other: a FIT image that is compressed, a kernel with trees behind it."""
 
@@ -31,9 +36,16 @@ class Given(NamedTuple):
     name: str
     data: bytes | None = None
 
-    def read(self) -> bytes:
-        """Return its bytes; raise `InputError` when they cannot be had."""
-        return read_bytes(self.name) if self.data is None else self.data
+    def read(self) -> bytes | ImageFile:
+        """Return its bytes, or a large FIT image opened for seeking; raise `InputError` when they cannot be had."""
+        return content_of(self.name) if self.data is None else self.data
+
+
+class ImageFile(NamedTuple):
+    """A FIT image too large to be read whole, and its open file."""
+
+    image: Image
+    file: StoredFile
 
 
 class Found(NamedTuple):
@@ -105,7 +117,7 @@ def _expanded(path: str, *, in_list: bool) -> Iterator[Given | InputFailure]:
     elif is_pattern(path) and not os.path.lexists(path):
         yield from _files(path, matching(path), "no file matches it")
     elif os.path.isdir(path):
-        yield from _files(path, in_folder(path), "no .dtb or .itb file is in it")
+        yield from _files(path, in_folder(path), "no tree is in it (.dtb, .itb, .fit, .dts, or by its first bytes)")
     else:
         yield Given(path)
 
@@ -142,19 +154,22 @@ def _listed(path: str) -> Iterator[Given | InputFailure]:
 
 
 def trees_in(
-    name: str, data: bytes, overlays: Overlays | None, sourcing: Sourcing = _PLAIN, seconds: float = _SECONDS
+    name: str, data: bytes | ImageFile, overlays: Overlays | None, sourcing: Sourcing = _PLAIN, seconds: float = _SECONDS
 ) -> Iterator[Found | InputFailure]:
     """Yield every tree in a file, overlays applied.
 
     A plain blob is handed on as it is. ``sourcing`` says how a source is compiled, ``seconds`` is the CPU time that its
     compilation may take.
     """
-    if name.endswith(".dts"):
+    trees: Iterator[tuple[str, bytes | InputFailure]]
+    places: SourceMap | None
+    if isinstance(data, ImageFile):
+        trees, places = _closing(_of_image(name, data.image), data.file), _places_of(sourcing, seconds)
+    elif name.endswith(".dts"):
         from dtanalyze.inputs.dts import compiled
 
         made = compiled(name, data, sourcing, seconds)
-        trees: Iterator[tuple[str, bytes | InputFailure]] = iter([(name, made.blob)])
-        places: SourceMap | None = made.places
+        trees, places = iter(((name, made.blob),)), made.places
     else:
         trees, places = _contained(name, data), _places_of(sourcing, seconds)
     for inner, blob in trees:
@@ -164,6 +179,29 @@ def trees_in(
             yield Found(inner, blob, blob, places)
         else:
             yield from _overlaid(Found(inner, blob, blob, places), overlays)
+
+
+def content_of(path: str) -> bytes | ImageFile:
+    """Return a file's bytes; a FIT image of more than a tree's size stays open and is read by seeking.
+
+    Raises `InputError`.
+    """
+    try:
+        large = os.path.isfile(path) and os.path.getsize(path) > _LARGE
+    except (OSError, ValueError):
+        large = False
+    if not large:
+        return read_bytes(path)
+    from dtanalyze.devicetree.fit import read_image
+
+    file = StoredFile(path)
+    image = None
+    try:
+        image = read_image(file)
+    finally:
+        if image is None:
+            file.close()
+    return read_bytes(path) if image is None else ImageFile(image, file)
 
 
 def _places_of(sourcing: Sourcing, seconds: float) -> SourceMap | None:
@@ -181,8 +219,8 @@ def _places_of(sourcing: Sourcing, seconds: float) -> SourceMap | None:
 def _contained(name: str, data: bytes, depth: int = 0) -> Iterator[tuple[str, bytes | InputFailure]]:
     size = int.from_bytes(data[4:8], "big")
     several = data[:4] == _MAGIC and len(data) > size and data.find(_MAGIC, max(size, 8)) >= 0
-    if b"images\0" in data and (image := _image(name, data)) is not None:
-        yield from image
+    if (image := _image(data)) is not None:
+        yield from _of_image(name, image)
     elif several:
         from dtanalyze.devicetree.containers import split_concatenation
 
@@ -210,24 +248,31 @@ def _unwrapped(name: str, data: bytes, depth: int) -> Iterator[tuple[str, bytes 
             yield from _contained(inner, item.data, depth + 1)
 
 
-def _image(name: str, data: bytes) -> Iterator[tuple[str, bytes | InputFailure]] | None:
-    """Return the trees of a FIT image, one at a time; None when it is none."""
-    from dtanalyze.devicetree.blob import parse
-    from dtanalyze.devicetree.containers import fit_trees, is_fit
+def _of_image(name: str, image: Image) -> Iterator[tuple[str, bytes | InputFailure]]:
+    """Yield the trees of a FIT image, one at a time."""
+    from dtanalyze.devicetree.containers import fit_trees
 
-    tree = parse(data)
-    if not is_fit(tree):
+    empty = True
+    for item in fit_trees(image):
+        inner, empty = f"{name}:{item.name}", False
+        yield inner, item.data if item.problem is None else InputFailure(inner, item.problem, None)
+    if empty:
+        yield name, InputFailure(name, "the image holds no devicetree", None)
+
+
+def _closing(trees: Iterator[T], file: StoredFile) -> Iterator[T]:
+    try:
+        yield from trees
+    finally:
+        file.close()
+
+
+def _image(data: bytes) -> Image | None:
+    if b"images\0" not in data:
         return None
+    from dtanalyze.devicetree.fit import InMemory, read_image
 
-    def found() -> Iterator[tuple[str, bytes | InputFailure]]:
-        empty = True
-        for item in fit_trees(tree, data):
-            inner, empty = f"{name}:{item.name}", False
-            yield inner, item.data if item.problem is None else InputFailure(inner, item.problem, None)
-        if empty:
-            yield name, InputFailure(name, "the image holds no devicetree", None)
-
-    return found()
+    return read_image(InMemory(data))
 
 
 def _overlaid(tree: Found, overlays: Overlays) -> Iterator[Found | InputFailure]:

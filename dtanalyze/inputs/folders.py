@@ -12,11 +12,15 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from dtanalyze.errors import InputFailure
+from dtanalyze.inputs.reading import begins_with
 
 __all__ = ["in_folder", "is_pattern", "matching"]
 
 _MARKS: Final = "*?["
-_SUFFIXES: Final = (".dtb", ".itb")
+_SUFFIXES: Final = (".dtb", ".itb", ".fit", ".dts")
+_OVERLAYS: Final = (".dtbo", ".dtso")
+"""What is no tree alone: in a folder they stand beside the trees that they are for."""
+_MAGIC: Final = b"\xd0\x0d\xfe\xed"
 
 
 def is_pattern(text: str) -> bool:
@@ -25,7 +29,11 @@ def is_pattern(text: str) -> bool:
 
 
 def in_folder(path: str) -> list[str | InputFailure]:
-    """Return every .dtb and .itb file below a folder, sorted, then the folders that could not be looked into."""
+    """Return every tree below a folder, sorted, then the folders that could not be looked into.
+
+    That is what is called .dtb, .itb, .fit or .dts, and every file that begins as a flattened tree does, such as Yocto's
+    ``fitImage``. Overlays are left out: they are no trees.
+    """
     failures: list[InputFailure] = []
 
     def refused(error: OSError) -> None:
@@ -35,9 +43,13 @@ def in_folder(path: str) -> list[str | InputFailure]:
         _joined(folder, name)
         for folder, _, names in os.walk(path, onerror=refused)
         for name in names
-        if name.endswith(_SUFFIXES)
+        if _is_tree(_joined(folder, name))
     )
     return found + sorted(failures)
+
+
+def _is_tree(path: str) -> bool:
+    return not path.endswith(_OVERLAYS) and (path.endswith(_SUFFIXES) or begins_with(path, _MAGIC))
 
 
 def matching(pattern: str) -> list[str]:

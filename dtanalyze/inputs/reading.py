@@ -14,7 +14,19 @@ from typing import BinaryIO, Final
 
 from dtanalyze.errors import InputError
 
-__all__ = ["MAX_INPUT", "MAX_TEXT", "READ", "forget", "open_log", "read_bytes", "read_stdin", "read_text", "remember"]
+__all__ = [
+    "MAX_INPUT",
+    "MAX_TEXT",
+    "READ",
+    "StoredFile",
+    "begins_with",
+    "forget",
+    "open_log",
+    "read_bytes",
+    "read_stdin",
+    "read_text",
+    "remember",
+]
 
 MAX_INPUT: Final = 256 << 20
 """Bytes of an input: a FIT image may hold kernels and ramdisks beside its trees."""
@@ -68,6 +80,46 @@ def open_log(path: str) -> BinaryIO:
     except (InputError, OSError) as error:
         os.close(descriptor)
         raise error if isinstance(error, InputError) else InputError(error.strerror or str(error)) from error
+
+
+def begins_with(path: str, mark: bytes) -> bool:
+    """Whether a regular file begins with ``mark``; False for what cannot be read. It does not count as read."""
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            return False
+        descriptor = _opened(path)
+    except (InputError, OSError):
+        return False
+    try:
+        return os.read(descriptor, len(mark)) == mark
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+class StoredFile:
+    """A regular file of any size, from which pieces are read; close it."""
+
+    def __init__(self, path: str) -> None:
+        """Open it; raises as `read_bytes`."""
+        self._descriptor = _opened(path)
+        try:
+            self.size = _checked(self._descriptor, path)
+        except (InputError, OSError):
+            self.close()
+            raise
+
+    def read(self, at: int, count: int) -> bytes:
+        """Return ``count`` bytes from ``at`` on, fewer where the file ends before; raises `InputError`."""
+        try:
+            return os.pread(self._descriptor, count, at)
+        except OSError as error:
+            raise InputError(error.strerror or str(error)) from error
+
+    def close(self) -> None:
+        """Close the file; nothing is read from it any more."""
+        os.close(self._descriptor)
 
 
 def _opened(path: str) -> int:

@@ -10,8 +10,7 @@ from dtanalyze import analysis
 from dtanalyze.causes import folded
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.errors import InputError, InputFailure, UsageError
-from dtanalyze.inputs.files import Found, trees_in
-from dtanalyze.inputs.reading import read_bytes
+from dtanalyze.inputs.files import Found, ImageFile, content_of, trees_in
 from dtanalyze.library.results import Devicetree, Predicted, Predictions, Result, Results, Source
 from dtanalyze.library.words import Asked, PathWord, call_words, overlays_from, question_from
 from dtanalyze.linux.profile import NEWEST, LinuxProfile, preset
@@ -53,9 +52,9 @@ def load(
     return Devicetree(chosen.name, chosen.data, chosen.original, parse(chosen.data), called, chosen.places)
 
 
-def _content(path: str) -> bytes:
+def _content(path: str) -> bytes | ImageFile:
     try:
-        return read_bytes(path)
+        return content_of(path)
     except InputError as error:
         if isinstance(error.__cause__, OSError):
             raise error.__cause__ from None

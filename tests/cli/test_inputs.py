@@ -64,6 +64,20 @@ def test_folders_patterns_and_lists(desk: Desk) -> None:
     assert desk.paths("@e/list") == (2, ["e/f.dtb", "e/../d/a.dtb", "e/../d/deep/c.dtb"], ["e/list", "e/none.dtb"])
 
 
+def test_a_folder_is_searched_by_content_too(desk: Desk) -> None:
+    """Yocto's fitImage and image.fit have no suffix of a tree; overlays are no trees; what is no tree is passed over."""
+    overlay = dtb('f { target-path = "/"; __overlay__ { three; }; };')
+    desk.write(d__fitImage=GOOD, d__image_dot_fit=GOOD, d__x_dot_dtbo=overlay, d__rootfs=b"x", d__empty=b"")
+    os.mkfifo(desk.place / "d" / "pipe")
+    assert desk.paths("d") == (0, ["d/fitImage", "d/image.fit"], [])
+
+
+def test_an_overlay_alone_is_told_apart(desk: Desk) -> None:
+    desk.write(x_dot_dtbo=dtb('f { target-path = "/"; __overlay__ { three; }; };'))
+    status, _, err = desk.run("check", "x.dtbo")
+    assert status == 2 and "an overlay (/f has __overlay__): give its base, the board's tree, and the overlay with --overlay" in err
+
+
 def test_nothing_found_costs_only_itself(desk: Desk) -> None:
     desk.write(a_dot_dtb=GOOD)
     (desk.place / "empty").mkdir()
@@ -71,7 +85,7 @@ def test_nothing_found_costs_only_itself(desk: Desk) -> None:
     assert (status, read, failed) == (2, ["a.dtb"], ["empty", "x*.dtb", "none"])
     err = desk.run("check", "empty", "x*.dtb", "@none", "a.dtb", "-q")[2]
     assert (
-        "empty: no .dtb or .itb file is in it" in err and "x*.dtb: no file matches it" in err and "none: No such file" in err
+        "empty: no tree is in it (.dtb, .itb, .fit, .dts, or by its first bytes)" in err and "x*.dtb: no file matches it" in err and "none: No such file" in err
     )
 
 

@@ -45,15 +45,15 @@ def test_what_a_string_holds_is_no_structure() -> None:
 
 def test_a_node_has_all_the_places_that_wrote_to_it() -> None:
     assert [str(place) for place in MAP.nodes[UART]] == ["a.dtsi:3:22", "b.dts:13:8"]
-    assert MAP.place(UART) == Place("a.dtsi", 3, 22, 8, 4)
-    assert MAP.place(f"{UART}/uart-child") == Place("b.dts", 16, 13, 17, 3)
+    assert MAP.place(UART) == Place("a.dtsi", 3, 22, 3, 22)
+    assert MAP.place(f"{UART}/uart-child") == Place("b.dts", 16, 13, 16, 13)
 
 
 def test_what_has_no_place_is_where_its_node_was_last_opened() -> None:
-    assert MAP.place(UART, "status") == Place("b.dts", 13, 8, 18, 2)
-    assert MAP.place("/soc", "phandle") == Place("b.dts", 19, 9, 20, 11)
-    assert MAP.place("/soc/unknown/deeper", "reg") == Place("b.dts", 19, 9, 20, 11)
-    assert MAP.place("/unknown") == Place("a.dtsi", 1, 3, 10, 2)
+    assert MAP.place(UART, "status") == Place("b.dts", 13, 8, 13, 8)
+    assert MAP.place("/soc", "phandle") == Place("b.dts", 19, 9, 19, 9)
+    assert MAP.place("/soc/unknown/deeper", "reg") == Place("b.dts", 19, 9, 19, 9)
+    assert MAP.place("/unknown") == Place("a.dtsi", 1, 3, 1, 3)
 
 
 def test_nothing_is_known_of_text_without_places() -> None:

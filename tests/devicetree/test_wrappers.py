@@ -101,12 +101,16 @@ def test_the_trees_come_out_as_they_went_in(data: bytes, blobs: list[bytes]) -> 
         (gzipped(arm64_image()), "a gzip file, without a device tree in it"),
         (arm64_image(), "an arm64 kernel Image, without a device tree in it: the tree that Linux booted with is /sys/firmware/fdt on the board"),
         (b"\x7fELF" + bytes(60), "an ELF program, not a device tree"),
-        (b"\x28\xb5\x2f\xfd" + bytes(60), "a zstd file: unpack it with zstd -d"),
+        (b"070701" + bytes(100), "a cpio archive: cpio -idv takes files out of it"),
+        (bytes(257) + b"ustar" + bytes(300), "a tar archive: tar -xf takes files out of it"),
+        (bytes(0x438) + b"\x53\xef" + bytes(90), "an ext4 file system: debugfs -R 'dump /boot/x.dtb x.dtb' FILE takes one out"),
+        (bytes(510) + b"\x55\xaaEFI PART" + bytes(90), "a disk image with partitions: losetup -P FILE shows its partitions, mount one and take the .dtb out of it"),
+        (b"MZ\0\0zimg" + bytes(90), "a compressed EFI kernel (vmlinuz.efi): the tree that Linux booted with is /sys/firmware/fdt on the board"),
         (b"/dts-v1/;\n/ {};\n", "a device tree source: name it .dts, and it is compiled"),
         (legacy(2, b"kernel"), "a U-Boot legacy image, without a device tree in it: dumpimage -l lists what is in it"),
         (b"ANDROID!" + struct.pack("<9I", *[0] * 7, PAGE, 3) + bytes(100), "an Android boot image, without a device tree in it; from version 3 on it is in vendor_boot"),
     ],
-    ids=["gzip", "Image", "ELF", "zstd", "source", "U-Boot", "Android 3"],
+    ids=["gzip", "Image", "ELF", "cpio", "tar", "ext4", "disk", "zboot", "source", "U-Boot", "Android 3"],
 )  # fmt: skip
 def test_what_holds_no_tree_says_what_it_is(data: bytes, sentence: str) -> None:
     with pytest.raises(ContainerError) as raised:
