@@ -255,7 +255,8 @@ def test_summary_and_statistics(desk: Desk) -> None:
     desk.write(d__a_dot_dtb=GOOD, d__b_dot_dtb=b"no tree", d__c_dot_dtb=BAD)
     out = desk.run("check", "d", "--linux", "6.12", "--statistics")[1]
     assert (
-        "Summary: 2 trees, 1 unreadable: 1 conflict, 1 scratch\n    1 errors   0 warnings  conflict   d/c.dtb (dom0, " in out
+        "Summary: 2 trees, 1 unreadable: 1 conflict, 1 scratch\n  All with findings: dom0, " in out
+        and "\n    1 errors   0 warnings  conflict   d/c.dtb\n" in out
     )
     assert "  rule      X03                      1 in 1 tree\n" in out and "  verdict   scratch                  1\n" in out
     assert "Summary" not in desk.run("check", "d/a.dtb")[1]
