@@ -78,7 +78,7 @@ def _legacy_lz4(data: bytes, most: int) -> Unpacked:
             break
         try:
             made += block.decompress(data[at + 4 : at + 4 + size], uncompressed_size=_LEGACY_BLOCK)
-        except RuntimeError as error:  # LZ4BlockError is one
+        except block.LZ4BlockError as error:
             if not made:
                 raise ContainerError(f"its lz4 data is broken: {error}") from error
             break  # Linux puts the size of the kernel, or a tree, behind the last block
