@@ -43,9 +43,10 @@ test-all: install ## the tests that need a browser (Debian: chromium, npm), afte
 		echo "== NO AXE-CORE: whether everybody can read the page is not tested"
 	$(BIN)/python -m pytest tests/browser -rs
 
-lint: install ## ruff and mypy --strict, of the program, its tests and its benchmarks
+lint: install ## ruff, mypy --strict and who may import whom, of the program, its tests and its benchmarks
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict
+	$(BIN)/lint-imports --no-cache
 
 upstream: install ## list Xen's commits to the mirrored files since the pinned one: make upstream XEN=path/to/xen
 	$(BIN)/python docs/upstream.py $(or $(XEN),../xen)
