@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
@@ -41,6 +41,8 @@ dtanalyze check *.dtb --format sarif -o dtanalyze.sarif --format junit -o junit.
 dtanalyze check board.dtb --memory 0x40000000+4G --xen 4.20 --dom0-mem 1G
 
 dtanalyze check board.dtb --memory 0x40000000+4G --xen all --linux all --iommu both
+
+dtanalyze check board.dts -I include --watch
 
 dtanalyze check *.dtb --write-baseline known.json; dtanalyze check *.dtb --baseline known.json
 """
@@ -102,11 +104,18 @@ def command(
         Option("--host", metavar="FILE", help="The board's own tree, for --partial.", show_default=False),
     ] = None,
     batch: Annotated[BatchOptions, Group("Many trees")],
+    watch: Annotated[
+        bool,
+        Option("--watch", help="Answer again whenever a tree, a source or what it includes changes; Ctrl-C ends."),
+    ] = False,
 ) -> None:
     """Tell which way scratch-page allocation goes with a tree.
 
     A board's own tree is taken through Xen first.
     """
+    given = dict(locals())
+    if watch:
+        raise LeaveError(_watched(given))
     if files.show_settings:
         say(settings.shown(call))
         raise LeaveError(0)
@@ -175,6 +184,20 @@ def command(
         raise LeaveError(2)
     if threshold is not None and _reaches(answer.results, threshold):
         raise LeaveError(1)
+
+
+def _watched(given: dict[str, Any]) -> int:
+    """Answer again and again, in lines that an editor reads where no format was asked for; return the last status."""
+    from dtanalyze.cli.watching import watch
+
+    report: outputs.ReportOptions = given["report"]
+    again = {**given, "watch": False}
+    if not report.format_:
+        call: Call = given["call"]
+        again["call"] = call._replace(order=("format_", *call.order))
+        again["report"] = report._replace(format_=["concise"])
+    with usage_errors():
+        return watch(lambda: command(**again), given["paths"])
 
 
 def _outcomes(

@@ -17,6 +17,7 @@ from dtanalyze.errors import InputError
 __all__ = [
     "MAX_INPUT",
     "MAX_TEXT",
+    "PATHS",
     "READ",
     "StoredFile",
     "begins_with",
@@ -46,9 +47,14 @@ _KINDS: Final = (
 )
 
 
+PATHS: Final[dict[str, None]] = {}
+"""The same files by the names that led to them, in order, for those who wait for a change."""
+
+
 def forget() -> None:
     """Begin a run: nothing has been read."""
     READ.clear()
+    PATHS.clear()
 
 
 def remember(path: str) -> None:
@@ -58,6 +64,7 @@ def remember(path: str) -> None:
     except (OSError, ValueError):
         return
     READ.add((found.st_dev, found.st_ino))
+    PATHS[path] = None
 
 
 def read_bytes(path: str, most: int = MAX_INPUT) -> bytes:
@@ -147,6 +154,7 @@ def _checked(descriptor: int, path: str) -> int:
         kind = next((words for test, words in _KINDS if test(found.st_mode)), "something else")
         raise InputError(f"it is {kind}, not a file")
     READ.add((found.st_dev, found.st_ino))
+    PATHS[path] = None
     return found.st_size
 
 
