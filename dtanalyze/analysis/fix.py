@@ -25,6 +25,8 @@ __all__ = ["fix"]
 
 _TRIES: Final = 96
 """So many copies are asked about at most: a tree may have any number of faults."""
+_FEW: Final = 6
+"""Of so many offers it is looked whether each is needed."""
 _ROUNDS: Final = 32
 """A change may bring up what it hid; so many times is looked again."""
 _OF_GUESTS: Final = frozenset(item.code for item in ALL_RULES if item.on == GUEST)
@@ -58,6 +60,7 @@ def fix(
     for _ in range(_ROUNDS):
         if not (trials.all_at_once() or trials.one_of_them()):
             break
+    trials.drop_needless(data)
     changes = [item for offer in trials.offers for item in offer.cure.changes]
     edits = edits_of(data, changes)
     refused = tuple(trials.refused.items())
@@ -116,6 +119,17 @@ class _Trials:
                 return True
             self.refused[cure] = why
         return False
+
+    def drop_needless(self, data: bytes) -> None:
+        """Drop each offer without which nothing more is found: another one has removed its finding as well."""
+        for offer in self.offers if 1 < len(self.offers) <= _FEW else ():
+            rest = [item for item in self.offers if item is not offer]
+            copy = changed(data, [change for item in rest for change in item.cure.changes])
+            if copy == self.data:
+                continue  # a later change to the same property holds this one
+            found = check(copy, *self._asked)
+            if Counter(map(_key, _all(found))) <= Counter(map(_key, _all(self.results))):
+                self.offers, self.data, self.results = rest, copy, found
 
     def _taken_alone(self, finding: Finding, cure: Cure) -> str | None:
         """Take a cure, or return why not."""

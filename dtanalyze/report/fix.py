@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from dtanalyze.causes import folded
 from dtanalyze.facts import CheckResult, Edit, Fix, Offer
 from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.report.foreign import document, visible
@@ -57,7 +58,7 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = ()) -> str:
             f"({_counts(after)})"
         )
         lines += _open(after)
-        lines += [line for item in after.findings for line in _left(item, fix)]
+        lines += [line for item in folded(after).findings for line in _left(item, fix)]
     if fix.edits:
         how = ("--write",) if path.endswith(".dts") else ("--apply", "fixed.dtb")
         lines.append(f"  to apply: {shlex.join(['dtanalyze', 'fix', path, *asked, *how])}")
@@ -140,7 +141,7 @@ def fix_json(fix: Fix, path: str) -> dict[str, Any]:
         "left": [
             {**finding_json(item), "refused": [{**_cure(one), "why": why} for one, why in fix.refused if one in item.cures]}
             for result in fix.after
-            for item in result.findings
+            for item in folded(result).findings
             if item.severity is Severity.ERROR
         ],
     }

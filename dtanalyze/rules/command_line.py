@@ -8,6 +8,7 @@ from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
 from dtanalyze.xen.command_line import words_of, xen_command_line
+from dtanalyze.xen.stage import Stop
 
 __all__ = ["COMMAND_LINE"]
 
@@ -43,6 +44,8 @@ def option_unknown_to_xen(view: HostView) -> Hits:
 
 _STOPS: Final = {
     "dom0-cpus": "dom0_max_vcpus",
+    "dom0-devices": "dom0_max_vcpus",
+    "dom0-tree": "dom0_max_vcpus",
     "dom0-grant-table": "gnttab_max_frames",
     "iommu": "iommu",
 }
@@ -68,7 +71,7 @@ _STOPS: Final = {
 def option_stops_xen(view: HostView) -> Hits:
     stop = view.prediction.stopped_by
     name = _STOPS.get(stop.stage) if view.first and stop is not None else None
-    if stop is None or name is None:
+    if stop is None or name is None or not _is_of_the_option(view, stop):
         return
     tree = view.host.tree
     line = xen_command_line(tree)
@@ -83,6 +86,14 @@ def option_stops_xen(view: HostView) -> Hits:
     where = f"{name} in {line.where}: " if line.where else ""
     chosen = tree.root.child("chosen")
     yield Hit(f"{where}{stop.text}", chosen.path if chosen is not None else None, (), _at(view), None, advice, (cure,))
+
+
+def _is_of_the_option(view: HostView, stop: Stop) -> bool:
+    """Tell whether a stop that has other causes too comes from more CPUs than the board has."""
+    wanted = view.host.args.dom0_max_vcpus
+    if stop.stage == "dom0-tree" or (stop.stage == "dom0-devices" and "serve" in stop.because):
+        return wanted is not None and wanted > dom0_cpus(view.host.tree)
+    return stop.stage != "dom0-devices"
 
 
 def _at(view: HostView) -> int | None:

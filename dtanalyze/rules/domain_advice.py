@@ -7,6 +7,8 @@ from typing import Final
 __all__ = ["domain_advice"]
 
 _ADVICE: Final = (
+    ("is not all RAM", "Correct `xen,static-mem`: all of it has to be RAM of the host."),
+    ("a phandle of", "Number the phandles of the partial tree from 1 on."),
     ("Missing property 'cpus'", "Add `cpus = <1>;`, or as many as the guest is to have."),
     (
         "CONFIG_STATIC_MEMORY",

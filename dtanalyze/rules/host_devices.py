@@ -12,6 +12,7 @@ from dtanalyze.devicetree.cells import inherited_cells
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Cure, Severity, Source
 from dtanalyze.rules.cures.changes import empty_change, string_change
+from dtanalyze.rules.cures.memory import placeholder_cures
 from dtanalyze.rules.cures.ranges import address_cures, bus_cures, stray_addresses
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
 from dtanalyze.rules.model import HOST, MOST, Example, Hit, Hits, Rule, rule
@@ -141,9 +142,8 @@ def reg_of_size_zero(view: HostView) -> Hits:
         else:
             text = "and Xen's search for holes finds none"
         severity = Severity.WARNING if regions.error is None else None
-        yield Hit(
-            f"{node.path} has an entry of size zero at {found.start:#x}, {text}", node.path, (found,), entry.offset, severity
-        )
+        said = f"{node.path} has an entry of size zero at {found.start:#x}, {text}"
+        yield Hit(said, node.path, (found,), entry.offset, severity, cures=tuple(placeholder_cures(node)))
 
 
 def failures_of_kind(view: HostView, kind: str) -> list[Failure]:

@@ -10,6 +10,7 @@ from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Cure, Severity, Source
 from dtanalyze.rules.cures.memory import disjoint_cures, no_bank_cures, renamed_cures, uncounted_cures
+from dtanalyze.rules.cures.modules import moved_cures
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset, shown
@@ -60,8 +61,17 @@ def reserved_regions_overlap(view: HostView) -> Hits:
                     node.path,
                     (span, other_range),
                     entry.offset,
-                    cures=tuple(disjoint_cures(node, found)) if found is not None else (),
+                    cures=tuple(_apart(view, node, found, span, other_range)),
                 )
+
+
+def _apart(view: HostView, node: Node, other: Node | None, span: RawRange, taken: RawRange) -> Iterator[Cure]:
+    """Yield what takes a reservation and another one, or a boot module, apart."""
+    if other is not None:
+        yield from disjoint_cures(node, other)
+        return
+    modules = (item for item in view.prediction.info.modules if item.start == taken.start and item.start < span.stop)
+    yield from moved_cures(view, tuple(modules))
 
 
 def _stopped_at(view: HostView) -> Node | None:

@@ -27,6 +27,7 @@ _ADVICE: Final = (
         "Correct the node at which the scan ends; Xen 4.19 and newer name the fault.",
     ),
     ("boot-scan", "", "Correct the node that Xen's line names."),
+    ("memory", "is no RAM of it", "Correct the reservation or the static memory: all of it has to be RAM of the host."),
     ("memory", "", "Correct the memory nodes: RAM has to hold Xen, its frame table and the page tables of all RAM."),
     ("platform", "firmware", "Update the board's firmware, as Xen's line says: no change of the tree makes up for it."),
     (

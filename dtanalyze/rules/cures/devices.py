@@ -28,7 +28,7 @@ def refused_cures(view: HostView, failure: Failure) -> Iterator[Cure]:
         yield from _iommu(view, node)
     elif failure.kind == "width" or any("vIRQ" in line for line in failure.lines):
         yield passthrough_cure(node)
-    elif failure.kind == "gic" and node.prop("ranges") is None:
+    elif failure.kind == "gic" and any("ranges" in line for line in failure.lines):
         yield Cure((empty_change(node, "ranges"),))
     elif failure.kind == "window":
         yield from _windows(view, node)

@@ -15,12 +15,13 @@ from dtanalyze.address.units import MIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.findings import Change, Cure
-from dtanalyze.rules.cures.changes import cells_change, empty_change, number_cells, string_change
+from dtanalyze.rules.cures.changes import cells_change, deletion, empty_change, number_cells, string_change
 
 __all__ = [
     "cut_banks_cure",
     "disjoint_cures",
     "no_bank_cures",
+    "placeholder_cures",
     "renamed_cures",
     "reserved_memory_cure",
     "uncounted_cures",
@@ -81,10 +82,9 @@ def disjoint_cures(one: Node, other: Node) -> Iterator[Cure]:
         return
     for mine, theirs in pairs[:1]:
         if (mine.start, mine.size) == (theirs.start, theirs.size):
-            yield Cure(
-                (string_change(one.path, "status", "disabled"),),
-                f"{one.path} and {other.path} are one reservation: who uses {one.path} can use the other.",
-            )
+            assumes = f"{one.path} and {other.path} are one and the same: who uses {one.path} can use the other."
+            yield Cure((string_change(one.path, "status", "disabled"),), assumes)
+            yield Cure((_reg(one, [RawRange(mine.start, 0)]),), assumes)
         elif mine.size >= theirs.size:
             yield from _without(one, mine, other)
         else:
@@ -182,6 +182,13 @@ def uncounted_cures(node: Node) -> Iterator[Cure]:
     entries = _entries(node)
     if entries:
         yield Cure((_reg(node, [RawRange(item.start, 0) for item in entries]),))
+
+
+def placeholder_cures(node: Node) -> Iterator[Cure]:
+    """Yield the cure for a ``reg`` whose entries are all of size zero: it goes, as whoever fills it in sets it anew."""
+    prop = node.prop("reg")
+    if prop is not None and not any(item.size for item in _entries(node)) and _entries(node):
+        yield Cure((deletion(node, "reg"),), f"Whoever fills in reg of {node.path} does without a placeholder.")
 
 
 def renamed_cures(node: Node, tree: Tree) -> Iterator[Cure]:

@@ -54,6 +54,8 @@ def _free_place(view: HostView, size: int, module: Module | None = None) -> int 
     ram = RangeSet(found for bank in info.mem if (found := RawRange(bank.start, bank.size).checked()) is not None)
     taken = [RawRange(item.start, item.size) for item in (*info.reserved_mem, *info.shmem)]
     taken += [RawRange(item.start, item.size) for item in info.modules if item != module]
+    # A scan that ends early has not seen all of them.
+    taken += [RawRange(entry.address or 0, entry.size) for item in view.board.reservations for entry in item.entries]
     taken += [RawRange(*item) for item in _dropped(view, module.node if module is not None else "")]
     if view.prediction.grant_table is not None:  # Xen's own text
         taken.append(RawRange(view.prediction.grant_table.start, 2 * _ALIGN))

@@ -196,15 +196,13 @@ def _is_taken(view: HostView, bus: Node, parent: int, size: int, strays: Iterabl
     span = AddressRange(where.address, max(size, 1))
     if any(span.start < bank.stop and bank.start < span.stop for bank in view.prediction.info.mem):
         return True
-    own = {id(node) for node in (bus, *_above(bus), *strays)}
+    own = {id(node) for node in strays}
+    holding = {id(bus), *map(id, _above(bus))}
     for other, entries in view.entries:
-        here = any(found is not None and found.overlaps(span) for found in map(entry_range, entries))
-        if (
-            here
-            and id(other) not in own
-            and not any(id(node) in own - {id(bus)} for node in _above(other) if node is not bus)
-        ):
-            return True
+        if any(found is not None and found.overlaps(span) for found in map(entry_range, entries)):
+            inside = id(other) in own or any(id(node) in own for node in _above(other))
+            if not inside and id(other) not in holding:
+                return True
     return False
 
 
