@@ -93,7 +93,7 @@ def test_the_trigger_cell_of_interrupts_extended_and_of_an_interrupt_map(bench: 
 
 
 IOMMUS = """smmu@a000000 { compatible = "arm,smmu-v2"; reg = <0x0 0xa000000 0x0 0x10000>; #iommu-cells = <1>; phandle = <7>;
-        #global-interrupts = <0>; };
+        #global-interrupts = <1>; interrupt-parent = <1>; interrupts = <0 40 4>, <0 41 4>; };
     gpummu@b000000 { compatible = "vendor,gpu-mmu"; reg = <0x0 0xb000000 0x0 0x10000>; #iommu-cells = <1>; phandle = <8>; };
     gpu@c000000 { reg = <0x0 0xc000000 0x0 0x1000>; iommus = <8 0>; }; gmu@d000000 { reg = <0x0 0xd000000 0x0 0x1000>; iommus = <8 5>; };"""
 
