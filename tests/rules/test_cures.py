@@ -376,7 +376,7 @@ PLAIN = 'cpus = <1>; xen,enhanced = "no-xenstore"; '
             {"memory": "<0x0 0x50000>"},  # 256 and 64 MiB
         ),
         ("memory = <0x0 0x40000>; cpus = <1>; xen,enhanced;", {"xen,enhanced": '"no-xenstore"'}),
-        (PLAIN + "memory = <0x0 0x40000>; nr_spis = <1000>;", {"nr_spis": "<0x3dc>"}),  # 1020 - 32
+        (PLAIN + "memory = <0x0 0x40000>; nr_spis = <1000>;", {"nr_spis": "<0x3c0>"}),  # whole 32s below 1020 - 32
     ],
 )
 def test_what_a_domain_cannot_have(properties: str, edits: dict[str, str], bench: Bench) -> None:
