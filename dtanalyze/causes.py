@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.facts import CheckResult
+from dtanalyze.facts import SOME_STARTS, CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
 
@@ -90,7 +90,7 @@ def _meet(one: AddressRange | RawRange, other: AddressRange | RawRange) -> bool:
 def _of_the_stop(reason: str, able: list[Finding]) -> Iterator[Finding]:
     """Yield the findings that quote what stops Xen, then those at a node that it names."""
     able = [item for item in able if item.rule[0] not in _STATES]
-    line = reason.partition("): ")[2]
+    line = reason.partition("): ")[2].removesuffix(SOME_STARTS)
     quoting = [item for item in able if line and line in item.message]
     yield from (item for item in quoting if item.rule not in _STATE_THE_STOP)
     yield from (item for item in able if item.node and _is_named(item.node, line))

@@ -1,6 +1,6 @@
 """What an analysis hands on: the result of one check, as data."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.findings import Change, Cure, Finding, Remark
@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen, and start-u
     from dtanalyze.xen.prediction import Prediction
 
 __all__ = [
+    "SOME_STARTS",
     "Alternative",
     "Assumption",
     "CheckResult",
@@ -30,6 +31,10 @@ __all__ = [
     "ScanNode",
     "Trial",
 ]
+
+
+SOME_STARTS: Final = " (in some starts only: where dom0's RAM lies is not settled)"
+"""What a reason ends with that does not hold in every start."""
 
 
 class Alternative(NamedTuple):

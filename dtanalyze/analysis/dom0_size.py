@@ -84,13 +84,21 @@ def _verdict(
     return Verdict.EXHAUSTED if answer.verdict is Verdict.SCRATCH and (short or failing) else answer.verdict
 
 
+def _beside(advice: str) -> str:
+    """Return what else the rule advises: that dom0_mem has to be smaller is said with the size that was tried."""
+    first, _, rest = advice.partition(". ")
+    return rest if first.startswith("Lower `dom0_mem=`") else advice
+
+
 def _told(result: CheckResult, host: Host, size: int, sizes: list[int], *, scratch: bool) -> CheckResult:
     does = "scratch pages work with it" if scratch else "Xen boots with it"
     advice = f"Set `dom0_mem={size // MIB}M` on Xen's command line: dtanalyze tried it, and {does}."
     cures: tuple[Cure, ...] = tuple(dom0_mem_cure(host.tree, item) for item in dict.fromkeys((size, *sizes)))
     return result._replace(
         findings=tuple(
-            item.with_cures(cures)._replace(advice=f"{advice} {item.advice}".strip()) if item.rule in _STARVED else item
+            item.with_cures(cures)._replace(advice=f"{advice} {_beside(item.advice)}".strip())
+            if item.rule in _STARVED
+            else item
             for item in result.findings
         )
     )

@@ -30,7 +30,7 @@ from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.facts import Alternative, CheckResult, HostFacts, HostRange, Predicted
+from dtanalyze.facts import SOME_STARTS, Alternative, CheckResult, HostFacts, HostRange, Predicted
 from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import Arch, LinuxProfile
@@ -271,7 +271,7 @@ def _predicted(
     )
     if starts:
         unlike = len({item.verdict for item in starts}) > 1
-        some = " (in some starts only: where dom0's RAM lies is not settled)" if unlike else ""
+        some = SOME_STARTS if unlike else ""
         result = result._replace(alternatives=starts, reason=result.reason + some)
     result = with_findings(result, options.need if result.answer else None, (*own, *in_guest))
     verdict = tuple(

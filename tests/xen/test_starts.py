@@ -54,6 +54,7 @@ def test_the_worst_start_is_the_verdict_and_all_stand_beside_it() -> None:
     assert (found.host.verdict, banks(found)) == (Verdict.NO_BOOT, HIGH)
     assert "Failed to allocate requested dom0 memory. 64MB unallocated" in found.host.reason
     assert found.host.reason.endswith("(in some starts only: where dom0's RAM lies is not settled)")
+    assert found.host.cause is not None and found.host.cause.rule == "B03", "one fault is one finding, in some starts too"
     told = check_result(found.host)["alternatives"]
     assert sorted((item["verdict"] == "no-boot", item["dom0_memory"]) for item in told) == [
         (False, LOW),
