@@ -123,8 +123,9 @@ def _advice(finding: Finding) -> str:
 
 
 def _counts(result: CheckResult) -> str:
-    errors = sum(item.severity is Severity.ERROR for item in result.findings)
-    warnings = sum(item.severity is Severity.WARNING for item in result.findings)
+    found = folded(result).findings  # a cause counts once, as in the report of check
+    errors = sum(item.severity is Severity.ERROR for item in found)
+    warnings = sum(item.severity is Severity.WARNING for item in found)
     return f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
 
 
