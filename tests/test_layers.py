@@ -104,6 +104,7 @@ def test_what_counts_as_mutable(source: str, mutable: bool) -> None:
 
 OPENS = {
     "cli.replacing": "writes",
+    "cli.cache": "entries of its own, which are no input",
     "cli.limits": "/proc/self/statm",
     "inputs.reading": "the one way in",
     "inputs.trial": "copies what was read into our own temporary folder",

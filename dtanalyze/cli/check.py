@@ -48,6 +48,9 @@ dtanalyze check *.dtb --write-baseline known.json; dtanalyze check *.dtb --basel
 """
 
 
+Work = Callable[[Given], tuple[list[tuple[CheckResult, ...]], list[InputFailure]]]
+
+
 class BatchOptions(NamedTuple):
     """How to go through many trees."""
 
@@ -58,6 +61,16 @@ class BatchOptions(NamedTuple):
     memory_limit: Annotated[
         str, Option("--memory-limit", metavar="SIZE", help="Most memory for one input; it costs only itself.")
     ] = DEFAULT_MEMORY
+
+    cache: Annotated[
+        str | None,
+        Option(
+            "--cache",
+            metavar="FOLDER",
+            help="Keep what came of each tree here, and take it from here when nothing has changed; your own folder.",
+            show_default=False,
+        ),
+    ] = None
 
     def limits(self) -> Limits:
         """Return what one input may cost; raise `UsageError` for what is no limit, or no number of jobs."""
@@ -144,7 +157,9 @@ def command(
     def analyse(item: TreeInput) -> tuple[CheckResult, ...]:
         return checked(item, asked, question) if board is None else checked_partial(item, board, question)
 
-    work = partial(made_of, analyse=analyse, sources=sources)
+    work: Work = partial(made_of, analyse=analyse, sources=sources)
+    if batch.cache is not None:
+        work = _remembered(work, batch.cache, (question, board, sources.overlays, sources.sourcing))
     for found, failed in _outcomes(items, work, batch.jobs, total):
         for group in found:
             kinds.update(item.tree for item in group)
@@ -200,9 +215,22 @@ def _watched(given: dict[str, Any]) -> int:
         return watch(lambda: command(**again), given["paths"])
 
 
+def _remembered(work: Work, folder: str, asked: tuple[object, ...]) -> Work:
+    """Return the work as one that asks the cache first; a question that is no plain data is asked as ever, which is said."""
+    from dtanalyze.cli.cache import Cache, cached
+    from dtanalyze.cli.stored import NotStorableError, to_bytes
+
+    with usage_errors():
+        try:
+            return cached(work, Cache(folder, to_bytes(asked)))
+        except NotStorableError:
+            complain("--cache: no effect with what these options read; every tree is looked at")
+    return work
+
+
 def _outcomes(
     items: Iterator[Given | InputFailure],
-    work: Callable[[Given], tuple[list[tuple[CheckResult, ...]], list[InputFailure]]],
+    work: Work,
     jobs: int,
     total: int,
 ) -> Iterator[tuple[list[tuple[CheckResult, ...]], list[InputFailure]]]:
