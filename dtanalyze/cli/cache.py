@@ -104,9 +104,12 @@ def cached(work: Work, cache: Cache) -> Work:
         if given.name.endswith(_SOURCES):
             return work(given)
         try:
-            given = given._replace(data=given.read())
+            data = given.read()
         except InputError:
             return work(given)  # which says why
+        if not isinstance(data, bytes):
+            return work(given)  # an image too large to be read whole
+        given = given._replace(data=data)
         key = cache.key(given)
         found = cache.get(key)
         if found is None:
