@@ -194,6 +194,10 @@ class Boot:
         """What becomes of the host's nodes in dom0."""
         return handle_host_nodes(self.host.tree, self.machine, self.console, self.dom0_vcpus)
 
+    def hardware_nodes(self, domu: DomU) -> HostNodes:
+        """What becomes of the host's nodes in a hardware domain of /chosen."""
+        return handle_host_nodes(self.host.tree, self._new_machine(), self.console, domu.cpus, self.called(domu))
+
     @cached_property
     def machine(self) -> Machine:
         """What devices are given to dom0 with, and then to the domains after it."""

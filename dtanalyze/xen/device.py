@@ -93,7 +93,7 @@ def handle_device(dev: Node, machine: Machine, domain: str = "d0") -> Failure | 
     own = dev.prop("xen,passthrough") is None
     failure = _added_to_iommu(dev, machine) if own else None
     failure = failure or map_device_irqs(dev, machine, domain, mapping=own)
-    failure = failure or next(_unmapped_registers(dev, machine, own), None)
+    failure = failure or next(_unmapped_registers(dev, machine, domain, own), None)
     if failure is None and dev.device_type == "pci":
         failure = next(_unmapped_children(dev, machine, domain, own), None)
     return failure
@@ -200,13 +200,13 @@ def _wrong_type(dev: Node, number: int, wanted: GicIrq | None, irqs: Irqs) -> Fa
     return Failure("trigger-type", dev, (line,), -1, because)
 
 
-def _unmapped_registers(dev: Node, machine: Machine, own: bool) -> Iterator[Failure]:
+def _unmapped_registers(dev: Node, machine: Machine, domain: str, own: bool) -> Iterator[Failure]:
     for entry in reg_entries(dev, XEN):
         if isinstance(entry.where, Untranslatable):
             lines = (*_said(entry.where, dev), f"Unable to retrieve address {entry.nth} for {dev.path}")
             yield Failure("address", dev, lines, _EINVAL, entry.where.reason)
         else:
-            yield from _unmapped(dev, machine, own, entry.where.address, entry.size)
+            yield from _unmapped(dev, machine, domain, own, entry.where.address, entry.size)
 
 
 def _said(where: Untranslatable, dev: Node) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ def _said(where: Untranslatable, dev: Node) -> tuple[str, ...]:
     return (f"DT: {where.node} is not a valid bus",) if at is not None and XEN.bus_of(at) is None else ()
 
 
-def _unmapped(dev: Node, machine: Machine, own: bool, address: int, size: int) -> Iterator[Failure]:
+def _unmapped(dev: Node, machine: Machine, domain: str, own: bool, address: int, size: int) -> Iterator[Failure]:
     """map_range_to_domain."""
     if machine.profile.pci_range_checked and _MASK64 - address < size:
         # The line has no line feed: the next one is appended to it.
@@ -230,7 +230,7 @@ def _unmapped(dev: Node, machine: Machine, own: bool, address: int, size: int) -
     first = address // _PAGE
     if own and size and (first + -(-size // _PAGE)) * _PAGE > machine.limit:
         stop = (address + size + _PAGE - 1) & ~(_PAGE - 1) & _MASK64
-        line = f"Unable to map {address & ~(_PAGE - 1):#x} - {(stop - 1) & _MASK64:#x} in domain 0"
+        line = f"Unable to map {address & ~(_PAGE - 1):#x} - {(stop - 1) & _MASK64:#x} in domain {domain.removeprefix('d')}"
         because = f"dom0's page tables end at {machine.limit - 1:#x}"
         yield Failure("width", dev, (line,), _EINVAL, because)
 
@@ -261,7 +261,7 @@ def _unmapped_children(dev: Node, machine: Machine, domain: str, own: bool) -> I
         where = window.where
         address = where.address if isinstance(where, Translated) else _MASK64
         said = _said(where, dev) if isinstance(where, Untranslatable) else ()
-        for item in _unmapped(dev, machine, own, address, window.size):
+        for item in _unmapped(dev, machine, domain, own, address, window.size):
             because = where.reason if isinstance(where, Untranslatable) else item.because
             yield item._replace(lines=(*said, *item.lines), because=because)
 

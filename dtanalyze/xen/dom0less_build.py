@@ -2,8 +2,8 @@
 
 Mirrors create_domUs and construct_domU (arch/arm/domain_build.c in 4.17, arch/arm/dom0less-build.c up to 4.20, then
 common/device-tree/dom0less-build.c), allocate_memory and domain_vpl011_init. RAM is judged only where it cannot be enough,
-since where Xen's allocator puts it is not followed for guests. Left out: what a kernel image contains, SVE lengths, what
-of the host's a hardware domain of /chosen is given.
+since where Xen's allocator puts it is not followed for guests. Left out: what a kernel image contains, SVE lengths,
+the RAM and the tree of a hardware domain of /chosen.
 """
 
 from __future__ import annotations
@@ -96,6 +96,17 @@ def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
     if boot.info.modules and not _has_kernel(boot, domu.node):
         lines = ("Missing kernel boot module?", profile.gives_up(given_up, _ENOENT))
         yield Refused(lines, f"no module below {domu.node.path} is a kernel that Xen knows")
+    if domu.is_hardware_domain:
+        yield from _hardware_devices(boot, domu, given_up)
+    else:
+        yield from _filled(boot, domu, given_up)
+    yield from domain_vcpu_affinity(boot, domu)
+    yield from _second_xenstore(boot, domu)
+
+
+def _filled(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
+    """What a domain gets: RAM, shared memory, a UART, a tree, and the place for its modules."""
+    profile = boot.profile
     if domu.static or domu.node.prop("xen,static-mem") is not None:
         failure = static_memory_failure(domu, profile, boot.called(domu))
         if failure is not None:
@@ -106,8 +117,13 @@ def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
     yield from _no_vpl011(boot, domu, given_up)
     yield from _no_tree(boot, domu, given_up)
     yield from _no_place(boot, domu)
-    yield from domain_vcpu_affinity(boot, domu)
-    yield from _second_xenstore(boot, domu)
+
+
+def _hardware_devices(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
+    """construct_hwdom gives it the host's devices, as dom0 would get them."""
+    for failure in boot.hardware_nodes(domu).failures[:1]:
+        said = (f"Device tree generation failed ({failure.rc}).", boot.profile.gives_up(given_up, _EINVAL))
+        yield Refused(failure.lines if failure.kind == "cells" else (*failure.lines, *said), failure.because)
 
 
 def _p2m_bytes(mib: int) -> int:

@@ -128,9 +128,9 @@ def host_machine(tree: Tree, profile: XenProfile, irqs: Irqs, iommus: Iommus, ip
     return Machine(profile, Phandles.of(tree), irqs, iommus.ready, p2m_limit(ipa_bits), Rangeset(), iommus.masters)
 
 
-def handle_host_nodes(tree: Tree, machine: Machine, console: Node | None, vcpus: int) -> HostNodes:
-    """Walk the host tree as dom0's construction does, past what would stop it, so that all of that is known."""
-    walk = _Walk(tree, machine, console, vcpus)
+def handle_host_nodes(tree: Tree, machine: Machine, console: Node | None, vcpus: int, domain: str = "d0") -> HostNodes:
+    """Walk the host tree as the hardware domain's construction does, past all that would stop it."""
+    walk = _Walk(tree, machine, console, vcpus, domain)
     walk.visit(tree.root)
     # Xen writes its own nodes after all those of the host.
     if not root_cells_can_be_written(tree):
@@ -144,8 +144,9 @@ def root_cells_can_be_written(tree: Tree) -> bool:
 
 
 class _Walk:
-    def __init__(self, tree: Tree, machine: Machine, console: Node | None, vcpus: int) -> None:
+    def __init__(self, tree: Tree, machine: Machine, console: Node | None, vcpus: int, domain: str) -> None:
         self.tree = tree
+        self.domain = domain
         self.machine = machine
         self.console = console
         self.vcpus = vcpus
@@ -154,7 +155,7 @@ class _Walk:
         self.skipped = skipped + self.platform.blacklist_dev
         self.fates: dict[int, Fate] = {}
         self.spi = 0
-        self.failures = list(_v2m_failures(machine, self.platform))
+        self.failures = list(_v2m_failures(machine, self.platform, domain))
 
     def visit(self, root: Node) -> None:
         """Visit in document order without recursion."""
@@ -167,7 +168,7 @@ class _Walk:
                 self.failures.extend(_gic_failure(node, self.machine, self.vcpus))
             if fate is not Fate.KEPT:
                 continue
-            failure = handle_device(node, self.machine)
+            failure = handle_device(node, self.machine, self.domain)
             if failure is not None:
                 self.failures.append(failure)
             stack.extend(reversed(node.children))
@@ -194,7 +195,7 @@ class _Walk:
         return False
 
 
-def _v2m_failures(machine: Machine, platform: Platform) -> Iterator[Failure]:
+def _v2m_failures(machine: Machine, platform: Platform, domain: str) -> Iterator[Failure]:
     """gicv2_map_hwdom_extra_mappings: dom0 gets the frames' SPIs, all edge triggered, before any device's."""
     gic = machine.irqs.dt.gic
     for frame in v2m_frames(gic, platform.v2m_spis) if gic is not None else ():
@@ -204,7 +205,7 @@ def _v2m_failures(machine: Machine, platform: Platform) -> Iterator[Failure]:
                 because = f"{machine.irqs.first_asker(spi)} uses it with another trigger type"
                 yield Failure("trigger-type", frame.node, (line,), -16, because)
                 return
-            refused = machine.irqs.map_to_domain(spi, "d0", frame.node)
+            refused = machine.irqs.map_to_domain(spi, domain, frame.node)
             if refused is not None:
                 line = f"GICv2: Failed to route v2m MSI SPI[{spi}] to Dom0."
                 yield Failure("shared-interrupt", frame.node, (*refused.lines[:-1], line), refused.rc, refused.because)

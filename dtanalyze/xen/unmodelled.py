@@ -108,6 +108,6 @@ TRIGGERS: Final = (
     Trigger("sve", "how long SVE's vectors may be", _sve, ("dom0",)),
     Trigger("tee", "the mediator of a trusted OS", _tee, ("tee",)),
     Trigger("flask", "the policy of FLASK", _flask, ("flask", "xsm")),
-    Trigger("hardware-domain", "which of the host's devices a hardware domain of /chosen is given", _hardware_domain),
+    Trigger("hardware-domain", "RAM, regions and tree of a hardware domain of /chosen", _hardware_domain),
 )
 """All of them, in no order that matters."""

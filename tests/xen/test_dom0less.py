@@ -186,6 +186,28 @@ def test_a_domain_too_small_for_its_kernel(kib: int, kernel: int, expected: tupl
     assert lines(guest(f"memory = <0 {kib:#x}>; cpus = <1>;", module), release) == expected
 
 
+def test_the_hardware_domain_is_given_the_hosts_devices() -> None:
+    """construct_hwdom: what stops dom0 stops it too, in the name that it has."""
+    smmu = """smmu@2b400000 { compatible = "arm,mmu-500"; reg = <0 0x2b400000 0 0x20000>; #global-interrupts = <1>;
+        interrupts = <0 100 4>, <0 101 4>; };"""
+    shared = "uart2@9100000 { reg = <0 0x9100000 0 0x1000>; interrupts = <0 1 4>; };"
+    private = "pmu { interrupts = <1 33 4>; };"
+    hardware = guest(PLAIN + " capabilities = <2>;")
+    assert lines(hardware, more=smmu) == ()
+    assert lines(hardware, more=smmu + shared) == (
+        "IRQ 33 is already used by Xen",
+        "Unable to map IRQ33 to d1",
+        "Device tree generation failed (-16).",
+        "Could not set up domain domU1 (rc = -22)",
+    )
+    assert lines(guest(PLAIN), more=smmu + private) == (), "another domain is given nothing"
+    far = "dev@1 { reg = <0x1000000 0 0 0x1000>; };"
+    assert lines(hardware, more=smmu + far)[0] == "Unable to map 0x100000000000000 - 0x100000000000fff in domain 1"
+    vcpu = VCPU.format("id = <7>;")
+    found = lines(guest(PLAIN + " capabilities = <2>;", KERNEL + vcpu), more=smmu)
+    assert found == ("Invalid vcpu_id 7 for domain domU1, max_vcpus=1",)
+
+
 def test_one_xenstore_domain() -> None:
     """dom0 is one itself, from 4.21 (set_xs_domain)."""
     store = PLAIN + " capabilities = <4>;"
