@@ -247,6 +247,8 @@ def test_ram_over_devices(bench: Bench) -> None:
     found = bench.fix(host(devices))
     assert found.edits == {"/memory@40000000 reg": "<0x0 0x40000000 0x0 0x10000000 0x0 0x51200000 0x0 0x6ee00000>"}
     assert not [item for item in found.json["left"] if item["rule"] == "O01"]
+    at_the_end = 'serial@bf000000 { compatible = "ns16550a"; reg = <0x0 0xbf000000 0x0 0x1000>; };'
+    assert bench.fix(host(at_the_end)).edits == {"/memory@40000000 reg": "<0x0 0x40000000 0x0 0x7f000000>"}
 
 
 def test_reserved_memory_that_linux_ignores(bench: Bench) -> None:

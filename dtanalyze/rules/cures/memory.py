@@ -151,6 +151,8 @@ def cut_banks_cure(tree: Tree, bank: AddressRange, source: str, devices: Iterabl
     for span in clusters:
         taken = RawRange(span.start // _ALIGN * _ALIGN, -(-span.stop // _ALIGN) * _ALIGN - span.start // _ALIGN * _ALIGN)
         pieces = [left for item in pieces for left in (_pieces(item, taken) if _meet(item, taken) else [item])]
+    # A sliver above the devices is no RAM either: boards list RAM in round numbers, over whatever lies at its end.
+    pieces = [item for item in pieces if item.start == whole.start or item.size >= _CLUSTER]
     rest = [item for item in entries if item != whole]
     return Cure((_reg(node, [*pieces, *rest]),), "The board has no RAM behind the devices.") if pieces or rest else None
 
