@@ -1,7 +1,8 @@
 """Would another value of what is assumed change the verdict? Tried where one more boot answers it: IOMMU, grant table.
 
-The IOMMU is on or off, so both are tried. The grant table is Xen's text, wherever a boot loader puts it in RAM: one other
-place is tried, the end of the largest bank, and the sentence says which.
+The IOMMU is on or off, so both are tried where the tree has one that Xen knows. The grant table is Xen's text, wherever a
+boot loader puts it in RAM: with sections to spare no place of it matters, else one other place is tried, the end of the
+largest bank, and the sentence says which.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
 from dtanalyze.analysis.starts import Guests, verdict_of
 from dtanalyze.facts import Assumption, CheckResult
+from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.xen.boot import Host
+from dtanalyze.xen.drivers import IOMMUS
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict
 from dtanalyze.xen.prediction import Prediction
@@ -23,6 +26,8 @@ __all__ = ["with_other_values"]
 
 _TEXT: Final = 16 * MIB
 """More than Xen's image takes, so that it lies in RAM whole."""
+_SPARE: Final = 3
+"""So many leave a section wherever Xen lies: its text takes one, and up to 4.20 the region before it loses its end."""
 
 
 def with_other_values(
@@ -42,9 +47,13 @@ def with_other_values(
         return verdict_of(predict(host, xen, other)[0], guests, linux) not in (None, result.verdict)
 
     def told(item: Assumption) -> Assumption:
-        if item.topic == "IOMMU" and options.iommu is None:
+        if item.topic == "IOMMU" and options.iommu is None and _has_iommu(host):
             return item._replace(matters=differs(options._replace(iommu=not result.iommu)), option="--iommu")
-        place = _elsewhere(prediction) if item.topic == "grant table" and item.origin == "guess" else None
+        if item.topic != "grant table" or item.origin != "guess":
+            return item
+        if result.verdict is Verdict.SCRATCH and result.sections >= _SPARE:
+            return item._replace(matters=False)
+        place = _elsewhere(prediction) if result.verdict in (Verdict.SCRATCH, Verdict.EXHAUSTED) else None
         if place is None:
             return item
         if differs(options._replace(grant_table=place)):
@@ -52,6 +61,10 @@ def with_other_values(
         return item._replace(sentence=f"{item.sentence}; at {place.start:#x} the verdict is the same")
 
     return result._replace(assumptions=tuple(map(told, result.assumptions)))
+
+
+def _has_iommu(host: Host) -> bool:
+    return any(node.is_any_of(tuple(IOMMUS)) for node in host.tree.root)
 
 
 def _elsewhere(prediction: Prediction) -> AddressRange | None:

@@ -15,7 +15,8 @@ from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.profile import PRESETS as XEN
 from tests.trees import tree
 
-EMPTY = "firmware@0 { reg = <0x0 0x0 0x0 0x0>; };"
+SMMU = 'iommu@5000000 { compatible = "arm,mmu-500"; reg = <0x0 0x5000000 0x0 0x10000>; status = "disabled"; };'
+EMPTY = "firmware@0 { reg = <0x0 0x0 0x0 0x0>; };" + SMMU
 
 
 def assumed(body: str, topic: str, options: XenOptions = XenOptions(), *, tries: bool = True) -> Assumption:  # noqa: B008
@@ -30,7 +31,8 @@ def test_an_iommu_that_would_change_the_verdict_is_said() -> None:
     """Without one Xen gives what RAM is left; with one its search for holes loses all at a range of size zero."""
     found = assumed(host(EMPTY), "IOMMU")
     assert (found.matters, found.option) == (True, "--iommu")
-    assert assumed(host(), "IOMMU").matters is False
+    assert assumed(host(SMMU), "IOMMU").matters is False
+    assert assumed(host(), "IOMMU").matters is None, "a board without one has nothing to switch on"
     assert assumed(host(EMPTY), "IOMMU", tries=False).matters is None
 
 
@@ -54,8 +56,18 @@ def test_a_grant_table_whose_place_decides_is_said() -> None:
     assert result.verdict == "exhausted"
 
 
-@pytest.mark.parametrize("stop", [0x70000000, 0x80000000])
-def test_a_grant_table_whose_place_does_not_decide_names_the_other(stop: int) -> None:
-    found = assumed(ram(0x44000000, stop), "grant table", DOM0)
+def test_a_grant_table_whose_place_does_not_decide_names_the_other() -> None:
+    found = assumed(ram(0x44000000, 0x70000000), "grant table", DOM0)  # two sections, of which it cuts one there
     assert found.matters is None
-    assert found.sentence.endswith(f"; at {stop - 0x1000000:#x} the verdict is the same")
+    assert found.sentence.endswith("; at 0x6f000000 the verdict is the same")
+
+
+@pytest.mark.parametrize("place", [0x60000000, 0x67E00000, 0x68000000, 0x77000000])
+def test_with_three_sections_no_place_of_the_grant_table_decides(place: int) -> None:
+    """By the rule, and by trying: 4.20 gives three of four here, and cuts the region that ends where Xen lies, so two go."""
+    assert assumed(ram(0x44000000, 0x80000000), "grant table", DOM0).matters is False
+    there = DOM0._replace(grant_table=AddressRange(place, 0x40000))
+    linux = (PRESETS["6.12"],)
+    asked = HostQuestion(CheckOptions(linux=linux[0]), linux, (XEN["4.20"],), (None,), there)
+    (result,) = check_host(tree(ram(0x44000000, 0x80000000)), "host.dtb", asked)
+    assert result.verdict == "scratch"
