@@ -58,16 +58,34 @@ class _Nexus(NamedTuple):
 class DtIrqs:
     """The interrupts of one tree. ``gic`` is the interrupt controller that Xen drives, None when it drives none."""
 
+    @classmethod
+    def of(cls, tree: Tree, gic: Node | None) -> DtIrqs:
+        """Return those of ``tree``; of a tree that was read they are worked out once for all boots that are tried."""
+        known = tree.root.known
+        if known is None:
+            return cls(tree, gic)
+        kept: dict[Node | None, DtIrqs] = known.setdefault("interrupts of Xen", {})
+        if gic not in kept:
+            kept[gic] = cls(tree, gic)
+        return kept[gic]
+
     def __init__(self, tree: Tree, gic: Node | None) -> None:
         self.gic = gic
+        self._kept = tree.root.known is not None
+        self._raw: dict[Node, tuple[RawIrq | None, ...]] = {}
         self._phandles = Phandles.of(tree)
         self._extended: dict[int, list[RawIrq | None] | None] = {}
         self._nexus: dict[tuple[int, int, int], _Nexus] = {}
 
     def raw_irqs(self, node: Node) -> tuple[RawIrq | None, ...]:
         """Return each interrupt of the node at its controller, None for one that does not resolve (-EINVAL)."""
-        address = _cells(node.prop("reg"))
-        return tuple(self._map_raw(start, cells, address) if start else None for start, cells in self._specifiers(node))
+        found = self._raw.get(node)
+        if found is None:
+            address = _cells(node.prop("reg"))
+            found = tuple(self._map_raw(start, cells, address) if start else None for start, cells in self._specifiers(node))
+            if self._kept:
+                self._raw[node] = found
+        return found
 
     def gic_irq(self, raw: RawIrq | None) -> GicIrq | None:
         """Return what the GIC's binding makes of a specifier, None when it is no interrupt of the GIC (gic_irq_xlate)."""

@@ -109,7 +109,7 @@ def xen_irqs(tree: Tree, profile: XenProfile, console: Node | None, gic_lines: i
     """Return who has which interrupt after the GIC, the timer and Xen's console have asked for theirs."""
     gic = gic_node(tree.root)
     lines = gic_lines if gic_lines is not None else platform_of(tree).gic_lines(gic)
-    irqs = Irqs(DtIrqs(tree, gic), profile, lines)
+    irqs = Irqs(DtIrqs.of(tree, gic), profile, lines)
     if gic is not None:
         irqs.take_for_xen(gic, 1)
     timer = next((node for node in tree.root if node.is_any_of(_TIMERS)), None)
