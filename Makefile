@@ -59,6 +59,8 @@ docs: install ## write docs/rules.md and docs/glossary.md, docs/formats.md from 
 	$(BIN)/dtanalyze rules --refusals --format markdown > docs/refusals.md
 	$(BIN)/python -c "from dtanalyze.report.glossary import glossary_markdown as made; print(made(), end='')" > docs/glossary.md
 	$(BIN)/python docs/make_formats.py
+	$(BIN)/python docs/make_schemas.py docs/schema
+	$(BIN)/python docs/make_man.py > docs/dtanalyze.1
 	$(BIN)/python -m lab evidence > docs/evidence.md
 
 site: install ## the documents as a site, with the page that needs no install (needs npm), in build/site

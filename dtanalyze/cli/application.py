@@ -12,7 +12,7 @@ from dtanalyze.cli.console import LeaveError, complain, note, say
 from dtanalyze.cli.groups import GroupedCommand, SettledCommand, grouped
 from dtanalyze.version import __version__
 
-__all__ = ["through_typer"]
+__all__ = ["application", "through_typer"]
 
 _ClickError: Final[type[BaseException]] = next(
     item for item in typer.BadParameter.__mro__ if item.__name__ == "ClickException"
@@ -38,7 +38,8 @@ def _root(
     del version
 
 
-def _app(argv: list[str]) -> typer.Typer:
+def application(argv: list[str]) -> typer.Typer:
+    """Return the application with the command that ``argv`` calls, with all of them where it calls none."""
     wanted = next((item for item in argv if not item.startswith("-")), None)
     names = (wanted,) if wanted in COMMANDS else COMMANDS
     app = typer.Typer(
@@ -66,7 +67,7 @@ def _app(argv: list[str]) -> typer.Typer:
 def through_typer(argv: list[str]) -> int:
     """Run the command line and return its exit status; what is wrong with the call is said."""
     try:
-        status = _app(argv)(argv, prog_name="dtanalyze", standalone_mode=False)
+        status = application(argv)(argv, prog_name="dtanalyze", standalone_mode=False)
     except _ClickError as error:
         said: Any = error
         if getattr(said, "ctx", None) is not None:

@@ -134,6 +134,8 @@ def command(
         raise LeaveError(0)
     with usage_errors():
         wanted = outputs.pair(call, report.format_ or [], report.output or [], paths)
+        if report.annotate_limit is not None and report.annotate_limit < 0:
+            raise UsageError(f"--annotate-limit takes a number of annotations, not {report.annotate_limit}")
         threshold = control.threshold()
         style = options.style_from(report.color)
         controls = control.controls(settings.suppress_table(call))
@@ -182,6 +184,7 @@ def command(
         explain=report.explain,
         statistics=report.statistics,
         settings=call.settled.files,
+        annotate_limit=report.annotate_limit,
     )
     with usage_errors():
         if remarks:

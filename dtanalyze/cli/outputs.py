@@ -54,6 +54,15 @@ class ReportOptions(NamedTuple):
             show_default=False,
         ),
     ] = None
+    annotate_limit: Annotated[
+        int | None,
+        Option(
+            "--annotate-limit",
+            metavar="N",
+            help="Most annotations of --format github, the worst; the rest is counted.",
+            show_default=False,
+        ),
+    ] = None
     explain: Annotated[bool, Option("--explain", help="Show the allocation step by step.")] = False
     statistics: Annotated[bool, Option("--statistics", help="Count verdicts, rules and severities at the end.")] = False
     color: ColorOption = "auto"

@@ -7,6 +7,7 @@ step, so that the worst stand first.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from dtanalyze.facts import CheckResult
@@ -25,7 +26,7 @@ def render(report: Report) -> Iterator[str]:
     """Yield the annotations, findings first; nothing at all when there is nothing to say."""
     # The findings may lie in a file: they are read once for each severity, not sorted in memory.
     worst_first = ((kind, item) for kind in _COMMANDS for item in placed(report) if item.finding.severity is kind)
-    for kind, (result, finding, _) in worst_first:
+    for kind, (result, finding, _) in islice(worst_first, report.annotate_limit):
         yield _command(
             _COMMANDS[kind],
             _at(finding, result, report.root),
@@ -33,11 +34,20 @@ def render(report: Report) -> Iterator[str]:
             f"{finding.message} ({cell_in_file(result)}).",
             finding.advice,
         )
+    yield from _left_out(report)
     for item in decisions(report):
         yield _command("notice", _file(item.path), item.kind, item.text)
     for failure in report.failures:
         where = _file(relative(failure.location, report.root))
         yield _command("error", where, "unreadable input", failure_text(failure))
+
+
+def _left_out(report: Report) -> Iterator[str]:
+    """Say how many findings have no annotation because of the limit: what is cut off is never the worst."""
+    count = 0 if report.annotate_limit is None else sum(1 for _ in placed(report)) - report.annotate_limit
+    if count > 0:
+        said = f"{count} less severe findings are not annotated (--annotate-limit); the other reports have them."
+        yield f"::notice title=dtanalyze::{_data(said)}\n"
 
 
 def _at(finding: Finding, result: CheckResult, root: str) -> str:

@@ -23,7 +23,7 @@ class Report(NamedTuple):
     ``style``, ``quiet``, ``verbose``, ``width`` (columns), ``explain`` and ``statistics`` concern people only. ``asked`` are
     the options of the call that concern the tree, for commands that a report names. With a ``baseline`` the results hold
     new findings only; ``suppressed`` are those that somebody has decided to live with, ``settings``
-    the files that options came from.
+    the files that options came from. ``annotate_limit`` is how many annotations a CI runner is given at most.
     """
 
     groups: Sequence[tuple[CheckResult, ...]]
@@ -41,6 +41,7 @@ class Report(NamedTuple):
     baseline: "Compared | None" = None
     suppressed: "tuple[tuple[CheckResult, Finding, Suppression], ...]" = ()
     settings: "tuple[FileUsed, ...]" = ()
+    annotate_limit: int | None = None
 
     @property
     def results(self) -> Iterator[CheckResult]:

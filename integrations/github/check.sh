@@ -24,7 +24,7 @@ if [ ${#paths[@]} -eq 0 ]; then
 else
 	# Patterns are expanded by dtanalyze itself, so that a file's name is never split.
 	"$dtanalyze" check "${args[@]}" \
-		--format github \
+		--format github --annotate-limit 30 \
 		--format sarif --output "$out/dtanalyze.sarif" \
 		--format junit --output "$out/dtanalyze.junit.xml" \
 		--format markdown --output "$out/report.md" \

@@ -137,3 +137,13 @@ def test_markdown_escapes(words: str, shown: str) -> None:
     text = rendered("markdown", saying(words, f"{words}.dtb"))
     assert f"| <code>{shown}.dtb</code> | <code>dom0</code> | Linux 6.12 | 4.20 | **scratch** | {shown} |\n" in text
     assert f"  in <code>{shown}.dtb</code> (dom0, Linux 6.12, Xen 4.20): {shown}.\n" in text
+
+
+def test_a_limit_keeps_the_worst_annotations_and_counts_the_rest() -> None:
+    whole = rendered("github", report(HAZARD, BALLOON, NATIVE)).splitlines()
+    kinds = [line.split(" ")[0] for line in whole]
+    assert kinds == sorted(kinds, key=["::error", "::warning", "::notice"].index) and len(set(kinds)) > 1
+    some = rendered("github", report(HAZARD, BALLOON, NATIVE)._replace(annotate_limit=1)).splitlines()
+    assert some[0] == whole[0]
+    assert some[1] == f"::notice title=dtanalyze::{len(whole) - 1} less severe findings are not annotated (--annotate-limit); the other reports have them."
+    assert rendered("github", report(HAZARD)._replace(annotate_limit=100)) == rendered("github", report(HAZARD))

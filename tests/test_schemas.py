@@ -1,0 +1,165 @@
+"""The published schemas: made from the program's own lists, true of what it prints, and as strict as the program itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import fastjsonschema
+import pytest
+
+from dtanalyze.cli import main
+from tests.conftest import FIXTURES
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+BOOTS = FIXTURES / "dtb" / "boots"
+
+
+def made_by(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["report.schema.json", "dtanalyze.schema.json"])
+def test_the_published_files_are_those_of_today(name: str) -> None:
+    maker = made_by("make_schemas")
+    assert (DOCS / "schema" / name).read_text() == maker.written(maker.SCHEMAS[name]()), "make docs"
+
+
+def closed(schema: Any) -> Any:
+    """Return a schema that lets no key through that it does not name."""
+    if isinstance(schema, list):
+        return [closed(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {key: closed(item) for key, item in schema.items()}
+    return {**found, "additionalProperties": False} if found.get("type") == "object" else found
+
+
+@cache
+def report() -> Any:
+    return fastjsonschema.compile(closed(json.loads((DOCS / "schema" / "report.schema.json").read_text())))
+
+
+@cache
+def settings() -> Any:
+    return fastjsonschema.compile(json.loads((DOCS / "schema" / "dtanalyze.schema.json").read_text()))
+
+
+def answer(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
+    with pytest.raises(SystemExit):
+        main(["check", *argv, "--format", "json"])
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        (*map(str, sorted(BOOTS.glob("*.dtb"))[:30]), "--request", "1", "--request", "100000000", "--linux", "all"),
+        (*map(str, sorted((FIXTURES / "dtb" / "hosts").glob("*.dtb"))[:4]), "--without-reserve", str(ROOT / "README.md")),
+        (*map(str, sorted((FIXTURES / "dtb" / "boards").glob("*.dtb"))[:6]), "--iommu", "both"),
+    ],
+    ids=["guests", "hosts", "boards"],
+)
+def test_what_is_printed_fits_and_holds_nothing_more(capsys: pytest.CaptureFixture[str], argv: tuple[str, ...]) -> None:
+    found = answer(capsys, *argv)
+    assert found["results"]
+    report()(found)
+
+
+def test_suppressed_baseline_and_settings_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(BOOTS / "11e-is-ram.dtb", tmp_path / "a.dtb")
+    shutil.copy(BOOTS / "11e-is-ram.dtb", tmp_path / "b.dtb")
+    (tmp_path / "dtanalyze.toml").write_text('linux = "6.12"\n[[suppress]]\nrule = "X03"\nreason = "r"\nowner = "o"\nexpires = 2099-01-01\n')
+    with pytest.raises(SystemExit):
+        main(["check", "a.dtb", "b.dtb", "--write-baseline", "known.json"])
+    capsys.readouterr()
+    shutil.copy(BOOTS / "01-dom0-x420-l612.dtb", tmp_path / "b.dtb")
+    found = answer(capsys, "a.dtb", "b.dtb", "--baseline", "known.json")
+    assert found["suppressed"] and found["settings"] and found["baseline"]["absent"]
+    report()(found)
+
+
+def test_a_report_of_another_form_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    good = answer(capsys, str(BOOTS / "11e-is-ram.dtb"))
+    changes: list[Callable[[Any], object]] = [
+        lambda item: item.update(schema_version=3),
+        lambda item: item["results"][0].update(verdict="fine"),
+        lambda item: item["results"][0].pop("cause"),
+        lambda item: item["results"][0]["findings"][0].update(severity="bad"),
+        lambda item: item["results"][0].update(section_size=134217728),
+        lambda item: item["results"][0].update(unknown=1),
+    ]
+    for change in changes:
+        bad = json.loads(json.dumps(good))
+        change(bad)
+        with pytest.raises(fastjsonschema.JsonSchemaException):
+            report()(bad)
+
+
+def test_the_sample_is_one_that_the_program_takes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(DOCS / "dtanalyze.toml", tmp_path)
+    data = tomllib.loads((DOCS / "dtanalyze.toml").read_text())
+    data["suppress"][0]["expires"] = data["suppress"][0]["expires"].isoformat()  # editors see the date as text
+    settings()(data)
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(BOOTS / "01-dom0-x420-l612.dtb", tmp_path / "a.dtb")
+    (tmp_path / "known.json").write_text('{"baseline_version": 1, "findings": []}')
+    with pytest.raises(SystemExit) as left:
+        main(["check", "a.dtb"])
+    assert left.value.code in (0, 1), capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"linx": "6.12"},
+        {"jobs": "many"},
+        {"kaslr": "yes"},
+        {"request": ["one"]},
+        {"suppress": [{"rule": "X01", "reason": "r"}]},
+        {"suppress": [{"rule": "X00", "reason": "r", "owner": "o"}]},
+        {"suppress": [{"rule": "X01", "reason": "r", "owner": "o", "until": "2027-01-01"}]},
+        {"suppress": {"rule": "X01", "reason": "r", "owner": "o"}},
+    ],
+)
+def test_what_the_program_refuses_the_schema_refuses(
+    table: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(fastjsonschema.JsonSchemaException):
+        settings()(table)
+    from dtanalyze.controls.selection import known_rules
+    from dtanalyze.controls.settings import from_file
+    from dtanalyze.controls.suppressions import suppressions_from
+    from dtanalyze.errors import UsageError
+
+    with pytest.raises(UsageError):
+        from_file(table, "x")
+        suppressions_from(table["suppress"], "x", known_rules())
+
+
+def test_the_manual_page_is_that_of_today() -> None:
+    assert (DOCS / "dtanalyze.1").read_text() == made_by("make_man").manual(), "make docs"
+
+
+@pytest.mark.skipif(shutil.which("man") is None or shutil.which("groff") is None, reason="no man or groff: the page is NOT formatted")
+def test_the_manual_page_is_formatted_without_a_warning() -> None:
+    ran = subprocess.run(
+        ["man", "--warnings", "-E", "UTF-8", "-l", str(DOCS / "dtanalyze.1")],
+        capture_output=True, text=True, check=False, env={"MANWIDTH": "100", "PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert ran.returncode == 0 and ran.stderr == ""
+    assert "--write" in ran.stdout and "Make the changes in the source" in ran.stdout and "EXIT STATUS" in ran.stdout
