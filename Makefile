@@ -8,7 +8,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean upstream refusals story
+.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean upstream refusals story man
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,14 +60,18 @@ docs: install ## write docs/rules.md and docs/glossary.md, docs/formats.md from 
 	$(BIN)/python -c "from dtanalyze.report.glossary import glossary_markdown as made; print(made(), end='')" > docs/glossary.md
 	$(BIN)/python docs/make_formats.py
 	$(BIN)/python docs/make_schemas.py docs/schema
-	$(BIN)/python docs/make_man.py > docs/dtanalyze.1
 	$(BIN)/python -m lab evidence > docs/evidence.md
 
 site: install ## the documents as a site, with the page that needs no install (needs npm), in build/site
 	$(PIP) --no-build-isolation -e '.[site]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	$(BIN)/python docs/make_man.py > build/site/dtanalyze.1
 	@command -v npm >/dev/null || echo "== NO NPM: the page that needs no install is not built"
 	@! command -v npm >/dev/null || $(BIN)/python web/build.py build/site/try
+
+man: install ## write the manual page from the help, build/dtanalyze.1
+	@mkdir -p build
+	$(BIN)/python docs/make_man.py > build/dtanalyze.1
 
 story: install ## install, a red pull request, `fix --write`, green: on a repository made on the spot, with the time of each step
 	$(BIN)/python integrations/story.py

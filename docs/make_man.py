@@ -1,4 +1,4 @@
-"""Write the manual page from the help: ``python docs/make_man.py > docs/dtanalyze.1``."""
+"""Write the manual page from the help: ``python docs/make_man.py > dtanalyze.1``."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.devicetree.source_map import Place, Remark
 
-__all__ = ["Change", "Cure", "Finding", "Place", "Remark", "Severity", "Source"]
+__all__ = ["Change", "Cure", "Finding", "Place", "Remark", "Severity", "Source", "Step"]
 
 
 class Severity(StrEnum):
@@ -98,11 +98,19 @@ class Cure(NamedTuple):
         return ", ".join(str(item) for item in self.changes)
 
 
+class Step(NamedTuple):
+    """One line of a source that an address came by, and what it does there."""
+
+    text: str
+    place: Place
+
+
 class Finding(NamedTuple):
     """One thing worth acting on, with the node, the ranges and the byte offset in the file that show it.
 
     ``cures`` are ways to remove it, the smallest first, where such can be told, ``change`` is the first change of the first;
-    ``place`` is where it was written, where the sources are known.
+    ``place`` is where it was written, where the sources are known, and ``flows`` how the addresses of each node that it
+    speaks of came about, line by line.
     """
 
     rule: str
@@ -116,6 +124,7 @@ class Finding(NamedTuple):
     change: Change | None = None
     place: Place | None = None
     cures: tuple[Cure, ...] = ()
+    flows: tuple[tuple[Step, ...], ...] = ()
 
     def with_cures(self, cures: tuple[Cure, ...]) -> "Finding":
         """Return the finding with other cures."""

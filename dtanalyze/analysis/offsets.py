@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from dtanalyze.analysis.flows import flows_of
 from dtanalyze.devicetree.source_map import SourceMap
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.findings import Finding
@@ -31,7 +32,8 @@ def written_in(tree: Tree, places: SourceMap, found: Iterable[Finding]) -> tuple
     for item in found:
         node = tree.find(item.node) if item.node is not None and item.node.startswith("/") else None
         name = _property_at(node, item.offset) if node is not None else None
-        out.append(item if item.node is None else item._replace(place=places.place(item.node, name)))
+        flows = flows_of(tree, places, item)
+        out.append(item if item.node is None else item._replace(place=places.place(item.node, name), flows=flows))
     return tuple(out)
 
 

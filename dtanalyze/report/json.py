@@ -16,7 +16,7 @@ from dtanalyze.board.translate import RegEntry, Translated
 from dtanalyze.causes import cause_keys, folded
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import Alternative, CheckResult, HostFacts, HostRange, Predicted, Reuse
-from dtanalyze.findings import Change, Finding
+from dtanalyze.findings import Change, Finding, Step
 from dtanalyze.linux.unpopulated_alloc import Request
 from dtanalyze.linux.view import View
 from dtanalyze.report.foreign import json_text
@@ -204,7 +204,12 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "offset": finding.offset,
         **({"change": _change(finding.change)} if finding.change is not None else {}),
         **({"source": finding.place._asdict()} if finding.place is not None else {}),
+        **({"flows": [list(map(_step, flow)) for flow in finding.flows]} if finding.flows else {}),
     }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {"text": step.text, **step.place._asdict()}
 
 
 def _reuse(reuse: Reuse) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from dtanalyze.controls.identity import Identity
 from dtanalyze.controls.settings import FileUsed
 from dtanalyze.errors import InputFailure
-from dtanalyze.findings import Finding, Place, Severity
+from dtanalyze.findings import Finding, Place, Severity, Step
 from dtanalyze.report.foreign import json_text, visible
 from dtanalyze.report.naming import Placed, cell_in_file, digest, failure_text, placed, relative
 from dtanalyze.report.rules import rule_page
@@ -154,7 +154,8 @@ def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, An
         "level": _LEVELS[finding.severity],
         "message": {"text": visible(f"{finding.message} ({cell_in_file(result)}).")},
         "locations": [where],
-        **({"relatedLocations": [{"id": 1, "physicalLocation": blob}]} if source else {}),
+        **({"relatedLocations": [{"id": 1, "physicalLocation": blob}, *_related(finding, report.root)]} if source else {}),
+        **({"codeFlows": _code_flows(finding, report.root)} if finding.flows else {}),
         **({"baselineState": state} if report.baseline is not None else {}),
         # GitHub compares the second key only, and else hashes the "line" of a binary file.
         "partialFingerprints": {"ruleNodeDomain/v1": fingerprint, "primaryLocationLineHash": fingerprint},
@@ -188,6 +189,24 @@ def _written(place: Place, root: str) -> dict[str, Any]:
         "endColumn": place.last_column + 1,
     }
     return {"artifactLocation": {"uri": _uri(place.file, root)}, "region": region}
+
+
+def _related(finding: Finding, root: str) -> Iterator[dict[str, Any]]:
+    """Yield the lines beside the finding's own that its addresses came by."""
+    steps = dict.fromkeys(step for flow in finding.flows for step in flow if step.place != finding.place)
+    for number, step in enumerate(steps, 2):
+        yield {"id": number, **_location(step, root)}
+
+
+def _code_flows(finding: Finding, root: str) -> list[dict[str, Any]]:
+    """Return one flow for each node: the line with its addresses, then each line that moves them."""
+    return [
+        {"threadFlows": [{"locations": [{"location": _location(step, root)} for step in flow]}]} for flow in finding.flows
+    ]
+
+
+def _location(step: Step, root: str) -> dict[str, Any]:
+    return {"message": {"text": visible(step.text)}, "physicalLocation": _written(step.place, root)}
 
 
 def _uri(path: str, root: str) -> str:

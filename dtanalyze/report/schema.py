@@ -73,7 +73,7 @@ def _words(words: type[Verdict] | type[Severity] | type[Arch] | type[Outcome]) -
 
 
 def _finding() -> dict[str, Any]:
-    place = _object({"file": _TEXT, **dict.fromkeys(("line", "column", "last_line", "last_column"), _LINE)})
+    place = {"file": _TEXT, **dict.fromkeys(("line", "column", "last_line", "last_column"), _LINE)}
     return _object(
         {
             "rule": {"type": "string", "pattern": "^[A-Z]+[0-9]*(-[a-z-]+)?$"},
@@ -88,7 +88,8 @@ def _finding() -> dict[str, Any]:
         {
             "cause": {"type": "string", "pattern": "^[EWI][0-9]+$", "description": "Findings of one cause share it."},
             "change": _object({"node": _TEXT, "property": _TEXT, "dts": _or_null(_TEXT)}),
-            "source": place,
+            "source": _object(place),
+            "flows": _list(_list(_object({"text": _TEXT, **place}))),
         },
     )
 

@@ -6,7 +6,9 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import fastjsonschema
 import pytest
 
 import dtanalyze
@@ -76,6 +78,36 @@ def test_every_format_names_the_line(board: Path, capsys: pytest.CaptureFixture[
         "region": {"startLine": 9, "startColumn": 3, "endLine": 10, "endColumn": 32},
     }
     assert x08["relatedLocations"][0]["physicalLocation"]["region"]["byteOffset"] > 0
+
+
+def schema_holds(log: object) -> None:
+    path = Path(__file__).parents[1] / "report" / "sarif-2.1.0-rtm.5.json"
+    fastjsonschema.compile(json.loads(path.read_text(encoding="utf-8")), use_default=False)(log)
+
+
+def test_an_overlap_shows_both_sides_and_what_moved_them(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The device's reg in the include, the bus's ranges there, and the region in the board's own file."""
+    (board.parent / "soc.dtsi").write_text(DTSI.replace("ranges;", "ranges = <0 0 0 0x80000000 0 0x80000000>;"))
+    board.write_text(BOARD.replace(BAD_REGION, GOOD_REGION))
+    argv = (str(board), "-D", "DEVICE=0x10000000")
+    log = json.loads(said(capsys, *argv, "--format", "sarif"))
+    schema_holds(log)
+    (x01,) = [item for item in log["runs"][0]["results"] if item["ruleId"] == "X01"]
+
+    def at(location: dict[str, Any]) -> tuple[str, int, str]:
+        place = location["physicalLocation"]
+        return place["artifactLocation"]["uri"], place["region"]["startLine"], location["message"]["text"]
+
+    flows = [[at(step["location"]) for step in flow["threadFlows"][0]["locations"]] for flow in x01["codeFlows"]]
+    device, bus = "/bus@90000000/device@90000000", "/bus@90000000"
+    assert flows == [
+        [("boards/soc.dtsi", 4, f"{device} has its addresses here"), ("boards/soc.dtsi", 3, f"ranges of {bus} moves them")],
+        [("boards/board.dts", 9, "/hypervisor has its addresses here")],
+    ]
+    assert [(item["id"], *at(item)[:2]) for item in x01["relatedLocations"][1:]] == [(2, "boards/soc.dtsi", 3), (3, "boards/board.dts", 9)]
+    (result,) = json.loads(said(capsys, *argv, "--format", "json"))["results"]
+    (found,) = [item for item in result["findings"] if item["rule"] == "X01"]
+    assert [[step["line"] for step in flow] for flow in found["flows"]] == [[4, 3], [9]]
 
 
 def test_a_fault_in_an_include_is_told_there(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
