@@ -71,11 +71,22 @@ class BatchOptions(NamedTuple):
             show_default=False,
         ),
     ] = None
+    dask: Annotated[
+        str | None,
+        Option(
+            "--dask",
+            metavar="ADDRESS|local",
+            help="Look at inputs on a Dask cluster: a scheduler's address, or local: --jobs workers started here.",
+            show_default=False,
+        ),
+    ] = None
 
     def limits(self) -> Limits:
         """Return what one input may cost; raise `UsageError` for what is no limit, or no number of jobs."""
         if not 1 <= self.jobs <= MOST_JOBS:
             raise UsageError(f"--jobs takes 1 to {MOST_JOBS}, not {self.jobs}")
+        if self.dask is not None and self.cache is not None:
+            raise UsageError("--cache keeps what this machine finds: leave it out with --dask")
         return limits_from(self.timeout, self.memory_limit)
 
 
@@ -156,20 +167,24 @@ def command(
     remarks: dict[Remark, None] = {}
     own: set[str] = set()
 
-    def analyse(item: TreeInput) -> tuple[CheckResult, ...]:
-        return checked(item, asked, question) if board is None else checked_partial(item, board, question)
-
+    # Nothing is enclosed: what a cluster is sent has to be found there by its name.
+    analyse: Callable[[TreeInput], tuple[CheckResult, ...]] = (
+        partial(checked, options=asked, question=question)
+        if board is None
+        else partial(checked_partial, board=board, question=question)
+    )
     work: Work = partial(made_of, analyse=analyse, sources=sources)
     if batch.cache is not None:
         work = _remembered(work, batch.cache, (question, board, sources.overlays, sources.sourcing))
-    for found, failed in _outcomes(items, work, batch.jobs, total):
-        for group in found:
-            kinds.update(item.tree for item in group)
-            for item in group:
-                remarks.update(dict.fromkeys(item.remarks))
-                own.add(item.location)
-            groups.append(group)
-        failures += failed
+    with usage_errors():
+        for found, failed in _outcomes(items, work, batch, total):
+            for group in found:
+                kinds.update(item.tree for item in group)
+                for item in group:
+                    remarks.update(dict.fromkeys(item.remarks))
+                    own.add(item.location)
+                groups.append(group)
+            failures += failed
     answer = Report(
         groups=groups,
         failures=tuple(failures),
@@ -234,15 +249,20 @@ def _remembered(work: Work, folder: str, asked: tuple[object, ...]) -> Work:
 def _outcomes(
     items: Iterator[Given | InputFailure],
     work: Work,
-    jobs: int,
+    batch: BatchOptions,
     total: int,
 ) -> Iterator[tuple[list[tuple[CheckResult, ...]], list[InputFailure]]]:
     """Yield what comes of each input; one process and no terminal need nothing of what many trees need."""
-    if jobs == 1 and not total:
+    if batch.dask is not None:
+        from dtanalyze.cli.cluster import on_cluster
+        from dtanalyze.cli.jobs import shown
+
+        return shown(on_cluster(items, work, batch.dask, batch.jobs), total)
+    if batch.jobs == 1 and not total:
         return (([], [item]) if isinstance(item, InputFailure) else work(item) for item in items)
     from dtanalyze.cli.jobs import in_order, shown
 
-    return shown(in_order(items, work, jobs), total)
+    return shown(in_order(items, work, batch.jobs), total)
 
 
 def _reaches(results: Iterable[CheckResult], threshold: Severity) -> bool:
