@@ -18,6 +18,7 @@ from dtanalyze.findings import Change, Cure
 from dtanalyze.rules.cures.changes import cells_change, number_cells, stated_value, string_change, strings_change
 from dtanalyze.rules.view import HostView
 from dtanalyze.xen.bootfdt import MAX_MODULES, Module
+from dtanalyze.xen.dom0_memory import loaded_modules
 
 __all__ = ["MODULE", "cells_cures", "kernel_cures", "moved_cures", "named_cures", "placed_cures"]
 
@@ -27,6 +28,7 @@ _KERNEL_SIZE: Final = 32 * MIB
 _LONGEST: Final = 64
 """No kind of module has a longer name."""
 _ROOT: Final = CellCounts(2, 1)
+_UNUSED: Final = "The boot loader has nothing else there, neither Xen nor the tree nor itself."
 _LOADS: Final = "The boot loader has to load {what} at {address:#x}."
 
 
@@ -39,7 +41,7 @@ def moved_cures(view: HostView, modules: tuple[Module, ...]) -> Iterator[Cure]:
         start = _free_place(view, module.size, module) if node is not None else None
         if node is not None and start is not None:
             besides = _LOADS.format(what=f"the module of {node.path}", address=start)
-            yield Cure((_reg(node, start, module.size),), "", besides)
+            yield Cure((_reg(node, start, module.size),), _UNUSED, besides)
             return
 
 
@@ -57,11 +59,13 @@ def _free_place(view: HostView, size: int, module: Module | None = None) -> int 
     # A scan that ends early has not seen all of them.
     taken += [RawRange(entry.address or 0, entry.size) for item in view.board.reservations for entry in item.entries]
     taken += [RawRange(*item) for item in _dropped(view, module.node if module is not None else "")]
-    if view.prediction.grant_table is not None:  # Xen's own text
-        taken.append(RawRange(view.prediction.grant_table.start, 2 * _ALIGN))
+    # Xen's image and the tree itself, where they are taken to lie when nothing says it.
+    loaded = loaded_modules(info, view.prediction.grant_table, view.board.tree)
+    taken += [RawRange(item.start, item.size) for item in loaded]
     free = ram.difference([found for item in taken if (found := item.checked()) is not None])
     places = [start for run in free for start in _aligned(run, size)]
-    wanted = module.start if module is not None else 0
+    known = [item.start + item.size for item in info.modules]
+    wanted = module.start if module is not None else max(known, default=0)
     return next((start for start in places if start >= wanted), next(iter(places), None))
 
 
@@ -144,4 +148,4 @@ def kernel_cures(view: HostView, parent: Node) -> Iterator[Cure]:
     what = f"a kernel of at most {format_size(_KERNEL_SIZE)}"
     besides = f"{_LOADS.format(what=what, address=start)} Its real size belongs into reg."
     compatible = strings_change(path, "compatible", ("multiboot,kernel", MODULE))
-    yield Cure((compatible, cells_change(parent, "reg", cells)._replace(node=path)), "", besides)
+    yield Cure((compatible, cells_change(parent, "reg", cells)._replace(node=path)), _UNUSED, besides)
