@@ -194,7 +194,7 @@ def region_below_linear_map(view: GuestView) -> Hits:
         below = min(span.stop, limits.low) - span.start
         if below > 0:
             yield Hit(
-                f"{format_size(below)} of {region} lie below {limits.low:#x}, where the linear map starts",
+                f"{format_size(below)} of {region} lies below {limits.low:#x}, where the linear map starts",
                 view.node.path if view.node is not None else None,
                 (span,),
                 region.entry.offset,
@@ -228,7 +228,7 @@ def region_above_linear_map(view: GuestView) -> Hits:
         above = span.stop - max(span.start, limits.high + 1)
         if above > 0:
             yield Hit(
-                f"{format_size(above)} of {region} lie above {limits.high:#x}, where the linear map ends",
+                f"{format_size(above)} of {region} lies above {limits.high:#x}, where the linear map ends",
                 view.node.path if view.node is not None else None,
                 (span,),
                 region.entry.offset,
