@@ -10,6 +10,7 @@ import pytest
 
 from dtanalyze.cli import main
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.write import new_node, strings, to_blob
 from tests.conftest import FIXTURES
 from tests.trees import dtb
 
@@ -212,3 +213,36 @@ def test_a_node_that_no_overlay_can_name(tmp_path: Path, capsys: pytest.CaptureF
     board.write_bytes(blob.replace(b"soc\0", b'"c"\0'))
     ran = run(capsys, "fix", str(board), "--linux", "6.12")
     assert "no overlay can name this node" in ran.err and '"c"' not in ran.out
+
+
+def test_a_tree_in_a_fit_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A configuration of a board's tree and an overlay: what is offered is for the two together."""
+    root = new_node("")
+    images, configurations = new_node("images", root), new_node("configurations", root)
+    broken = dtb(HOST.format(chosen="", more=SOC.format(ranges="<0x0 0x1 0x0 0x10000000>")))
+    overlay = dtb('fragment@0 { target-path = "/soc"; __overlay__ { adc@40000000 { reg = <0x40000000 0x1000>; }; }; };')
+    for name, data in (("fdt-1", broken), ("fdt-2", overlay)):
+        new_node(name, images, {"type": strings("flat_dt"), "data": data})
+    new_node("conf-1", configurations, {"fdt": strings("fdt-1", "fdt-2")})
+    image, new = tmp_path / "fit.itb", tmp_path / "new.dtb"
+    image.write_bytes(to_blob(root))
+    ran = run(capsys, "fix", str(image), "--linux", "6.12", "--apply", str(new))
+    assert ran.status == 0 and "0x40000000 0x1 0x40000000 0x1000>;" in ran.out
+    assert ": scratch: " in run(capsys, "check", str(new), "--linux", "6.12", "--quiet").out
+
+
+def test_nothing_is_written_where_nothing_is_offered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board, new = tmp_path / "board.dtb", tmp_path / "new.dtb"
+    board.write_bytes(dtb(HOST.format(chosen="", more="").replace("arm,gic-v3", "vendor,controller")))
+    ran = run(capsys, "fix", str(board), "--apply", str(new))
+    assert ran.status == 1 and not new.exists() and f"{new}: not written, there is nothing to change" in ran.err
+    ran = run(capsys, "fix", str(board), "--format", "sarif")
+    assert ran.status == 2 and "no format is called 'sarif'" in ran.err
+
+
+def test_other_cures_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    board = tmp_path / "board.dtb"
+    board.write_bytes(dtb(HOST.format(chosen='xen,xen-bootargs = "dom0_mem=1900M";', more="")))
+    ran = run(capsys, "fix", str(board), "--linux", "6.12", "--alternatives")
+    assert "cures B03" in ran.err and 'or: /chosen: xen,xen-bootargs = "dom0_mem=512M"' in ran.err
+    assert "or: " not in run(capsys, "fix", str(board), "--linux", "6.12").err
