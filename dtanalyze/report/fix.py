@@ -54,7 +54,7 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = ()) -> str:
         lines += _offer(offer, old)
     for before, after in zip(fix.before, fix.after, strict=False):
         lines.append(
-            f"  {before.domain or before.tree}: {before.verdict.value} ({_counts(before)}) -> {after.verdict.value} "
+            f"  {_of_which(before, fix)}: {before.verdict.value} ({_counts(before)}) -> {after.verdict.value} "
             f"({_counts(after)})"
         )
         lines += _open(after)
@@ -63,6 +63,15 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = ()) -> str:
         how = ("--write",) if path.endswith(".dts") else ("--apply", "fixed.dtb")
         lines.append(f"  to apply: {shlex.join(['dtanalyze', 'fix', path, *asked, *how])}")
     return document(lines)
+
+
+def _of_which(result: CheckResult, fix: Fix) -> str:
+    """Name the domain, and what of the question tells it from the others."""
+    xen, linux = ({getattr(item, name) for item in fix.before} for name in ("xen", "linux"))
+    more = [f"Xen {result.xen}"] if len(xen) > 1 else []
+    more += [f"Linux {result.linux.name}"] if len(linux) > 1 else []
+    named = result.domain or result.tree
+    return f"{named} ({', '.join(more)})" if more else named
 
 
 def _offer(offer: Offer, edits: dict[tuple[str, str], Edit]) -> Iterator[str]:

@@ -109,7 +109,7 @@ _TWICE: Final = 'memory@{at} {{ device_type = "memory"; reg = <0x0 0x{at} 0x0 0x
     "ram-named-twice",
     Severity.ERROR,
     HOST,
-    what="Two banks name the same RAM: entries of memory nodes, or, from 4.16 to 4.19, a child of /reserved-memory called "
+    what="Two banks name the same RAM: entries of memory nodes, or, from 4.17 to 4.19, a child of /reserved-memory called "
     "memory@….",
     why='Xen takes banks for disjoint. It frees or maps that RAM twice and dies before its console is up: "Xen BUG at '
     'common/page_alloc.c", or "Unable to setup the directmap mappings.".',
@@ -120,8 +120,10 @@ _TWICE: Final = 'memory@{at} {{ device_type = "memory"; reg = <0x0 0x{at} 0x0 0x
     good=Example(host(_TWICE.format(at="c0000000"))),
 )
 def ram_named_twice(view: HostView) -> Hits:
+    stop = view.prediction.stopped_by
+    dies = view.first and stop is not None and stop.stage == "memory"  # 4.16 maps a reservation twice, and goes on
     top = None
-    for bank in view.prediction.info.mem if view.first else ():
+    for bank in view.prediction.info.mem if dies else ():
         if top is not None and bank.start < top.stop:
             one, other = (view.board.tree.find(item.node) for item in (top, bank))
             spans = (RawRange(top.start, top.size), RawRange(bank.start, bank.size))

@@ -238,7 +238,7 @@ def test_a_reservation_called_memory(bench: Bench) -> None:
         "/reserved-memory/memory@50000000 reg": "<0x0 0x50000000 0x0 0x0>",
         **new,
     }
-    assert bench.fix(body, "--xen", "4.20").edits == {}
+    assert bench.fix(body, "--xen", "4.20").edits == bench.fix(body, "--xen", "4.16").edits == {}  # 4.16 boots (on virt)
 
 
 def test_ram_over_devices(bench: Bench) -> None:
