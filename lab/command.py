@@ -13,9 +13,11 @@ import time
 from functools import cache
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.errors import DtanalyzeError, InputError, UsageError
+from lab.advice import advice_table, followed, read_advice
 from lab.case import Case, read_cases
 from lab.faulty import alone, recorded, seeded
 from lab.machine import QEMU, Machine, MachineError
@@ -84,7 +86,18 @@ def _parser() -> argparse.ArgumentParser:
     offers.add_argument("--only", action="append", metavar="NAME", help="only trees whose name begins so (repeatable)")
     offers.add_argument("--out", type=Path, default=Path("build/offers"), help="folder for the records")
     offers.add_argument("--again", action="store_true", help="try trees again that are recorded")
+    offers.add_argument(
+        "--record", type=Path, metavar="FILE", help="one file of all records, for docs/evidence.md"
+    )
     offers.set_defaults(run=_offers)
+    advice = commands.add_parser("advice", help="boot what the text of advice says, before and after it is followed")
+    advice.add_argument("pieces", type=Path, nargs="?", default=Path(__file__).parent / "advice.toml")
+    advice.add_argument("--out", type=Path, default=Path("build/advice"), help="folder for the records")
+    advice.add_argument("--again", action="store_true", help="try again what is recorded")
+    advice.add_argument(
+        "--record", type=Path, metavar="FILE", help="one file of all records, for docs/evidence.md"
+    )
+    advice.set_defaults(run=_advice)
     page = commands.add_parser("evidence", help="print docs/evidence.md from the recorded boots in fixtures/")
     page.set_defaults(run=_evidence)
     draw.set_defaults(run=_random)
@@ -118,8 +131,31 @@ def _offers(options: argparse.Namespace) -> int:
             record = tried(faulty, xen(faulty.xen), folder)
             sys.stderr.write(f"lab: {faulty.name}: {record['before']} -> {record.get('after', 'nothing offered')}\n")
         records.append(json.loads(kept.read_text()))
+    _record(options.record, records)
     sys.stdout.write("\n".join(offers_table(records)) + "\n")
     return int(any(not item["kept"] for item in records if item["changes"]))
+
+
+def _record(path: Path | None, records: list[dict[str, Any]]) -> None:
+    """Write what was seen, a line a tree."""
+    if path is not None:
+        lines = ",\n".join(json.dumps(item) for item in records)
+        path.write_text(f"[\n{lines}\n]\n")
+
+
+def _advice(options: argparse.Namespace) -> int:
+    xen = cache(lambda wanted: xen_image(Cache(options.cache), wanted))
+    records = []
+    for item in read_advice(options.pieces):
+        folder = options.out / item.name
+        kept = folder / "advice.json"
+        if options.again or not kept.is_file():
+            record = followed(item, xen(item.before.xen), folder)
+            sys.stderr.write(f"lab: {item.name}: {record['before']} -> {record['after']}\n")
+        records.append(json.loads(kept.read_text()))
+    _record(options.record, records)
+    sys.stdout.write("\n".join(advice_table(records)) + "\n")
+    return int(any(not item["kept"] for item in records))
 
 
 def _evidence(_: argparse.Namespace) -> int:

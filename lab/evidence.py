@@ -14,11 +14,14 @@ from dtanalyze.errors import InputError
 from dtanalyze.evidence.bundle import Item, gathered
 from dtanalyze.facts import Comparison
 from dtanalyze.xen.options import XenOptions
+from lab.advice import advice_table
+from lab.offers import offers_table
 
 __all__ = ["document", "items_of", "verified_boot"]
 
 FIXTURES: Final = Path(__file__).parents[1] / "fixtures"
 _CHANGED: Final = ("extreg=", "gnttabreg=", "extregcut=")
+_MADE: Final = "`python -m lab {0} --record fixtures/lab/{0}.json` makes this table: Debian's Xen under QEMU."
 _HEAD: Final = """# Predicted and seen
 
 Every recorded boot in `fixtures/boots`, held against the prediction for its tree by `dtanalyze verify`. Made by `make docs`;
@@ -84,7 +87,17 @@ def document() -> str:
         whats = ", ".join(item.what for item in differing) or "nothing"
         linux = boot["linux_version"] or "-"
         rows.append(f"| `{name}` | {_release(boot)} | {linux} | {boot['outcome']} | {agreeing} | {whats} |")
-    return "\n".join([_HEAD, *_by_release(releases), "", *_by_cause(causes), "", *_by_boot(rows)]) + "\n"
+    return "\n".join([_HEAD, *_by_release(releases), "", *_by_cause(causes), "", *_by_boot(rows), *_followed()]) + "\n"
+
+
+def _followed() -> Iterator[str]:
+    """Yield what became of offers and advice that were followed in the lab, as recorded."""
+    for name, head, table in (
+        ("offers", "## Changes that `fix` offers", offers_table),
+        ("advice", "## Advice, followed by hand", advice_table),
+    ):
+        yield from ("", head, "", _MADE.format(name), "")
+        yield from table(json.loads((FIXTURES / "lab" / f"{name}.json").read_text()))
 
 
 def _release(boot: dict[str, Any]) -> str:

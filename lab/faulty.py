@@ -20,7 +20,7 @@ from lab.case import Case, case_of
 from lab.host_tree import host_tree, images_of
 from lab.machine import Machine, dump_tree
 
-__all__ = ["Faulty", "alone", "recorded", "seeded"]
+__all__ = ["Faulty", "alone", "of_case", "recorded", "seeded"]
 
 _RAM_BASE: Final = 0x4000_0000
 _PAGE: Final = 4096
@@ -46,10 +46,11 @@ def seeded(path: Path) -> Iterator[Faulty]:
     for fault in table["fault"]:
         for base in table["base"]:
             case = case_of({**base, **fault, "name": f"{fault['name']}-{base['name']}"})
-            yield _of_case(case)
+            yield of_case(case)
 
 
-def _of_case(case: Case) -> Faulty:
+def of_case(case: Case) -> Faulty:
+    """Return the tree of a case, on its machine, with an empty kernel image."""
     placed = case.placed(tree=_TREE_ROOM, kernel=_KERNEL, ramdisk=0)
     blob = host_tree(dump_tree(case.board, case.cpu, case.cpus, case.ram_mib), case, placed)
     machine = Machine(case.board, case.cpu, case.cpus, case.ram_mib, placed.xen, placed.tree, (), placed.stub)

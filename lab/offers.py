@@ -30,10 +30,10 @@ from lab.packages import MissingError
 from lab.releases import XenBuild
 from lab.run import start_tree
 
-__all__ = ["check_tools", "offers_table", "tried"]
+__all__ = ["STARTED", "booted", "check_tools", "known", "offers_table", "tried"]
 
 _GRANT_TABLE: Final = 64 * 4096
-_STARTED: Final = "starts its domains"
+STARTED: Final = "starts its domains"
 
 
 def check_tools() -> None:
@@ -56,7 +56,7 @@ def tried(faulty: Faulty, xen: XenBuild, folder: Path) -> dict[str, Any]:
         "origin": faulty.origin,
         "xen": xen.package.version,
         "verdict": found.before[0].verdict.value,
-        "before": _boot(faulty, faulty.blob, xen, folder / "before"),
+        "before": booted(faulty, faulty.blob, xen, folder / "before"),
         "rules": sorted({item.rule for offer in found.offers for item in offer.cured}),
         "changes": [str(item) for item in found.changes],
         "reasons": sorted({item.rule for item in found.before[0].findings if item.severity is Severity.ERROR}),
@@ -65,20 +65,20 @@ def tried(faulty: Faulty, xen: XenBuild, folder: Path) -> dict[str, Any]:
     if found.edits:
         blob, problem = _applied(found, faulty, folder)
         record["overlay"] = problem or "applies"
-        record["after"] = _boot(faulty, blob, xen, folder / "after")
+        record["after"] = booted(faulty, blob, xen, folder / "after")
         record["differs"] = _differences(faulty, folder / "after")
-        record["kept"] = (record["after"] == _STARTED) == (record["promised"] != "no-boot") and not record["differs"]
+        record["kept"] = (record["after"] == STARTED) == (record["promised"] != "no-boot") and not record["differs"]
     (folder / "offer.json").write_text(json.dumps(record, indent=1) + "\n")
     return record
 
 
 def _fixed(faulty: Faulty) -> Fix:
     options = CheckOptions()
-    question = HostQuestion(options, (options.linux,), (PRESETS[faulty.xen],), (None,), _known(faulty))
+    question = HostQuestion(options, (options.linux,), (PRESETS[faulty.xen],), (None,), known(faulty))
     return fix(faulty.blob, faulty.name, options, question)
 
 
-def _known(faulty: Faulty) -> XenOptions:
+def known(faulty: Faulty) -> XenOptions:
     """Return what the loader decides, and the tree does not say."""
     machine = faulty.machine
     grant = AddressRange(machine.xen, _GRANT_TABLE)
@@ -116,7 +116,7 @@ def _content(blob: bytes) -> dict[tuple[str, str], bytes] | str:
     return {(node.path, name): prop.value for node in root for name, prop in node.properties.items()}
 
 
-def _boot(faulty: Faulty, blob: bytes, xen: XenBuild, folder: Path) -> str:
+def booted(faulty: Faulty, blob: bytes, xen: XenBuild, folder: Path) -> str:
     """Boot a tree; return how far Xen came."""
     folder.mkdir(exist_ok=True)
     machine = faulty.machine
@@ -132,7 +132,7 @@ def _boot(faulty: Faulty, blob: bytes, xen: XenBuild, folder: Path) -> str:
     said = _console(started.console)
     if said.ended is not None:
         return f"stops: {said.ended.value}"
-    return _STARTED if said.started is not None else "ends without a word"
+    return STARTED if said.started is not None else "ends without a word"
 
 
 def _console(text: str) -> XenConsole:
@@ -147,7 +147,7 @@ def _differences(faulty: Faulty, folder: Path) -> list[str]:
     names = [name for name in ("host.dtb", "xen.txt", "guest.dtb") if (folder / name).is_file()]
     try:
         items = [_item(folder / name) for name in names]
-        found = verify(gathered(items), Given(faulty.xen, None, _known(faulty)))
+        found = verify(gathered(items), Given(faulty.xen, None, known(faulty)))
     except InputError as error:
         return [str(error)]
     return [f"{item.what}: predicted {item.predicted}; seen {item.seen}" for item in found.differences]

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from dtanalyze.address.range import AddressRange
+from dtanalyze.analysis.fix import fix
+from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.devicetree.blob import parse
-from lab import faulty, offers
+from dtanalyze.xen.profile import PRESETS
+from lab import advice, faulty, offers
 from lab.faulty import Faulty, alone, recorded
 from lab.host_tree import images_of
 from lab.machine import Machine, Started
@@ -24,7 +27,9 @@ BOOTS = FIXTURES / "host-boots"
 XEN = XenBuild(Package("xen-hypervisor-4.20-arm64", "4.20.4"), b"", "")
 FAULT = "21a-irq-two-triggers-x417"
 STARTS = "(XEN) Xen version 4.20.4 (x) (gcc) debug=n\n(XEN) Freed 380kB init memory.\n"
-STOPS = "(XEN) Xen version 4.20.4 (x) (gcc) debug=n\n(XEN) Panic on CPU 0:\n(XEN) Could not set up DOM0 guest OS (rc = -22)\n"
+STOPS = (
+    "(XEN) Xen version 4.20.4 (x) (gcc) debug=n\n(XEN) Panic on CPU 0:\n(XEN) Could not set up DOM0 guest OS (rc = -22)\n"
+)
 
 needs_dtc = pytest.mark.skipif(shutil.which("fdtoverlay") is None, reason="no device-tree-compiler")
 
@@ -114,3 +119,36 @@ def test_every_fault_lies_over_every_base(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(names) == len(set(names)) >= 100
     assert {item.blob for item in found if item.name.startswith("no-trigger")}, "each is a tree of its own"
     assert all(parse(item.blob).root.child("chosen") is not None for item in found)
+
+
+def test_the_advice_that_was_followed_can_be_read_and_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    board = (FIXTURES / "dtb/hosts/01-dom0-x420-l612.dtb").read_bytes()
+    monkeypatch.setattr(faulty, "dump_tree", lambda *_: board)
+    pieces = list(advice.read_advice(Path(advice.__file__).parent / "advice.toml"))
+    recorded_ = json.loads((FIXTURES / "lab/advice.json").read_text())
+    assert [item.name for item in pieces] == [item["name"] for item in recorded_]
+    assert len(pieces) >= 15 and all(item.before != item.after for item in pieces)
+    (padded,) = [item for item in pieces if item.name == "no-room-in-doms0-tree"]
+    assert parse(padded.after.blob).totalsize == len(padded.after.blob) == len(padded.before.blob) + 16384
+
+
+@pytest.mark.parametrize(
+    ("consoles", "kept"),
+    [((STOPS, STARTS), True), ((STARTS, STARTS), False), ((STOPS, STOPS), False)],
+)
+def test_advice_is_held_against_the_boot(
+    consoles: tuple[str, str], kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = iter(consoles)
+    monkeypatch.setattr(offers, "start_tree", lambda *_: Started(next(said), "done", {}, 1.0))
+    fault = one(FAULT)
+    mended = fault._replace(blob=fix(fault.blob, "x", *question(fault)).blob)
+    record = advice.followed(advice.Advice("a", "B02", fault, mended), XEN, tmp_path)
+    assert (record["kept"], record["gone"], record["predicted"]) == (kept, True, ["no-boot", "scratch"])
+    table = "\n".join(advice.advice_table([record]))
+    assert table.startswith(f"1 pieces of advice followed, {int(kept)} with") and ("**not as predicted**" in table) != kept
+
+
+def question(fault: Faulty) -> tuple[CheckOptions, HostQuestion]:
+    asked = CheckOptions()
+    return asked, HostQuestion(asked, (asked.linux,), (PRESETS[fault.xen],), (None,), offers.known(fault))
