@@ -44,7 +44,7 @@ __all__ = ["STAGES", "Run", "open_questions", "reach", "stages_of", "start_xen"]
 
 
 _LESS: Final = 64
-"""Bytes that a tree in our spelling may be smaller than in Xen's, whose header is padded: near the end, Xen's are counted."""
+"""Bytes that a tree in our spelling may be smaller than in Xen's, whose header is padded: near the end, its are counted."""
 _PADDR_END: Final = 1 << 48
 _DATA_ABORT: Final = "CPU0: Unexpected Trap: Data Abort"
 
