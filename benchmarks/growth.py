@@ -216,12 +216,12 @@ def written(make: Callable[[int], Load], count: int, folder: Path) -> list[str]:
     return (folder / ARGV).read_text().split("\0")
 
 
-def measured(make: Callable[[int], Load], count: int) -> tuple[float, float]:
-    """Return the least CPU seconds of `RUNS`, and the peak of memory, MiB, of the program over a load."""
+def measured(make: Callable[[int], Load], count: int, runs: int = RUNS) -> tuple[float, float]:
+    """Return the least CPU seconds of some runs, and the peak of memory, MiB, of the program over a load."""
     with tempfile.TemporaryDirectory() as folder:
         argv = written(make, count, Path(folder))
-        runs = [_run(argv, folder) for _ in range(RUNS)]
-    return min(time for time, _ in runs), min(memory for _, memory in runs)
+        found = [_run(argv, folder) for _ in range(runs)]
+    return min(time for time, _ in found), min(memory for _, memory in found)
 
 
 def _run(argv: list[str], folder: str) -> tuple[float, float]:

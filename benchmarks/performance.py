@@ -23,6 +23,16 @@ GROWTH: Final = """
 From a small number of one thing to a larger one: the exponent of CPU time and of the peak of memory, 1 being linear
 (`benchmarks/growth.py`; `--full` goes to the largest numbers that the reader takes). `inf` is a run that was ended.
 """
+MEMORY: Final = """
+## Memory against trees
+
+The peak of memory of one run over many trees, in each format (`benchmarks/memory.py`). The aim is 1.3 for 16 times the trees.
+"""
+
+
+def figure(script: str) -> str:
+    """Return all that a measurement prints: a table and a figure."""
+    return subprocess.run([sys.executable, str(HERE / script)], stdout=subprocess.PIPE, text=True, check=False).stdout
 
 
 def table(script: str, *argv: str) -> str:
@@ -37,6 +47,8 @@ def main() -> None:
     print(table("ratios.py"), end="")
     print(GROWTH)
     print(table("growth.py", *sys.argv[1:]), end="")
+    print(MEMORY)
+    print(figure("memory.py"), end="")
 
 
 if __name__ == "__main__":
