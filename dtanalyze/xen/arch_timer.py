@@ -13,7 +13,7 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Passed, Stop
 
-__all__ = ["find_timer", "init_xen_time", "preinit_xen_time"]
+__all__ = ["find_timer", "init_xen_time", "preinit_xen_time", "timer_irqs"]
 
 _STAGE: Final = "timer"
 _TIMERS: Final = ("arm,armv7-timer", "arm,armv8-timer")
@@ -45,17 +45,22 @@ def init_xen_time(tree: Tree, profile: XenProfile) -> Outcome:
     node = find_timer(tree)
     if node is None:
         return Passed()
-    found = [item.gic_id is not None for item in Phandles(tree).interrupts(node)]
-    names = node.prop("interrupt-names")
-    for number, name in enumerate(_NAMES):
-        place = number
-        if profile.timer_by_name and names is not None:
-            words = names.value.rstrip(b"\0").split(b"\0")
-            place = words.index(name.encode()) if name.encode() in words else len(found)
-        if place >= len(found) or not found[place]:
+    for number, irq in enumerate(timer_irqs(tree, profile)):
+        if irq is None:
             line = f"Timer: Unable to retrieve IRQ {number} from the device tree"
-            because = (
-                f'{node.path} has no interrupt "{name}"' if place == len(found) else f"interrupt {place} of {node.path}"
-            )
-            return Stop(_STAGE, (line,), because, node.path)
-    return Passed((f"{len(found)} interrupts of {node.path}",))
+            return Stop(_STAGE, (line,), f'{node.path} has no interrupt "{_NAMES[number]}" at the GIC', node.path)
+    return Passed((f"{len(_NAMES)} interrupts of {node.path}",))
+
+
+def timer_irqs(tree: Tree, profile: XenProfile) -> tuple[int | None, ...]:
+    """Return the timer's interrupts as the GIC numbers them: secure, non-secure, virtual, hypervisor's; None for none."""
+    node = find_timer(tree)
+    if node is None:
+        return ()
+    found = [item.gic_id for item in Phandles.of(tree).interrupts(node)]
+    places: list[int | None] = list(range(len(_NAMES)))
+    names = node.prop("interrupt-names")
+    if profile.timer_by_name and names is not None:
+        words = names.value.rstrip(b"\0").split(b"\0")
+        places = [words.index(name.encode()) if name.encode() in words else None for name in _NAMES]
+    return tuple(found[place] if place is not None and place < len(found) else None for place in places)

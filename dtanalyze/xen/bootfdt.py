@@ -83,7 +83,8 @@ class BootInfo(NamedTuple):
     """What the scan leaves. ``panic`` is Xen's last line when it stops here; ``stopped_at`` is the node whose error ended
     the scan without a word (older releases), after which nothing of the tree was seen.
 
-    ``said`` is what Xen prints of that node, ``hangs_at`` the node at which it scans for ever.
+    ``said`` is what Xen prints of that node, ``hangs_at`` the node at which it scans for ever. ``static_heap``
+    tells that /chosen names the only RAM that becomes heap, be it none.
     """
 
     mem: tuple[Bank, ...]
@@ -95,6 +96,7 @@ class BootInfo(NamedTuple):
     stopped_at: str | None
     said: str | None = None
     hangs_at: str | None = None
+    static_heap: bool = False
 
     @property
     def ram_known(self) -> bool:
@@ -198,6 +200,7 @@ def boot_fdt_info(
         stopped_at=stopped_at,
         said=said,
         hangs_at=hangs_at,
+        static_heap=scan.static_heap,
     )
 
 
@@ -214,6 +217,7 @@ class _Scan:
         self.dropped: list[str] = []
         self.shm_ids: dict[bytes, tuple[int | None, int]] = {}
         self.guesses = 0
+        self.static_heap = False
 
     def run(self) -> None:
         if self.profile.memreserve_is_reserved:
@@ -336,9 +340,10 @@ class _Scan:
         self.modules.append(module)
 
     def _chosen(self, node: Node) -> None:
-        if node.prop("xen,static-heap") is not None:
+        if self.profile.static_heap and node.prop("xen,static-heap") is not None:
             counts = inherited_cells(_parent(node), _ROOT)
             self._meminfo(node, "xen,static-heap", counts, self.reserved, BankType.STATIC_HEAP)
+            self.static_heap = True
         start, end = node.prop("linux,initrd-start"), node.prop("linux,initrd-end")
         if start is None:
             return

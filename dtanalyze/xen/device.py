@@ -109,7 +109,12 @@ def mapped_pages(dev: Node) -> Iterator[tuple[int, int]]:
     for entry in (*reg_entries(dev, XEN), *(pci_windows(dev, XEN) if dev.device_type == "pci" else ())):
         if isinstance(entry.where, Translated) and entry.size:
             first = entry.where.address // _PAGE * _PAGE
-            yield first, first + -(-entry.size // _PAGE) * _PAGE
+            yield first, first + _whole_pages(entry.size)
+
+
+def _whole_pages(size: int) -> int:
+    """Return the bytes of the pages that ``size`` bytes take (PFN_UP, whose sum wraps: the largest sizes take none)."""
+    return (size + _PAGE - 1 & _MASK64) // _PAGE * _PAGE
 
 
 def _added_to_iommu(dev: Node, machine: Machine) -> Failure | None:
@@ -228,7 +233,7 @@ def _unmapped(dev: Node, machine: Machine, domain: str, own: bool, address: int,
     if crash is not None:
         yield crash
     first = address // _PAGE
-    if own and size and (first + -(-size // _PAGE)) * _PAGE > machine.limit:
+    if own and size and first * _PAGE + _whole_pages(size) > machine.limit:
         stop = (address + size + _PAGE - 1) & ~(_PAGE - 1) & _MASK64
         line = f"Unable to map {address & ~(_PAGE - 1):#x} - {(stop - 1) & _MASK64:#x} in domain {domain.removeprefix('d')}"
         because = f"dom0's page tables end at {machine.limit - 1:#x}"

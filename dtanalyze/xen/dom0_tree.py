@@ -15,9 +15,18 @@ from dtanalyze.board.interrupts import Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
+from dtanalyze.xen.arch_timer import find_timer, timer_irqs
 from dtanalyze.xen.bootfdt import Bank, BankType, BootInfo
 from dtanalyze.xen.command_line import dom0_command_line
-from dtanalyze.xen.guest_tree import PSCI, cpus_node, hypervisor_node, memory_node, release_of, timer_node
+from dtanalyze.xen.guest_tree import (
+    GUEST_TIMER,
+    PSCI,
+    cpus_node,
+    hypervisor_node,
+    memory_node,
+    release_of,
+    timer_node,
+)
 from dtanalyze.xen.handle_node import Fate, HostNodes
 from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.platforms import platform_of
@@ -77,6 +86,7 @@ class _HostCopy:
     """The host's nodes as dom0 gets them: dropped, copied, or written anew."""
 
     def __init__(self, tree: Tree, nodes: HostNodes, profile: XenProfile, vcpus: int) -> None:
+        self.tree = tree
         self.nodes = nodes
         self.vcpus = vcpus
         self.v2m_spis = platform_of(tree).v2m_spis
@@ -101,8 +111,13 @@ class _HostCopy:
             elif fate is Fate.GIC:
                 self._gic(child, made)
             elif fate is Fate.TIMER:
-                timer_node(made, self._gic_phandle(), child)
+                timer_node(made, self._gic_phandle(), find_timer(self.tree), self._timer_irqs())
         return made
+
+    def _timer_irqs(self) -> tuple[int, ...]:
+        """Return the first three of the host's timer; where it lacks one, Xen does not come so far."""
+        found = [irq for irq in timer_irqs(self.tree, self.profile)[:3] if irq is not None]
+        return tuple(found) if len(found) == len(GUEST_TIMER) else GUEST_TIMER
 
     def _gic(self, node: Node, parent: Node) -> None:
         """Write the virtual GIC (make_gic_node): of a GICv2 only the distributor and the CPU interface."""

@@ -13,7 +13,7 @@ from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.address.units import KIB, format_size
+from dtanalyze.address.units import KIB, MIB, format_size
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
@@ -87,9 +87,10 @@ def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
     if domu.size is None:
         lines = ('Error building DomU: cannot read "memory" property', profile.gives_up(given_up, _EINVAL))
         yield Refused(lines, f"{domu.node.path} states no 64 bits of memory, in KiB")
-    if domu.p2m_mb is not None and boot.ram_known and _p2m_bytes(domu.p2m_mb) > _free_bytes(boot, domu):
-        because = f"xen,domain-p2m-mem-mb wants {format_size(_p2m_bytes(domu.p2m_mb))}, and the host has less than that left"
-        yield Refused((profile.gives_up(given_up, _ENOMEM),), because)
+    pool = _p2m_pool(domu)
+    if boot.ram_known and pool > _free_bytes(boot, domu):
+        because = f"page tables of {domu.node.path} are to have {format_size(pool)}, and the host has less than that left"
+        yield Refused(("Failed to allocate P2M pages.", profile.gives_up(given_up, _ENOMEM)), because)
     if domu.xenstore and profile.xenstore_needs_dom0 and not boot.has_dom0:
         line = "At the moment, Xenstore support requires dom0 to be present"
         yield Refused((line,), f"{domu.node.path} is enhanced, and there is no dom0")
@@ -126,11 +127,6 @@ def _hardware_devices(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused
         yield Refused(failure.lines if failure.kind == "cells" else (*failure.lines, *said), failure.because)
 
 
-def _p2m_bytes(mib: int) -> int:
-    """p2m_set_allocation is given pages, which are counted in 32 bits."""
-    return (mib << 8 & _UNSIGNED) * 4 * KIB
-
-
 def _has_kernel(boot: Boot, node: Node) -> bool:
     """kernel_probe: the module of that kind at that address, whoever's node it was registered from."""
     kernels = {item.start for item in boot.info.modules if item.kind == "Kernel" and item.size}
@@ -146,7 +142,7 @@ def _no_memory(boot: Boot, domu: DomU) -> Iterator[Refused]:
     What is left below a page has order -1, unsigned: Xen tries four thousand million orders before it gives up.
     """
     size = left = domu.size or 0
-    free = _free_bytes(boot, domu)
+    free = max(_free_bytes(boot, domu) - _p2m_pool(domu), 0)
     for bank in GUEST_RAM_BANKS if boot.ram_known else ():
         wanted = min(left, bank.size)
         if wanted > free or wanted % _PAGE:
@@ -160,6 +156,18 @@ def _no_memory(boot: Boot, domu: DomU) -> Iterator[Refused]:
         yield Refused((line,), because)
 
 
+def _p2m_pool(domu: DomU) -> int:
+    """Return the bytes set apart for a domain's page tables: as it says, else domain_p2m_pages.
+
+    That is 1 MiB for each CPU, a page for each MiB of RAM, and 128 pages for extended regions, in whole MiB. What a domain
+    says becomes pages, which are counted in 32 bits.
+    """
+    if domu.p2m_mb is not None:
+        return (domu.p2m_mb << 8 & _UNSIGNED) * _PAGE
+    pages = 256 * domu.cpus + (domu.size or 0) // MIB + 128
+    return -(-pages * _PAGE // MIB) * MIB
+
+
 def _free_bytes(boot: Boot, domu: DomU) -> int:
     """Return what is left at most: RAM less reservations, modules, dom0's RAM and that of the domains before."""
     info = boot.info
@@ -169,7 +177,7 @@ def _free_bytes(boot: Boot, domu: DomU) -> int:
     taken = [found for item in known if (found := item.checked()) is not None]
     taken += boot.dom0_memory.banks if boot.has_dom0 else ()
     before = boot.domus[: boot.domus.index(domu)]
-    used = sum(item.size or 0 for item in before if not item.static)
+    used = sum(_p2m_pool(item) + (0 if item.static else item.size or 0) for item in before)
     return sum(item.size for item in ram.difference(taken)) - used
 
 

@@ -166,6 +166,8 @@ def _gicv3(tree: Tree, node: Node, entries: tuple[RegEntry, ...]) -> _Problem | 
             return _Problem(f"GICv3: No rdist base found for region {region}", because)
     if not _has_interrupt(tree, node):
         return _Problem("GICv3: Cannot find the maintenance IRQ", "it names no interrupt of its own")
+    if stated == 0:
+        return _Problem("Failed to initialize the GIC drivers", "#redistributor-regions is 0: no CPU has a redistributor")
     return None
 
 

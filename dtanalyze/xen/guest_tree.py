@@ -20,6 +20,7 @@ from dtanalyze.errors import UsageError
 
 __all__ = [
     "GIC_PHANDLE",
+    "GUEST_TIMER",
     "LEVEL_HIGH",
     "LEVEL_LOW",
     "PSCI",
@@ -36,6 +37,8 @@ __all__ = [
 
 _MASTER: Final = "4.23"
 GIC_PHANDLE: Final = 65000
+GUEST_TIMER: Final = (29, 30, 27)
+"""A guest's timer: secure, non-secure and virtual."""
 LEVEL_LOW: Final = 8
 LEVEL_HIGH: Final = 4
 PSCI: Final[dict[str, bytes]] = {
@@ -117,16 +120,21 @@ def release_of(name: str) -> str:
     return ".".join(name.split(".")[:2]) if name[0].isdigit() else _MASTER
 
 
+def _interrupt(number: int) -> bytes:
+    """Return the specifier of a PPI (from 16) or SPI (from 32), active low, for all CPUs (set_interrupt)."""
+    kind, base = (1, 16) if number < 32 else (0, 32)
+    return cells((kind, number - base, 0xF << 8 | LEVEL_LOW))
+
+
 def _ppi(number: int) -> bytes:
-    """Return the specifier of a PPI, active low, for all CPUs."""
-    return cells((1, number, 0xF << 8 | LEVEL_LOW))
+    return _interrupt(16 + number)
 
 
-def timer_node(parent: Node, gic_phandle: int, host: Node | None = None) -> None:
-    """Write the architected timer: secure, non-secure and virtual, always the same PPIs; dom0's has the frequency that
-    the ``host``'s states."""
+def timer_node(parent: Node, gic_phandle: int, host: Node | None = None, irqs: Sequence[int] = GUEST_TIMER) -> None:
+    """Write the architected timer: secure, non-secure and virtual; dom0's has those of the ``host``'s, and the frequency
+    that it states."""
     node = new_node("timer", parent, {"compatible": strings("arm,armv8-timer")})
-    set_property(node, "interrupts", _ppi(13) + _ppi(14) + _ppi(11))
+    set_property(node, "interrupts", b"".join(_interrupt(irq) for irq in irqs))
     set_property(node, "interrupt-parent", cells((gic_phandle,)))
     clock = host.prop("clock-frequency") if host is not None else None
     if clock is not None and clock.cells:

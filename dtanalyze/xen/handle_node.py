@@ -174,7 +174,8 @@ class _Walk:
             stack.extend(reversed(node.children))
 
     def _fate(self, node: Node) -> Fate:
-        if node.path == "/cpus" or node.device_type == "memory" or node.is_any_of(self.skipped):
+        is_memory = (node.device_type or "").lower() == "memory"  # dt_device_type_is_equal
+        if node.path == "/cpus" or is_memory or node.is_any_of(self.skipped):
             return Fate.DROPPED
         if node.is_any_of(GIC_COMPATIBLE):
             return Fate.GIC if node is self.machine.irqs.dt.gic else Fate.DROPPED

@@ -38,7 +38,7 @@ def setup_mm(
     pdx = init_pdx([(bank.start, bank.size) for bank in info.mem])
     directmap = DirectMap(boot, profile, pdx, banks)
     heap = [(bank.start, bank.stop) for bank in info.reserved_mem if bank.type is BankType.STATIC_HEAP]
-    by_bank = not (heap and profile.static_heap)
+    by_bank = not (info.static_heap and profile.static_heap)
     if not by_bank:
         for start, stop in heap:
             boot.init_boot_pages(start, stop)

@@ -81,7 +81,7 @@ def redistributors(gic: Node) -> tuple[Redistributor, ...]:
     if not is_gic_v3(gic):
         return ()
     stated = gic.prop("#redistributor-regions")
-    count = (stated.u32 or 1) if stated is not None else 1
+    count = (stated.u32 or 0) if stated is not None else 1
     found = [entry_range(entry) for entry in reg_entries(gic, XEN)]
     return tuple(Redistributor(item, item.size // _GICR_SIZE) for item in found[1 : 1 + count] if item is not None)
 

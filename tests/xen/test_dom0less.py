@@ -160,8 +160,8 @@ def test_cache_colours_and_static_memory_do_not_go_together() -> None:
 @pytest.mark.parametrize(
     ("mib", "release", "expected"),
     [
-        (4096, "4.20", ("Could not set up domain domU1 (rc = -12)",)),  # as booted with 2 GiB of RAM
-        (4096, "4.17", ("Could not set up domain domU1",)),
+        (4096, "4.20", ("Failed to allocate P2M pages.", "Could not set up domain domU1 (rc = -12)")),  # booted with 2 GiB
+        (4096, "4.17", ("Failed to allocate P2M pages.", "Could not set up domain domU1")),
         (0x1000010, "4.20", ()),  # pages are counted in 32 bits: 16 MiB, as booted
         (64, "4.20", ()),
     ],

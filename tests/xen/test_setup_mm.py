@@ -32,6 +32,7 @@ def scan(
         dropped=(),
         panic=None,
         stopped_at=None,
+        static_heap=bool(heap),
     )
 
 

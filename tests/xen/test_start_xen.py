@@ -217,11 +217,16 @@ def test_registers_and_interrupt_of_the_controller(gic: str, line: str) -> None:
         gone(GICV2, "0x8010000 0 0x2000", "0x8010000 0 0x1000"),  # a CPU interface of 4 KiB counts as 8
         gone(FRAMED, "<80>", "<0>"),  # the hardware says
         gone(FRAMED, "<64>", "<912>"),
-        gone(GICV3, "phandle", "#redistributor-regions = <0>; phandle"),
     ],
 )
 def test_controllers_that_xen_takes(gic: str) -> None:
     assert stop_of(CPUS, TIMER, gic) is None
+
+
+def test_no_redistributor_for_the_first_cpu() -> None:
+    """gicv3_populate_rdist: as 39c-no-redistributors booted."""
+    stop = stop_of(CPUS, TIMER, gone(GICV3, "phandle", "#redistributor-regions = <0>; phandle"))
+    assert stop is not None and stop.lines == ("Failed to initialize the GIC drivers",)
 
 
 def test_an_x_gene_has_its_pages_64_kib_apart() -> None:
