@@ -143,6 +143,12 @@ def test_sve_where_it_is_built_is_the_hardwares_question() -> None:
     )
 
 
+def test_static_memory_of_no_piece_is_static_memory() -> None:
+    """CDF_staticmem follows from the property, however many ranges it holds: direct-map is not what is refused."""
+    found = lines(guest(PLAIN + " xen,static-mem; direct-map;"))
+    assert not any("direct-map is not valid" in line for line in found)
+
+
 def test_a_name_has_no_unit_address() -> None:
     """dt_node_name, as booted: dom@1 is called dom."""
     assert lines(guest("memory = <0 0x40000>;", name="dom@1")) == ("Missing property 'cpus' for domain dom",)
@@ -231,6 +237,7 @@ VCPU = "vcpu0 {{ compatible = \"xen,vcpu\"; {} }};"
         ('hard-affinity = "0";', ("Invalid xen,vcpu node for domain domU1",)),
         ("id = <1>;", ("Invalid vcpu_id 1 for domain domU1, max_vcpus=1",)),
         ('id = <0>; hard-affinity = "2";', ("Invalid pCPU 2 for domain domU1",)),
+        ('id = <0>; hard-affinity = "0,2";', ("Invalid pCPU 2 for domain domU1",)),  # the second item is read too
         ('id = <0>; hard-affinity = "0-010";', ("Invalid pCPU 8 for domain domU1",)),
         ('id = <0>; hard-affinity = "0x10,99";', ("Invalid pCPU 16 for domain domU1",)),
         ('id = <0>; hard-affinity = "0 99";', ()),  # read up to the blank
