@@ -31,3 +31,9 @@ def test_equal_starts_keep_their_order_and_adjacent_ranges_do_not_touch() -> Non
     items = [Item(2, AddressRange(4, 4)), Item(1, AddressRange(4, 2)), Item(0, AddressRange(0, 4))]
     assert [item.name for item in Lookup(items).touching(AddressRange(4, 1))] == [2, 1]
     assert [item.name for item in Lookup(items).touching(AddressRange(8, 4))] == []
+
+
+def test_what_ends_where_the_span_begins_is_left_out_behind_a_longer_one() -> None:
+    """0..100 reaches behind 20, so that 10..20 is looked at; it ends before 20, and shares nothing with 20..30."""
+    items = [Item(0, AddressRange(0, 100)), Item(1, AddressRange(10, 10))]
+    assert [item.name for item in Lookup(items).touching(AddressRange(20, 10))] == [0]
