@@ -39,7 +39,8 @@ def main(wanted: list[str]) -> int:
     print("| --- " * (len(COUNTS) + 2) + "|")
     for name in wanted or FORMATS:
         peaks = found[name] = [measured(partial(load, name), count, 1)[1] for count in COUNTS]
-        print(f"| {name} | " + " | ".join(f"{peak:.0f} MiB" for peak in peaks) + f" | {peaks[-1] / peaks[0]:.2f} x |", flush=True)
+        cells = [f"{peak:.0f} MiB" for peak in peaks]
+        print(f"| {name} | {' | '.join(cells)} | {peaks[-1] / peaks[0]:.2f} x |", flush=True)
     most = max(peak for peaks in found.values() for peak in peaks)
     print("\n```text")
     for name, peaks in found.items():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from textwrap import indent
 from typing import Any, Final
 from urllib.parse import quote
@@ -40,7 +40,7 @@ def render(report: Report) -> Iterator[str]:
     """
     known = tuple(placed(_known(report)))
     rules: dict[str, Finding] = {}
-    for item in (*placed(report), *known):
+    for item in chain(placed(report), known):
         rules.setdefault(item.finding.rule, item.finding)
     for _, finding, _ in report.suppressed:
         rules.setdefault(finding.rule, finding)
