@@ -78,28 +78,32 @@ def compiled(path: str, source: bytes, sourcing: Sourcing, seconds: float, *, an
     roots = _folders(folder, sourcing.includes)
     _refuse(map(os.fsdecode, _INCLUDED.findall(source)), folder, roots)
     files: list[str] = []
+    text = source
     with tempfile.TemporaryDirectory() as place:
         listed = os.path.join(place, "read")
-        if _DIRECTIVE.search(source) or sourcing.macros:
-            source = _preprocessed(source, folder, roots, sourcing.macros, listed, seconds)
-            files += (*_entered(source), *_read(listed))
-        _refuse_dtc(source, folder, roots)
+        if _DIRECTIVE.search(text) or sourcing.macros:
+            text = _preprocessed(text, folder, roots, sourcing.macros, listed, seconds)
+            files += (*_entered(text), *_read(listed))
+        _refuse_dtc(text, folder, roots)
         places = [item for root in roots.search for item in ("-i", root)]
-        ran = _run([*_DTC, listed, *places, "-"], source, folder, seconds)
+        ran = _run([*_DTC, listed, *places, "-"], text, folder, seconds)
         _refuse(_read(listed), folder, roots)
         files += _read(listed)
         blob = _output("dtc", ran)
-        said = _run([*_ANNOTATE, *places, "-"], source, folder, seconds).output if annotated else b""
+        said = _run([*_ANNOTATE, *places, "-"], text, folder, seconds).output if annotated else b""
     found = _named(read_annotated(said.decode("utf-8", "surrogateescape")), path)
     read = dict.fromkeys(os.path.join(folder, item) for item in files if item not in _SOURCE)
-    return Compiled(blob, found._replace(remarks=tuple(_remarks(found))), tuple(read))
+    return Compiled(blob, found._replace(remarks=tuple(_remarks(found, path, source))), tuple(read))
 
 
-def _remarks(places: SourceMap) -> Iterator[Remark]:
-    """Yield the comments for this program in every file in which a node or a property was written."""
+def _remarks(places: SourceMap, path: str, source: bytes) -> Iterator[Remark]:
+    """Yield the comments for this program in every file in which a node or a property was written.
+
+    The source itself was read already, and may have come through a pipe.
+    """
     nodes = {place.file for found in places.nodes.values() for place in found}
     for file in sorted(nodes | {place.file for place in places.properties.values()}):
-        yield from remarks_in(file, read_bytes(file, MAX_TEXT))
+        yield from remarks_in(file, source if file == path else read_bytes(file, MAX_TEXT))
 
 
 def search_folders(path: str, sourcing: Sourcing) -> tuple[str, ...]:

@@ -49,11 +49,11 @@ def desk(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest
     return Desk(tmp_path, capsys)
 
 
-def broken(item: TreeInput, *rest: Any) -> object:
+def broken(item: TreeInput, *rest: Any, **more: Any) -> object:
     """An analysis with a defect, for one of the trees."""
     if item.name.startswith("b"):
         raise ZeroDivisionError("a\n::error::defect")
-    return analysis_of(item, *rest)
+    return analysis_of(item, *rest, **more)
 
 
 analysis_of = checked

@@ -475,7 +475,7 @@ def test_an_overlay_is_no_board(tmp_path: Path, capsys: pytest.CaptureFixture[st
     for command in ("check", "predict"):
         with pytest.raises(SystemExit) as left:
             main([command, str(over), "--memory", "0x40000000+2G"])
-        assert left.value.code == 2 and "it is an overlay (/fragment@0 has __overlay__)" in capsys.readouterr().err
+        assert left.value.code == 2 and ": an overlay (/fragment@0 has __overlay__)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
