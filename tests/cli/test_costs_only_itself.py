@@ -211,7 +211,7 @@ import sys, time
 import dtanalyze.cli
 run = dtanalyze.cli.run
 import dtanalyze.cli.check as check
-def slow(item, *rest):
+def slow(item, *rest, **more):
     while True:
         time.sleep(0.05)
 check.checked = slow
