@@ -30,10 +30,10 @@ check: install ## analyse two recorded trees: one that works, one that does not
 	@echo "== Xen 4.20, 1 GiB host, dom0_mem=640M: regions, but no room for a section; reported only (--fail-on never)"
 	$(BIN)/dtanalyze check --fail-on never $(BAD)
 
-test: install lint ## lint, then run all tests
-	$(BIN)/python -m pytest
+test: install lint ## lint, then run all tests, on each CPU
+	$(BIN)/python -m pytest -n auto
 
-test-shuffled: install ## all tests in a random order, two at a time
+test-shuffled: install ## all tests in a random order, which tells those that lean on another
 	$(BIN)/python -m pytest -o addopts='-q --strict-markers --strict-config' -n 2
 
 test-all: install ## the tests that need a browser (Debian: chromium, npm), after `make test`

@@ -40,9 +40,10 @@ def watch(once: Callable[[], None], named: Sequence[str]) -> int:
         while True:
             forget()
             WRITTEN.clear()
+            begun, before = time.time_ns(), _stamps((*named, *_folders(named), *known))
             status = _status_of(once)
             known |= PATHS  # an include that is gone for a moment is waited for
-            before = _stamps((*named, *_folders(named), *known))
+            before = {**_found(_stamps((*named, *_folders(named), *known)), begun), **before}
             note(f"watching {counted(len(before), 'file')}; Ctrl-C ends\n")
             note("".join(f"changed: {visible(os.path.relpath(item))}\n" for item in _changed(before)))
     except KeyboardInterrupt:
@@ -65,6 +66,11 @@ def _folders(named: Sequence[str]) -> list[str]:
 
 def _stamps(paths: Sequence[str]) -> dict[str, Stamp]:
     return {path: _stamp(path) for path in dict.fromkeys(map(os.path.realpath, paths))}
+
+
+def _found(stamps: dict[str, Stamp], begun: int) -> dict[str, Stamp]:
+    """Return the stamps of files that a run came upon; one that was written since it ``begun`` may not be what it read."""
+    return {path: None if stamp and stamp[0] >= begun else stamp for path, stamp in stamps.items()}
 
 
 def _stamp(path: str) -> Stamp:

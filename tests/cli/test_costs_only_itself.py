@@ -225,6 +225,7 @@ def test_workers_are_gone_before_their_parent(name: str, desk: Desk) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW, "check", "a.dtb", "b.dtb", "c.dtb", "--jobs", "3", "-o", "out"],
         cwd=desk.place, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where the tests run in the background it is ignored
     )  # fmt: skip
     assert until(lambda: len(children_of(process.pid)) == 3)
     workers = children_of(process.pid)

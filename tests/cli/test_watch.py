@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from dtanalyze.cli import main
+from dtanalyze.cli import main, watching
+from dtanalyze.inputs.reading import PATHS
 from tests.cli.test_source_lines import BAD_REGION, BOARD, DTSI, GOOD_REGION, pytestmark  # noqa: F401  # needs dtc and cpp likewise
 
 PATIENCE = 60.0
@@ -27,6 +28,7 @@ class Watched:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "dtanalyze", "check", "boards/board.dts", "-D", "DEVICE=0x90000000", "--watch"],
                 cwd=folder, stdout=said, stderr=subprocess.STDOUT, env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # where the tests run in the background it is ignored
             )  # fmt: skip
 
     def wait_for(self, count: int) -> str:
@@ -74,6 +76,42 @@ def test_an_edit_of_the_source_and_of_its_include(watched: Watched, tmp_path: Pa
     watched.process.send_signal(signal.SIGINT)
     assert watched.process.wait(PATIENCE) == 1, "the status of the last answer"
     assert "Traceback" not in watched.said.read_text()
+
+
+def test_a_change_while_it_answers_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is written again while the run that read it is not over: that run's answer is old, and another follows."""
+    tree = tmp_path / "board.dtb"
+    tree.write_bytes(b"first")
+    read: list[bytes] = []
+
+    def once() -> None:
+        read.append(tree.read_bytes())
+        if len(read) == 1:
+            tree.write_bytes(b"second")
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching, "note", lambda _: None)
+    assert watching.watch(once, [str(tree)]) == 0 and read == [b"first", b"second"]
+
+
+def test_an_include_that_changes_while_it_answers_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, include = tmp_path / "board.dts", tmp_path / "soc.dtsi"
+    tree.write_bytes(b"x")
+    include.write_bytes(b"first")
+    read: list[bytes] = []
+
+    def once() -> None:
+        PATHS[str(include)] = None
+        read.append(include.read_bytes())
+        if len(read) == 1:
+            time.sleep(0.02)  # the clock of a file system ticks some hundred times a second
+            include.write_bytes(b"second")
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(watching, "note", lambda _: None)
+    assert watching.watch(once, [str(tree)]) == 0 and read == [b"first", b"second"]
 
 
 def test_what_cannot_be_watched(capsys: pytest.CaptureFixture[str]) -> None:
