@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, parse_range
 from dtanalyze.analysis.host import tree_ram
+from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
@@ -27,6 +28,7 @@ _PAGE: Final = 4096
 _ROOM: Final = {"xen": 2 * MIB, "tree": MIB, "stub": _PAGE}
 _TREE_ROOM: Final = 64 * 1024
 _KERNEL: Final = 64 * 1024
+_MOST_CPUS: Final = 8
 _PACKAGED: Final = ("4.17", "4.20")
 
 
@@ -69,10 +71,20 @@ def recorded(folder: Path) -> Iterator[Faulty]:
 
 
 def alone(path: Path) -> Iterator[Faulty]:
-    """Yield a tree for each packaged Xen, on QEMU's virt."""
+    """Yield a tree for each packaged Xen, on a machine of QEMU's virt like the one that it describes."""
+    blob = path.read_bytes()
+    tree = parse(blob)
+    gic = 3 if any(node.is_compatible("arm,gic-v3") for node in tree.root) else 2
+    smmu = ",iommu=smmuv3" if any(node.is_compatible("arm,smmu-v3") for node in tree.root) else ""
+    cpus = len(cpu_nodes(tree))
+    given = {
+        "machine": f"virt,gic-version={gic},virtualization=on{smmu}",
+        "cpu": "cortex-a57",
+        "cpus": min(max(cpus, 1), _MOST_CPUS),
+        "options": [],
+    }
     for release in _PACKAGED:
-        given = {"machine": "virt,gic-version=3,virtualization=on", "cpu": "cortex-a57", "cpus": 1, "options": []}
-        yield _placed(f"{path.stem}-x{release.replace('.', '')}", "hand-made", release, path.read_bytes(), given)
+        yield _placed(f"{path.stem}-x{release.replace('.', '')}", "hand-made", release, blob, given)
 
 
 def _placed(name: str, origin: str, release: str, blob: bytes, case: dict[str, Any]) -> Faulty:

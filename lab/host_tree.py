@@ -7,13 +7,15 @@ from typing import Final, NamedTuple
 import fdt
 
 from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
+from dtanalyze.xen.command_line import XenArgs, parse_bootargs, xen_bootargs
 from lab.case import Case, Placed
 
-__all__ = ["Image", "host_tree", "images_of"]
+__all__ = ["Image", "grant_table", "host_tree", "images_of"]
 
 _MODULES: Final = ("kernel", "ramdisk", "device-tree")
 
@@ -73,6 +75,12 @@ def images_of(tree: Tree) -> tuple[Image, ...]:
         if entry is not None:
             found.append(Image(kind, read_number(entry.address_cells), entry.size, node.path))
     return tuple(found)
+
+
+def grant_table(tree: Tree, xen: int) -> AddressRange:
+    """Return dom0's grant table: of as many frames as Xen's line says, at the start of Xen's text (``xen``)."""
+    args = parse_bootargs(xen_bootargs(tree))
+    return AddressRange(xen, (args.max_grant_frames or XenArgs().max_grant_frames) * 4 * KIB)
 
 
 def _reg(item: AddressRange) -> bytes:

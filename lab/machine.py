@@ -27,6 +27,7 @@ MIB: Final = 1 << 20
 _END_OF_XEN: Final = re.compile(
     rb"\(XEN\).*Freed \d+kB init memory|\(XEN\).*Panic on CPU|Reboot in five seconds|Manual reset required"
 )
+_LEAVING: Final = 20.0
 _RING_LINES: Final = re.compile(rb"(?:\(XEN\) [\t\n\x20-\x7e]*\n)+")
 
 
@@ -92,7 +93,7 @@ def boot(
         try:
             raw, ended = _listen(process, done, timeout, silence)
             memory: dict[str, bytes] = {}
-            if process.poll() is not None and not raw.strip():
+            if ended == "died" and process.wait(_LEAVING) and not raw.strip():
                 assert process.stderr is not None
                 raise MachineError(f"QEMU: {process.stderr.read().decode(errors='replace').strip()[-400:]}")
             if ended != "died":

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from dtanalyze.address.range import AddressRange
 from dtanalyze.analysis.fix import fix
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.verify import Given, verify
@@ -25,14 +24,14 @@ from dtanalyze.xen.build import BUILDS
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.profile import PRESETS
 from lab.faulty import Faulty
+from lab.host_tree import grant_table
 from lab.machine import MachineError
 from lab.packages import MissingError
 from lab.releases import XenBuild
-from lab.run import start_tree
+from lab.run import as_printed, start_tree
 
 __all__ = ["STARTED", "booted", "check_tools", "known", "offers_table", "tried"]
 
-_GRANT_TABLE: Final = 64 * 4096
 STARTED: Final = "starts its domains"
 
 
@@ -66,7 +65,7 @@ def tried(faulty: Faulty, xen: XenBuild, folder: Path) -> dict[str, Any]:
         blob, problem = _applied(found, faulty, folder)
         record["overlay"] = problem or "applies"
         record["after"] = booted(faulty, blob, xen, folder / "after")
-        record["differs"] = _differences(faulty, folder / "after")
+        record["differs"] = _differences(faulty._replace(blob=blob), folder / "after")
         record["kept"] = (record["after"] == STARTED) == (record["promised"] != "no-boot") and not record["differs"]
     (folder / "offer.json").write_text(json.dumps(record, indent=1) + "\n")
     return record
@@ -81,7 +80,7 @@ def _fixed(faulty: Faulty) -> Fix:
 def known(faulty: Faulty) -> XenOptions:
     """Return what the loader decides, and the tree does not say."""
     machine = faulty.machine
-    grant = AddressRange(machine.xen, _GRANT_TABLE)
+    grant = grant_table(parse(faulty.blob), machine.xen)
     return XenOptions(build=BUILDS["debian"], fdt_address=machine.tree, grant_table=grant)
 
 
@@ -100,9 +99,10 @@ def _applied(found: Fix, faulty: Faulty, folder: Path) -> tuple[bytes, str]:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         if done.returncode:
             return found.blob, f"{command[0]}: {' '.join(done.stderr.split())[:200]}"
-    if any(item.value is None for item in found.changes):
+    unsaid = next((item.unsaid for item in found.edits if item.unsaid), "")
+    if unsaid:
         made.write_bytes(found.blob)
-        return found.blob, "a property goes, which no overlay can say: fix --apply"
+        return found.blob, f"fix --apply: {unsaid}"
     blob = made.read_bytes()
     same = _content(blob) == _content(found.blob)
     return blob, "" if same else "the tree differs from the one that was tried"
@@ -147,7 +147,8 @@ def _differences(faulty: Faulty, folder: Path) -> list[str]:
     names = [name for name in ("host.dtb", "xen.txt", "guest.dtb") if (folder / name).is_file()]
     try:
         items = [_item(folder / name) for name in names]
-        found = verify(gathered(items), Given(faulty.xen, None, known(faulty)))
+        bundle = gathered(items)
+        found = verify(bundle, Given(faulty.xen, None, as_printed(known(faulty), bundle)))
     except InputError as error:
         return [str(error)]
     return [f"{item.what}: predicted {item.predicted}; seen {item.seen}" for item in found.differences]

@@ -11,10 +11,10 @@ from typing import Final
 from dtanalyze.address.units import parse_range
 from dtanalyze.analysis.verify import Given, Verified, verify
 from dtanalyze.devicetree.blob import parse
-from dtanalyze.evidence.bundle import Item, gathered
+from dtanalyze.evidence.bundle import Bundle, Item, gathered
 from dtanalyze.xen.options import XenOptions
 from lab.case import Case
-from lab.host_tree import host_tree, images_of
+from lab.host_tree import grant_table, host_tree, images_of
 from lab.initramfs import compiled_trigger, initramfs
 from lab.kernel_image import EMPTY_IMAGE
 from lab.machine import Machine, Started, boot, dump_tree
@@ -22,14 +22,12 @@ from lab.packages import Cache
 from lab.record import record_of, write_record
 from lab.releases import LinuxBuild, XenBuild, busybox, linux_build, xen_image
 
-__all__ = ["Lab", "start_tree"]
+__all__ = ["Lab", "as_printed", "start_tree"]
 
 _TREE_OF_DOM0: Final = re.compile(r"Loading d0 DTB to 0x([0-9a-f]+)-0x([0-9a-f]+)")
 _LINUX_DONE: Final = re.compile(rb"@@lab end|\(XEN\).*Panic on CPU|Kernel panic")
 _LARGEST_TREE: Final = 2 << 20
 _TREE_ROOM: Final = 64 * 1024
-_GRANT_TABLE: Final = 64 * 4096
-"""gnttab_max_frames' default, at Xen's text."""
 _EVIDENCE: Final = ("host.dtb", "guest.dtb", "xen.txt", "dmesg.txt", "iomem-before.txt", "iomem-after.txt", "config")
 
 
@@ -66,8 +64,9 @@ class Lab:
         recorded = record_of(case, versions, host, started.console, started.memory.get("guest.dtb"))
         if linux is not None:
             recorded.files["config"] = linux.config.encode()
-        grant = f"{placed.xen:#x}-{placed.xen + _GRANT_TABLE:#x}"
-        recorded.record["options"] = ["--fdt-address", hex(placed.tree), "--grant-table", grant]
+        grant = grant_table(parse(host), placed.xen)
+        places = {"--fdt-address": f"{placed.tree:#x}", "--grant-table": f"{grant.start:#x}-{grant.stop:#x}"}
+        recorded.record["options"] = [word for item in places.items() for word in item]
         write_record(self.out / case.name, recorded)
         return started.seconds
 
@@ -85,11 +84,18 @@ class Lab:
         known = XenOptions(
             fdt_address=int(said["--fdt-address"], 16), grant_table=parse_range(grant) if grant is not None else None
         )
-        return verify(gathered(items), Given(None, None, known))
+        bundle = gathered(items)
+        return verify(bundle, Given(None, None, as_printed(known, bundle)))
 
     def _ramdisk(self, linux: LinuxBuild) -> bytes:
         shift = 14 if "16k" in linux.package.name else 12
         return initramfs(busybox(self._cache), compiled_trigger(shift), linux.modules)
+
+
+def as_printed(known: XenOptions, bundle: Bundle) -> XenOptions:
+    """Return what is known of a boot; the grant table as Xen printed it, since only Xen knows its text, which bounds it."""
+    printed = bundle.xen is not None and bundle.xen[1].grant_table is not None
+    return known._replace(grant_table=None) if printed else known
 
 
 def _item(path: Path) -> Item:
@@ -101,13 +107,14 @@ def start_tree(
 ) -> Started:
     """Boot ``machine`` with ``blob`` as its tree: each module that it names gets ``content`` by kind or by path.
 
-    A kernel without content is an empty image, so that Xen alone is looked at; any other module is zeros.
+    A kernel without content is an empty image, so that Xen alone is looked at; any other module is zeros, as RAM is, and not
+    laid into it: it may lie over QEMU's own tree.
     """
     images = {**dict(machine.images), machine.tree: blob}
     for image in images_of(parse(blob)):
-        default = EMPTY_IMAGE if image.kind == "kernel" else b"\0" * min(image.size, 4096)
-        data = content.get(image.path, content.get(image.kind, default))
-        images.setdefault(image.address, data)
+        data = content.get(image.path, content.get(image.kind, EMPTY_IMAGE if image.kind == "kernel" else b""))
+        if data:
+            images.setdefault(image.address, data)
     ready = machine._replace(images=tuple(images.items()))
     if linux:
         return boot(ready, done=_LINUX_DONE, timeout=600, silence=120, wanted=_tree_of_dom0)

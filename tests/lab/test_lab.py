@@ -10,12 +10,13 @@ import pytest
 from dtanalyze.address.range import AddressRange
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.errors import UsageError
-from lab import command
+from lab import command, run
+from lab import machine as machine_module
 from lab.case import Case, case_of, read_cases
-from lab.host_tree import host_tree, images_of
+from lab.host_tree import grant_table, host_tree, images_of
 from lab.initramfs import initramfs
 from lab.kernel_image import EMPTY_IMAGE
-from lab.machine import boot_loader
+from lab.machine import Machine, MachineError, boot, boot_loader
 from lab.packages import Package
 from lab.random_cases import random_case
 from lab.record import record_of, sections_of
@@ -83,6 +84,39 @@ def test_the_tree_says_what_the_case_says() -> None:
     assert kept is not None and "no-map" in kept.properties
     (image,) = images_of(tree)
     assert (image.kind, image.address, image.size) == ("kernel", placed.kernel.start if placed.kernel else 0, 4096)
+
+
+@pytest.mark.parametrize(("line", "frames"), [("", 64), ("gnttab_max_frames=128", 128), ("gnttab_max_frames=0", 64)])
+def test_the_grant_table_is_as_large_as_xens_line_says(line: str, frames: int) -> None:
+    tree = parse(dtb(f'chosen {{ xen,xen-bootargs = "{line}"; }};'))
+    assert grant_table(tree, 0x50E00000) == AddressRange(0x50E00000, frames * 4096)
+
+
+def test_a_module_without_content_is_not_laid_over_qemus_own_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recorded: QEMU keeps a tree at the start of its RAM, and takes no second image there; a module of zeros is RAM as it is."""
+    started: list[Machine] = []
+    monkeypatch.setattr(run, "boot", lambda machine, **_: started.append(machine))
+    modules = "".join(
+        f'module@{at:x} {{ compatible = "multiboot,{kind}"; reg = <{at:#x} 0x1000>; }};'
+        for kind, at in (("kernel", 0x43780000), ("ramdisk", 0x40050000))
+    )
+    tree = dtb(f"chosen {{ #address-cells = <1>; #size-cells = <1>; {modules} }};")
+    machine = Machine("virt", "max", 1, 1024, 0x50E00000, 0x65C00000, (), 0x40550000)
+    run.start_tree(machine, tree, {})
+    run.start_tree(machine, tree, {"ramdisk": b"cpio"})
+    assert [dict(item.images) for item in started] == [
+        {0x65C00000: tree, 0x43780000: EMPTY_IMAGE},
+        {0x65C00000: tree, 0x43780000: EMPTY_IMAGE, 0x40050000: b"cpio"},
+    ]
+
+
+def test_a_qemu_that_leaves_at_once_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    qemu = tmp_path / "qemu"
+    qemu.write_text("#!/bin/sh\nexec >&-\nsleep 0.3\necho 'Some ROM regions are overlapping' >&2\nexit 1\n")
+    qemu.chmod(0o755)
+    monkeypatch.setattr(machine_module, "QEMU", str(qemu))
+    with pytest.raises(MachineError, match="ROM regions are overlapping"):
+        boot(Machine("virt", "max", 1, 64, 0x40000000, 0x41000000, (), 0x42000000))
 
 
 def test_the_boot_loader_is_six_instructions_and_two_numbers() -> None:

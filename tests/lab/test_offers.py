@@ -64,6 +64,8 @@ def test_where_the_record_says_there_it_lies() -> None:
 def test_a_file_alone_is_for_every_packaged_xen() -> None:
     path = FIXTURES / "fix" / "r31.dtb"
     assert [item.xen for item in alone(path)] == ["4.17", "4.20"]
+    assert {item.machine.board for item in alone(path)} == {"virt,gic-version=3,virtualization=on"}
+    assert {item.machine.board for item in alone(path.with_name("v2m.dtb"))} == {"virt,gic-version=2,virtualization=on"}
 
 
 @needs_dtc
