@@ -220,11 +220,13 @@ class Edit(NamedTuple):
     """What becomes of one property when all offers are taken: the old value, None without one, and the change.
 
     ``anchor`` is the path of the nearest node that the tree has: the node itself, or one above a node that is made.
+    ``unsaid`` is why no overlay says it, empty when one does.
     """
 
     change: Change
     old: bytes | None
     anchor: str
+    unsaid: str = ""
 
 
 class Rewritten(NamedTuple):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.analysis import check
-from dtanalyze.analysis.editing import changed, edits_of, unsayable
+from dtanalyze.analysis.editing import changed, edits_of
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.facts import CheckResult, Fix, Offer
 from dtanalyze.findings import Change, Cure, Finding, Severity
@@ -61,8 +61,7 @@ def fix(
         if not (trials.all_at_once() or trials.one_of_them()):
             break
     trials.drop_needless(data)
-    changes = [item for offer in trials.offers for item in offer.cure.changes]
-    edits = edits_of(data, changes)
+    edits = edits_of(data, [offer.cure for offer in trials.offers])
     refused = tuple(trials.refused.items())
     return Fix(tuple(trials.offers), edits, trials.before, trials.results, trials.data if edits else data, refused)
 
@@ -153,11 +152,8 @@ class _Trials:
         for cure in finding.cures:
             if cure == chosen:
                 continue
-            why = unsayable(cure)
-            if not why:
-                _, found = self._tried(list(cure.changes))
-                why = "not tried" if found is None else _refusal([finding], self.results, found) or ""
-            yield cure, why
+            _, found = self._tried(list(cure.changes))
+            yield cure, "not tried" if found is None else _refusal([finding], self.results, found) or ""
 
     def _first_cures(self) -> Iterator[tuple[Finding, Cure]]:
         for finding in self._findings():
@@ -179,12 +175,10 @@ class _Trials:
     def _is_open(self, cure: Cure) -> bool:
         if cure in self.refused:
             return False
-        why = unsayable(cure)
-        if not why and all(item in self._had for item in cure.changes):
-            why = "another finding contradicts it, which wants the same property otherwise"
-        if why:
-            self.refused[cure] = why
-        return not why
+        contradicted = all(item in self._had for item in cure.changes)
+        if contradicted:
+            self.refused[cure] = "another finding contradicts it, which wants the same property otherwise"
+        return not contradicted
 
     def _tried(self, changes: list[Change]) -> tuple[bytes, Results | None]:
         if self._left == 0:

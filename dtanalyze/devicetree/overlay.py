@@ -16,7 +16,7 @@ from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.devicetree.write import copy_node, set_property, to_blob
 from dtanalyze.errors import OverlayError
 
-__all__ = ["Overlaid", "apply_overlay"]
+__all__ = ["Overlaid", "apply_overlay", "reached"]
 
 _MAX_PHANDLE: Final = 0xFFFFFFFE
 _PHANDLES: Final = ("phandle", "linux,phandle")
@@ -30,6 +30,11 @@ def apply_overlay(base: Tree, overlay: Tree) -> bytes:
     overlaid = Overlaid(base)
     overlaid.apply(overlay)
     return overlaid.blob()
+
+
+def reached(root: Node, path: str) -> Node | None:
+    """Return the node that an overlay finds at a full path: for ``/memory`` also a ``/memory@0`` that stands before it."""
+    return _at(root, path)
 
 
 class Overlaid:

@@ -23,16 +23,15 @@ _TEMPLATE: Final = "&{{{}}} {{"
 def overlay_text(fix: Fix, path: str) -> str:
     """Return the overlay that makes the changes; dtc compiles it (``dtc -I dts -O dtb``), fdtoverlay applies it.
 
-    It names nodes by their paths, so that the tree needs no ``__symbols__``. No overlay can take a property away: what does
-    is a comment there.
+    It names nodes by their paths, so that the tree needs no ``__symbols__``. What no overlay can say is a comment there.
     """
     lines = ["/dts-v1/;", "/plugin/;", ""]
     if not fix.edits:
         lines += [f"/* nothing to change in {_comment(path)} */"]
-    gone = [edit.change for edit in fix.edits if edit.change.value is None]
-    if gone:
-        lines += [f"/* no overlay can say this, fix --apply does: {_comment(str(item))} */" for item in gone] + [""]
-    said = [edit for edit in fix.edits if edit.change.value is not None]
+    lines += [
+        f"/* fix --apply does this: {_comment(f'{edit.change}')} ({_comment(edit.unsaid)}) */" for edit in _unsaid(fix)
+    ]
+    said = [edit for edit in fix.edits if not edit.unsaid]
     if not said:
         lines += ["/ {", "};"]
     for anchor in dict.fromkeys(edit.anchor for edit in said):
@@ -40,6 +39,10 @@ def overlay_text(fix: Fix, path: str) -> str:
         lines += [f"\t{line}" for line in body_lines(anchor, [edit.change for edit in said if edit.anchor == anchor])]
         lines += ["};", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _unsaid(fix: Fix) -> list[Edit]:
+    return [edit for edit in fix.edits if edit.unsaid]
 
 
 def _comment(text: str) -> str:
@@ -59,6 +62,11 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = ()) -> str:
         )
         lines += _open(after)
         lines += [line for item in folded(after).findings for line in _left(item, fix)]
+    if _unsaid(fix) and not path.endswith(".dts"):
+        lines.append(
+            f"  not in the overlay: {len(_unsaid(fix))} of {counted(len(fix.edits), 'change')}, which `--apply` makes:"
+        )
+        lines += [f"    {edit.change.node}: {edit.change.prop}: {edit.unsaid}" for edit in _unsaid(fix)]
     if fix.edits:
         how = ("--write",) if path.endswith(".dts") else ("--apply", "fixed.dtb")
         lines.append(f"  to apply: {shlex.join(['dtanalyze', 'fix', path, *asked, *how])}")
@@ -144,7 +152,12 @@ def fix_json(fix: Fix, path: str) -> dict[str, Any]:
         "path": path,
         "overlay": overlay_text(fix, path) if fix.edits else None,
         "edits": [
-            {**_change(edit.change), "before": None if edit.old is None else stated_value(edit.old)} for edit in fix.edits
+            {
+                **_change(edit.change),
+                "before": None if edit.old is None else stated_value(edit.old),
+                "not_in_overlay": edit.unsaid or None,
+            }
+            for edit in fix.edits
         ],
         "offers": [_offer_json(offer) for offer in fix.offers],
         "results": [_result(old, new) for old, new in zip(fix.before, fix.after, strict=False)],

@@ -6,11 +6,15 @@ What Xen does with each kind of tree was booted or stands in its source; the mir
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from dtanalyze.analysis.editing import edits_of
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.findings import Change, Cure
 from dtanalyze.rules.examples import host
 from tests.rules.test_fix import Ran, run
 from tests.trees import dtb
@@ -50,7 +54,28 @@ class Bench:
         new.unlink(missing_ok=True)
         ran = run(self.capsys, "fix", str(board), "--linux", "6.12", "--format", "json", "--apply", str(new), *args)
         assert ran.status in (0, 1), ran.err
-        return Offered(ran, new.read_bytes() if new.exists() else None)
+        offered = Offered(ran, new.read_bytes() if new.exists() else None)
+        if offered.blob is not None and shutil.which("fdtoverlay") is not None:
+            self._hold_overlay(offered)
+        return offered
+
+    def _hold_overlay(self, offered: Offered) -> None:
+        """Whatever is offered: the standard tools make of the overlay the tree that was tried, but for what it leaves out."""
+        source, overlay, theirs = (self.folder / name for name in ("fix.dtso", "fix.dtbo", "theirs.dtb"))
+        source.write_text(offered.json["overlay"])
+        subprocess.run(["dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", overlay, source], check=True)
+        subprocess.run(["fdtoverlay", "-i", self.folder / "board.dtb", "-o", theirs, overlay], check=True)
+        wanted, before = content(offered.blob or b""), content((self.folder / "board.dtb").read_bytes())
+        for edit in offered.json["edits"]:
+            place = edit["node"], edit["property"]
+            if edit["not_in_overlay"]:
+                wanted.pop(place, None)
+                wanted.update({place: before[place]} if place in before else {})
+        assert content(theirs.read_bytes()) == wanted
+
+
+def content(blob: bytes) -> dict[tuple[str, str], bytes]:
+    return {(node.path, name): prop.value for node in parse(blob).root for name, prop in node.properties.items()}
 
 
 @pytest.fixture
@@ -120,7 +145,9 @@ def test_places_inside_a_device_are_no_addresses_of_the_cpu(bench: Bench) -> Non
     found = bench.fix(host(NVMEM))
     (edit,) = found.json["edits"]
     assert (edit["node"], edit["property"], edit["deleted"]) == ("/bus@7000/pmic@0/nvram@7100", "ranges", True)
-    assert "no overlay can say this" in found.json["overlay"] and found.verdicts == [("no-boot", "scratch")]
+    assert edit["not_in_overlay"] == "an overlay takes no property away" in found.err and found.verdicts == [
+        ("no-boot", "scratch")
+    ]
     assert found.blob is not None
     node = parse(found.blob).find("/bus@7000/pmic@0/nvram@7100")
     assert node is not None and node.prop("ranges") is None and node.prop("reg") is not None
@@ -270,6 +297,42 @@ def test_a_memory_node_without_reg(bench: Bench) -> None:
     assert bench.fix(body, "--xen", "4.22").edits == {}
     body = host("soc { #address-cells = <1>; #size-cells = <0>; memory@0 { }; };")
     assert bench.fix(body, "--xen", "4.19").edits == {"/soc/memory@0 status": '"disabled"'}
+
+
+def test_a_node_whose_name_another_one_answers_to(bench: Bench) -> None:
+    """Booted: libfdt finds memory@40000000 for /memory where that stands first, and the overlay took the board's RAM."""
+    bare = 'memory { device_type = "memory"; };'
+    found = bench.fix(host(bare))
+    (edit,) = found.json["edits"]
+    assert edit["node"] == "/memory" and found.verdicts == [("no-boot", "scratch")]
+    assert edit["not_in_overlay"] == "an overlay that names /memory changes /memory@40000000"
+    assert "not in the overlay: 1 of 1 change" in found.err and "&{/memory}" not in found.json["overlay"]
+    (edit,) = bench.fix(f"{bare} {host()}").json["edits"]
+    assert edit["node"] == "/memory" and edit["not_in_overlay"] is None
+
+
+def test_half_of_a_change_is_not_in_an_overlay() -> None:
+    """One cure of two properties, of which one goes: an overlay says neither, and still says another cure."""
+    tree = dtb("a { x; y; }; b { };")
+    gone, set_, other = Change("/a", "x", None, ""), Change("/a", "y", b"\1", "[01]"), Change("/b", "z", b"", "")
+    found = edits_of(tree, [Cure((gone, set_)), Cure((other,))])
+    assert [(item.change.prop, bool(item.unsaid)) for item in found] == [("x", True), ("y", True), ("z", False)]
+    assert edits_of(tree, [Cure((set_._replace(value=b"", text=""),))]) == ()
+
+
+@pytest.mark.parametrize(
+    ("node", "why"),
+    [
+        ("/soc@1/new", ""),
+        ("/soc@1/new@2/deep", ""),
+        ("/soc@1/dev", "an overlay that names /soc@1/dev changes /soc@1/dev@5"),
+        ("/soc@1/dev/deep", "an overlay that names /soc@1/dev/deep changes /soc@1/dev@5"),
+        ('/soc@1/"q"', "its path holds characters that dtc does not take"),
+    ],
+)
+def test_a_node_that_is_made(node: str, why: str) -> None:
+    (edit,) = edits_of(dtb("soc@1 { dev@5 { }; };"), [Cure((Change(node, "p", b"", ""),))])
+    assert (edit.anchor, edit.unsaid) == ("/soc@1", why)
 
 
 CHOSEN = 'xen,xen-bootargs = "{}";'

@@ -208,11 +208,13 @@ def test_a_finding_without_a_change_says_why(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_a_node_that_no_overlay_can_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    board = tmp_path / "board.dtb"
+    board, new = tmp_path / "board.dtb", tmp_path / "new.dtb"
     blob = dtb(HOST.format(chosen="", more=SOC.format(ranges="<0x0 0x1 0x0 0x10000000>")))
     board.write_bytes(blob.replace(b"soc\0", b'"c"\0'))
-    ran = run(capsys, "fix", str(board), "--linux", "6.12")
-    assert "no overlay can name this node" in ran.err and '"c"' not in ran.out
+    ran = run(capsys, "fix", str(board), "--linux", "6.12", "--apply", str(new))
+    assert "its path holds characters that dtc does not take" in ran.err and '&{/"c"}' not in ran.out
+    node = parse(new.read_bytes()).find('/"c"')
+    assert node is not None and node.properties["ranges"].value != b""
 
 
 def test_a_tree_in_a_fit_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,7 @@ def _told(found: Fix) -> dict[str, Any]:
         "next": after.reason if after.verdict == "no-boot" else "",
         "offers": sorted({item.rule for offer in found.offers for item in offer.cured}),
         "changes": len(found.edits),
-        "deleted": sum(edit.change.value is None for edit in found.edits),
+        "deleted": sum(bool(edit.unsaid) for edit in found.edits),
         "refused": [why for item in _errors(found.after) for cure, why in found.refused if cure in item.cures],
         "reasons": [item.advice for item in _errors(found.after) if item.advice],
         "added": [] if stop else [f"{rule} {node}" for rule, node in new],
@@ -113,7 +113,7 @@ def _document(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield f"* {rest} others get a reason only. {neither} get neither."
     yield f"* {sum(bool(row['added']) for row in rows)} boards that booted before have an error more with the changes made."
     removed = sum(row.get("deleted", 0) > 0 for row in offered)
-    yield f"* {removed} of the offers remove a property, which no overlay can say: `fix --apply` writes the tree."
+    yield f"* {removed} of the offers change what no overlay can (they remove a property, say): `fix --apply` writes the tree."
     yield ""
     yield "## By stage"
     yield ""
