@@ -59,11 +59,11 @@ def in_file(original: bytes, results: tuple[CheckResult, ...]) -> tuple[CheckRes
     return tuple(result._replace(findings=placed_in(tree, result.findings)) for result in results)
 
 
-def in_sources(original: bytes, places: SourceMap, results: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:
-    """Return results whose findings stand at lines of the sources that ``original`` was compiled from."""
+def in_sources(data: bytes, places: SourceMap, results: tuple[CheckResult, ...]) -> tuple[CheckResult, ...]:
+    """Return results whose findings stand at lines of the sources that ``data`` was compiled from."""
     from dtanalyze.analysis.offsets import written_in
 
-    tree = parse(original)
+    tree = parse(data)
     return tuple(
         result._replace(findings=written_in(tree, places, result.findings), remarks=places.remarks) for result in results
     )

@@ -155,7 +155,8 @@ def command(
         alone = len(paths) == 1 and (paths[0] == "-" or os.path.isfile(paths[0]))
         question = host.question(asked, profiles)._replace(try_others=alone)
         board = _board(partial_, host_tree) if partial_ or host_tree is not None else None
-        sources = Sources(overlay.read(), source.sourcing(), batch.limits())
+        sourcing = source.sourcing()
+        sources = Sources(overlay.read(sourcing), sourcing, batch.limits())
     items = expanded(paths)
     total = 0
     if not report.quiet and sys.stderr is not None and sys.stderr.isatty():
@@ -175,7 +176,10 @@ def command(
     )
     work: Work = partial(made_of, analyse=analyse, sources=sources)
     if batch.cache is not None:
-        work = _remembered(work, batch.cache, (question, board, sources.overlays, sources.sourcing))
+        if sourcing.source is not None:
+            complain("--cache: no effect with --source, whose includes are not known before it is compiled")
+        else:
+            work = _remembered(work, batch.cache, (question, board, sources.overlays, sourcing))
     with usage_errors():
         for found, failed in _outcomes(items, work, batch, total):
             for group in found:

@@ -57,7 +57,8 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings)
         question = host.question(asked, profiles)
-        sources = Sources(overlay.read(), source.sourcing())
+        sourcing = source.sourcing()
+        sources = Sources(overlay.read(sourcing), sourcing)
     groups, failures = each_input([old, new], lambda item: checked(item, asked, question), sources)
     report_failures(failures)
     if failures:

@@ -108,7 +108,7 @@ def command(
             if write:
                 write_sources(changed)
                 note(written_text(changed.files))
-    note(summary_text(found, path, given_words(call)))
+    note(summary_text(found, path, given_words(call), made=write or apply is not None))
     if apply is not None and not found.edits:
         note(f"{apply}: not written, there is nothing to change")
     if any(item.severity is Severity.ERROR for result in found.after for item in result.findings):

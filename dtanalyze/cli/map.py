@@ -53,7 +53,8 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, tree, mappings)
         question = host.question(asked, profiles)
-        sources = Sources(overlay.read(), source.sourcing())
+        sourcing = source.sourcing()
+        sources = Sources(overlay.read(sourcing), sourcing)
 
     groups, failures = each_input(paths, lambda item: checked(item, asked, question), sources)
     results = tuple(folded(result) for group in groups for result in group)

@@ -13,7 +13,7 @@ from dtanalyze.cli.option import Argument, Group, Option
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs import reading
 from dtanalyze.inputs.files import Overlays, read_overlays
-from dtanalyze.inputs.sourcing import Sourcing
+from dtanalyze.inputs.sourcing import Sourcing, cpp_args_from
 from dtanalyze.linux.profile import FORKS, NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
@@ -213,16 +213,24 @@ class OverlayOptions(NamedTuple):
 
     overlay: Annotated[
         list[str] | None,
-        Option("--overlay", metavar="DTBO", help="Apply this overlay first (repeatable, in order).", show_default=False),
+        Option(
+            "--overlay",
+            metavar="DTBO",
+            help="Apply this overlay first, a .dtbo or a .dtso (repeatable, in order).",
+            show_default=False,
+        ),
     ] = None
     overlay_matrix: Annotated[
         bool,
         Option("--overlay-matrix", help="Every combination of the overlays that applies, none of them included."),
     ] = False
 
-    def read(self) -> Overlays | None:
-        """Return the overlays; raise `InputError` or `UsageError` when one cannot be read or they are too many."""
-        return read_overlays(self.overlay or [], self.overlay_matrix)
+    def read(self, sourcing: Sourcing) -> Overlays | None:
+        """Return the overlays, sources compiled as all are.
+
+        Raises `InputError` or `UsageError` when one cannot be read or they are too many.
+        """
+        return read_overlays(self.overlay or [], self.overlay_matrix, sourcing)
 
 
 class SourceOptions(NamedTuple):
@@ -247,9 +255,25 @@ class SourceOptions(NamedTuple):
         Option("--source", metavar="DTS", help="The source of a .dtb: findings stand at its lines.", show_default=False),
     ] = None
 
+    cpp_args: Annotated[
+        list[str] | None,
+        Option(
+            "--cpp-args",
+            metavar="ARGS",
+            help="More for cpp: -D, -U, -I, -include, -imacros, as one text (repeatable).",
+            show_default=False,
+        ),
+    ] = None
+    dtc: Annotated[
+        str | None,
+        Option("--dtc", metavar="FILE", help="The compiler, in place of the dtc that PATH has.", show_default=False),
+    ] = None
+
     def sourcing(self) -> Sourcing:
-        """Return what is said of sources."""
-        return Sourcing(tuple(self.include or ()), tuple(self.define or ()), self.source)
+        """Return what is said of sources; raise `UsageError` for what cpp is not given."""
+        more = cpp_args_from(self.cpp_args or ())
+        includes = (*(self.include or ()), *more.includes)
+        return Sourcing(includes, tuple(self.define or ()), self.source, more.cpp_args, self.dtc)
 
 
 KernelGroup = Annotated[KernelOptions, Group("The kernel")]

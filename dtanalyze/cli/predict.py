@@ -72,7 +72,8 @@ def command(
         profiles = kernel.profiles()
         asked = options.question(profiles[0], kernel.kaslr, options.TreeOptions(memory=memory))
         question = host.question(asked, profiles)
-        sources = Sources(overlay.read(), source.sourcing())
+        sourcing = source.sourcing()
+        sources = Sources(overlay.read(sourcing), sourcing)
 
     def analyse(item: TreeInput) -> list[tuple[str, Predicted]]:
         data, path = item.data, item.name

@@ -148,16 +148,16 @@ def checked(item: TreeInput, options: CheckOptions, question: HostQuestion) -> t
     results = check(item.data, item.name, options, question)
     if item.file != item.name:
         results = tuple(result._replace(file=item.file) for result in results)
+    if item.places is not None:
+        results = in_sources(item.data, item.places, results)
     if item.original is not item.data:
         results = in_file(item.original, results)
-    if item.places is None:
-        return results
-    if item.places.remarks:
+    if item.places is not None and item.places.remarks:
         from dtanalyze.controls.in_source import suppressions_in
         from dtanalyze.controls.selection import known_rules
 
         suppressions_in(item.places.remarks, known_rules())  # a comment that means nothing costs this input
-    return in_sources(item.original, item.places, results)
+    return results
 
 
 def checked_partial(item: TreeInput, board: tuple[str, bytes], question: HostQuestion) -> tuple[CheckResult, ...]:

@@ -57,6 +57,8 @@ def _plain(value: object) -> Any:
         return ["list", *map(_plain, value)]
     if type(value) is frozenset:
         return ["set", *sorted(map(_plain, value), key=json.dumps)]
+    if type(value) is dict:
+        return ["dict", *([_plain(key), _plain(item)] for key, item in value.items())]
     if type(value) is bytes:
         return ["bytes", value.hex()]
     if isinstance(value, AddressRules):
@@ -122,6 +124,7 @@ def _linked(rest: list[Any]) -> Resource:
 _MAKERS: Final[dict[str, Callable[[list[Any]], Any]]] = {
     "tuple": lambda rest: tuple(map(_made, rest)),
     "list": lambda rest: list(map(_made, rest)),
+    "dict": lambda rest: {_made(key): _made(item) for key, item in rest},
     "set": lambda rest: frozenset(map(_made, rest)),
     "bytes": lambda rest: bytes.fromhex(rest[0]),
     "rules": lambda rest: address_rules(rest[0]),

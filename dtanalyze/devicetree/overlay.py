@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from dtanalyze.devicetree.format import MAX_DEPTH
+from dtanalyze.devicetree.overlaid_places import Landed
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.devicetree.write import copy_node, set_property, to_blob
 from dtanalyze.errors import OverlayError
@@ -45,8 +46,11 @@ class Overlaid:
         self._root = copy_node(base.root, None)
         self._found: _Found | None = None
 
-    def apply(self, overlay: Tree) -> None:
-        """Apply an overlay, which is not changed; raise `OverlayError` when that cannot be."""
+    def apply(self, overlay: Tree) -> list[Landed]:
+        """Apply an overlay, which is not changed, and return where its nodes went.
+
+        Raises `OverlayError` when that cannot be.
+        """
         over = copy_node(overlay.root, None)
         if not any(child.child("__overlay__") for child in over.children):
             raise OverlayError("it has no fragment with __overlay__: it is a tree of its own, or was built without /plugin/")
@@ -57,12 +61,14 @@ class Overlaid:
             _shift_references(over, local, found.highest)
         _resolve_labels(found, over)
         _keep_phandles(found, over, local)
+        landed: list[Landed] = []
         for fragment, content in _fragments(over):
             target = _target(found, fragment)
             if target is None:
                 raise OverlayError(f"{fragment.path}: the base has no node {_wanted(fragment)}")
-            _merge(found, target, content)
+            _merge(found, Landed(content, target, made=False), landed)
         _merge_symbols(found, over)
+        return landed
 
     def blob(self) -> bytes:
         """Return the tree as it is now."""
@@ -286,11 +292,14 @@ def _keep_phandles(found: _Found, over: Node, local: Node | None) -> None:
             _patch(node, prop.name, at, replaced[value])
 
 
-def _merge(found: _Found, target: Node, content: Node) -> None:
-    for prop in content.properties.values():
-        found.set_property(target, prop.name, prop.value)
-    for child in content.children:
-        _merge(found, found.child(target, child.name) or found.added(child.name, target), child)
+def _merge(found: _Found, item: Landed, landed: list[Landed]) -> None:
+    landed.append(item)
+    for prop in item.written.properties.values():
+        found.set_property(item.node, prop.name, prop.value)
+    for child in item.written.children:
+        below = found.child(item.node, child.name)
+        made = below is None
+        _merge(found, Landed(child, below or found.added(child.name, item.node), made), landed)
 
 
 def _merge_symbols(found: _Found, over: Node) -> None:

@@ -40,18 +40,22 @@ class Remark(NamedTuple):
 class SourceMap(NamedTuple):
     """The places of nodes by path, the first that opened a node first, and of properties by path and name.
 
-    ``remarks`` are comments for this program, of all files in which something was written.
+    ``remarks`` are comments for this program, of all files in which something was written. ``unknown`` are nodes (with an
+    empty name) and properties that were written where no source is at hand: in an overlay's blob.
     """
 
     nodes: dict[str, tuple[Place, ...]]
     properties: dict[tuple[str, str], Place]
     remarks: tuple[Remark, ...] = ()
+    unknown: frozenset[tuple[str, str]] = frozenset()
 
     def place(self, node: str, name: str | None = None) -> Place | None:
         """Return where the property stands, else where its node or the nearest node above it was last opened."""
         if name is not None and (node, name) in self.properties:
             return self.properties[node, name]
-        while node:
+        if name is not None and (node, name) in self.unknown:
+            return None
+        while node and (node, "") not in self.unknown:
             found = self.nodes.get(node)
             if found:
                 return _opening(found[-1] if name is not None else found[0])

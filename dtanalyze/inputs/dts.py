@@ -21,22 +21,30 @@ from dtanalyze.devicetree.source_map import Place, Remark, SourceMap, read_annot
 from dtanalyze.errors import InputError
 from dtanalyze.inputs.confined import Ran, run_confined
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes, remember
-from dtanalyze.inputs.sourcing import Sourcing
+from dtanalyze.inputs.sourcing import Sourcing, as_named
+from dtanalyze.inputs.tool_errors import said_by, unfit
 
 __all__ = ["Compiled", "compiled", "search_folders"]
 
-_CPP: Final = ("cpp", "-nostdinc", "-undef", "-x", "assembler-with-cpp", "-MD", "-MT", "x", "-MF")
+_CPP: Final = ("cpp", "-nostdinc", "-undef", "-D__DTS__", "-x", "assembler-with-cpp", "-MD", "-MT", "x", "-MF")
+"""As scripts/Makefile.lib of Linux calls it for devicetrees."""
 _DTC: Final = ("dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-o", "-", "-d")
 _ANNOTATE: Final = ("dtc", "-q", "-@", "-T", "-T", "-I", "dts", "-O", "dts", "-o", "-")
-_DIRECTIVE: Final = re.compile(rb"^[ \t]*#[ \t]*(?:include|define|undef|if|ifdef|ifndef)\b", re.MULTILINE)
+_DIRECTIVE: Final = re.compile(
+    rb"^[ \t]*#[ \t]*(?:include|define|undef|if|ifdef|ifndef|error|warning)(?![\w,.+-])", re.MULTILINE
+)
+_MARK: Final = b"\xef\xbb\xbf"
+"""A byte order mark, which cpp takes away, and dtc does not take."""
 _INCLUDED: Final = re.compile(rb'^[ \t]*#[ \t]*include[ \t]*[<"]([^">\n]+)[">]', re.MULTILINE)
 _COMMENT: Final = re.compile(rb'("(?:[^"\\]|\\.)*(?:"|\Z))|/\*.*?(?:\*/|\Z)|//[^\n]*', re.DOTALL)
-_DTC_READS: Final = re.compile(rb'/(include|incbin)/(?:\s*\(?\s*"([\w./+,@=-]+)")?')
-"""What makes dtc read a file. Its list of files read parts names at blanks, so that only plain names are let through."""
+_DTC_READS: Final = re.compile(rb'/(include|incbin)/\s*\(?\s*"(?:([\w./+,@=-]+)")?')
+"""What makes dtc read a file. Its list of files read parts names at blanks, so that only plain names are let through.
+
+Without a string behind it the word is none of these: a line marker of cpp names ``/…/include/gpio.h``.
+"""
 _ENTERED: Final = re.compile(rb'^# \d+ "((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 _SOURCE: Final = ("-", "<stdin>")
 _LISTED: Final = re.compile(r"(?:[^\s\\]|\\.)+")
-_MISSING: Final = "No such file or directory"
 _MACRO: Final = re.compile(r"[A-Za-z_]\w*(?:=[^\n\0]*)?")
 _BOARDS: Final = re.compile(r"(?P<top>.*)/arch/[^/]+/boot/dts(?:/.*)?")
 _PREFIXES: Final = os.path.join("scripts", "dtc", "include-prefixes")
@@ -66,31 +74,33 @@ class _Folders(NamedTuple):
 def compiled(path: str, source: bytes, sourcing: Sourcing, seconds: float, *, annotated: bool = True) -> Compiled:
     """Return the blob of a source file, with its places unless they are not wanted.
 
-    ``seconds`` is the CPU time that each tool may take. Raises `InputError` with the tool's first line when there is no
-    blob, and when a file lies outside of the folders.
+    ``seconds`` is the CPU time that each tool may take. Raises `InputError` with the tool's own words when there is no blob,
+    and when a file lies outside of the folders.
     """
     if len(source) > MAX_TEXT:
         raise InputError(f"the source is larger than {MAX_TEXT >> 20} MiB")
+    if (wrong := unfit(source)) is not None:
+        raise InputError(wrong)
     for macro in sourcing.macros:
         if not _MACRO.fullmatch(macro):
             raise InputError(f"{macro!r} is no macro: -D takes NAME or NAME=VALUE")
     folder = os.path.dirname(os.path.abspath(path))
-    roots = _folders(folder, sourcing.includes)
+    roots = _folders(folder, sourcing)
     _refuse(map(os.fsdecode, _INCLUDED.findall(source)), folder, roots)
     files: list[str] = []
     text = source
     with tempfile.TemporaryDirectory() as place:
         listed = os.path.join(place, "read")
-        if _DIRECTIVE.search(text) or sourcing.macros:
-            text = _preprocessed(text, folder, roots, sourcing.macros, listed, seconds)
+        if _DIRECTIVE.search(text) or text.startswith(_MARK) or sourcing.macros or sourcing.cpp_args:
+            text = _preprocessed(path, text, roots, sourcing, listed, seconds)
             files += (*_entered(text), *_read(listed))
         _refuse_dtc(text, folder, roots)
         places = [item for root in roots.search for item in ("-i", root)]
-        ran = _run([*_DTC, listed, *places, "-"], text, folder, seconds)
+        ran = _run([*_DTC, listed, *places, "-"], text, folder, seconds, sourcing.dtc)
         _refuse(_read(listed), folder, roots)
         files += _read(listed)
-        blob = _output("dtc", ran)
-        said = _run([*_ANNOTATE, *places, "-"], text, folder, seconds).output if annotated else b""
+        blob = _output("dtc", ran, path, versioned=b"/dts-v1/" in text)
+        said = _run([*_ANNOTATE, *places, "-"], text, folder, seconds, sourcing.dtc).output if annotated else b""
     found = _named(read_annotated(said.decode("utf-8", "surrogateescape")), path)
     read = dict.fromkeys(os.path.join(folder, item) for item in files if item not in _SOURCE)
     return Compiled(blob, found._replace(remarks=tuple(_remarks(found, path, source))), tuple(read))
@@ -108,16 +118,17 @@ def _remarks(places: SourceMap, path: str, source: bytes) -> Iterator[Remark]:
 
 def search_folders(path: str, sourcing: Sourcing) -> tuple[str, ...]:
     """Return the folders in which a source's includes are looked for, absolute, its own first."""
-    return _folders(os.path.dirname(os.path.abspath(path)), sourcing.includes).search
+    return _folders(os.path.dirname(os.path.abspath(path)), sourcing).search
 
 
-def _folders(folder: str, includes: Sequence[str]) -> _Folders:
+def _folders(folder: str, sourcing: Sourcing) -> _Folders:
     """Return the folders of a source; one in a kernel's tree finds what the kernel's own build lets it find."""
-    named = (folder, *map(os.path.abspath, includes))
+    named = (folder, *map(os.path.abspath, sourcing.includes))
+    given = tuple(item for item in sourcing.cpp_args if os.path.isabs(item))  # files that cpp is told to include
     top = _kernel_tree(folder)
     if top is None:
-        return _Folders(named, named)
-    return _Folders((*named, os.path.join(top, _PREFIXES), os.path.join(top, "include")), (*named, top))
+        return _Folders(named, (*named, *given))
+    return _Folders((*named, os.path.join(top, _PREFIXES), os.path.join(top, "include")), (*named, *given, top))
 
 
 def _kernel_tree(folder: str) -> str | None:
@@ -127,14 +138,10 @@ def _kernel_tree(folder: str) -> str | None:
 
 
 def _named(places: SourceMap, path: str) -> SourceMap:
-    """Return the places with files as the user would name them: as seen from where ``path`` is."""
-    base, folder = os.path.dirname(path), os.path.dirname(os.path.abspath(path))
+    """Return the places with files as the user would name them."""
 
     def named(place: Place) -> Place:
-        if place.file == "<stdin>":
-            return place._replace(file=path)
-        inside = os.path.relpath(os.path.join(folder, place.file), folder)
-        return place._replace(file=os.path.normpath(os.path.join(base, inside)))
+        return place._replace(file=as_named(path, place.file))
 
     return SourceMap(
         {node: tuple(map(named, found)) for node, found in places.nodes.items()},
@@ -142,30 +149,34 @@ def _named(places: SourceMap, path: str) -> SourceMap:
     )
 
 
-def _preprocessed(source: bytes, folder: str, roots: _Folders, macros: Sequence[str], listed: str, seconds: float) -> bytes:
+def _preprocessed(path: str, source: bytes, roots: _Folders, sourcing: Sourcing, listed: str, seconds: float) -> bytes:
+    folder = os.path.dirname(os.path.abspath(path))
     if (found := _UNWANTED.search(source)) is not None:
         raise InputError(f"{found.group().decode()}: a source must not use this, since it reads files unseen")
     places = [item for root in roots.search for item in ("-I", root)]
-    ran = _run([*_CPP, listed, *places, *(f"-D{macro}" for macro in macros), "-"], source, folder, seconds)
+    macros = [f"-D{macro}" for macro in sourcing.macros]
+    ran = _run([*_CPP, listed, *places, *macros, *sourcing.cpp_args, "-"], source, folder, seconds)
     _refuse((*_entered(ran.output), *_read(listed)), folder, roots)
     if _UNWANTED.search(ran.output):
         raise InputError("an included file has a #pragma or #embed, which a source must not use")
-    return _output("cpp", ran)
+    return _output("cpp", ran, path)
 
 
-def _run(argv: list[str], source: bytes, folder: str, seconds: float) -> Ran:
-    program = shutil.which(argv[0])
+def _run(argv: list[str], source: bytes, folder: str, seconds: float, instead: str | None = None) -> Ran:
+    """Run a tool, or the one that the user names ``instead`` of what PATH has."""
+    program = shutil.which(instead or argv[0])
+    if program is None and instead is not None:
+        raise InputError(f"--dtc {instead}: there is no such program")
     if program is None:
         raise InputError(f"{argv[0]} is not installed, which a source file needs (Debian: device-tree-compiler, cpp)")
     return run_confined([os.path.abspath(program), *argv[1:]], source, folder, seconds)
 
 
-def _output(name: str, ran: Ran) -> bytes:
+def _output(tool: str, ran: Ran, path: str, *, versioned: bool = True) -> bytes:
     if ran.status:
-        errors = [line for line in ran.said if "error" in line.lower()] or ran.said
-        said = errors[0] if errors else f"it ends with status {ran.status} and gives no reason"
-        hint = " (-I names the folder that it is in)" if _MISSING in said else ""
-        raise InputError(f"{name}: {said}{hint}")
+        raise InputError(said_by(tool, path, ran.said, ran.status, versioned=versioned))
+    if not ran.output:
+        raise InputError(f"{tool} says nothing against the source, and writes nothing")
     return ran.output
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # few inputs are sources or images
     from dtanalyze.devicetree.fit import Image
     from dtanalyze.devicetree.source_map import SourceMap
 
-__all__ = ["Found", "Given", "ImageFile", "Overlays", "content_of", "expanded", "read_overlays", "trees_in"]
+__all__ = ["Found", "Given", "ImageFile", "Overlay", "Overlays", "content_of", "expanded", "read_overlays", "trees_in"]
 
 T = TypeVar("T")
 
@@ -23,6 +23,7 @@ _MOST_COMBINATIONS: Final = 4096
 _MAGIC: Final = b"\xd0\x0d\xfe\xed"
 _STDIN: Final = "<stdin>"
 _SECONDS: Final = 60.0
+_SOURCES: Final = (".dts", ".dtso")
 _PLAIN: Final = Sourcing()
 _LARGE: Final = 16 << 20
 """Bytes above which a file can only hold trees, and be none."""
@@ -57,22 +58,30 @@ class Found(NamedTuple):
     places: SourceMap | None = None
 
 
-class Overlays(NamedTuple):
-    """Overlays with their names, in the order in which they are applied; ``matrix`` asks for every combination."""
+class Overlay(NamedTuple):
+    """An overlay: its name, its blob, and where its source wrote what it holds, where it came as one."""
 
-    blobs: tuple[tuple[str, bytes], ...]
+    name: str
+    blob: bytes
+    places: SourceMap | None = None
+
+
+class Overlays(NamedTuple):
+    """Overlays in the order in which they are applied; ``matrix`` asks for every combination."""
+
+    items: tuple[Overlay, ...]
     matrix: bool = False
 
-    def choices(self) -> Iterator[tuple[tuple[str, bytes], ...]]:
+    def choices(self) -> Iterator[tuple[Overlay, ...]]:
         """Yield the combinations to apply, each in the given order."""
         if not self.matrix:
-            yield self.blobs
+            yield self.items
             return
-        for count in range(len(self.blobs) + 1):
-            yield from combinations(self.blobs, count)
+        for count in range(len(self.items) + 1):
+            yield from combinations(self.items, count)
 
 
-def read_overlays(paths: list[str], matrix: bool) -> Overlays | None:
+def read_overlays(paths: list[str], matrix: bool, sourcing: Sourcing = _PLAIN) -> Overlays | None:
     """Return the overlays; raise `InputError` or `UsageError` when one cannot be read or they are too many."""
     if not paths:
         if matrix:
@@ -82,23 +91,24 @@ def read_overlays(paths: list[str], matrix: bool) -> Overlays | None:
         raise UsageError(
             f"--overlay-matrix: {len(paths)} overlays have {2 ** len(paths)} combinations, at most {_MOST_COMBINATIONS}"
         )
-    blobs = []
+    items = []
     for path in paths:
         try:
-            blobs.append((os.path.basename(path), _overlay(path)))
+            items.append(_overlay(path, sourcing))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
-    return Overlays(tuple(blobs), matrix)
+    return Overlays(tuple(items), matrix)
 
 
-def _overlay(path: str) -> bytes:
-    """Return an overlay's blob; a source (``.dtso``) is compiled."""
-    data = read_bytes(path)
-    if not path.endswith((".dtso", ".dts")):
-        return data
+def _overlay(path: str, sourcing: Sourcing) -> Overlay:
+    """Return an overlay; a source (``.dtso``) is compiled."""
+    data, name = read_bytes(path), os.path.basename(path)
+    if not path.endswith(_SOURCES):
+        return Overlay(name, data)
     from dtanalyze.inputs.dts import compiled
 
-    return compiled(path, data, _PLAIN, _SECONDS).blob
+    made = compiled(path, data, sourcing, _SECONDS)
+    return Overlay(name, made.blob, made.places)
 
 
 def expanded(paths: list[str]) -> Iterator[Given | InputFailure]:
@@ -165,7 +175,7 @@ def trees_in(
     places: SourceMap | None
     if isinstance(data, ImageFile):
         trees, places = _closing(_of_image(name, data.image), data.file), _places_of(sourcing, seconds)
-    elif name.endswith(".dts"):
+    elif name.endswith(_SOURCES):
         from dtanalyze.inputs.dts import compiled
 
         made = compiled(name, data, sourcing, seconds)
@@ -277,18 +287,21 @@ def _image(data: bytes) -> Image | None:
 
 def _overlaid(tree: Found, overlays: Overlays) -> Iterator[Found | InputFailure]:
     from dtanalyze.devicetree.blob import parse
+    from dtanalyze.devicetree.overlaid_places import with_overlay
     from dtanalyze.devicetree.overlay import Overlaid
 
     for chosen in overlays.choices():
-        called, at = tree.name, ""
+        called, at, places = tree.name, "", tree.places
         try:
             overlaid = Overlaid(parse(tree.original)) if chosen else None
-            for at, overlay in chosen:
+            for item in chosen:
+                at = item.name
                 called = f"{called}+{at}"
                 assert overlaid is not None
-                overlaid.apply(parse(overlay))
+                landed = overlaid.apply(parse(item.blob))
+                places = with_overlay(places, landed, item.places)
             made = overlaid.blob() if overlaid is not None else tree.original
         except DtanalyzeError as error:
             yield InputFailure(called, f"{at}: {error}" if at else str(error), error.offset)
         else:
-            yield Found(called, made, tree.original, tree.places)
+            yield Found(called, made, tree.original, places)

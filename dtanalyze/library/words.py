@@ -15,7 +15,7 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import parse_ram, parse_ram_size, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.errors import InputError, UsageError
-from dtanalyze.inputs.files import Overlays
+from dtanalyze.inputs.files import Overlay, Overlays
 from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.linux.proc_iomem import read_proc_iomem
 from dtanalyze.linux.profile import NEWEST, LinuxProfile, preset, preset_names
@@ -197,15 +197,15 @@ def overlays_from(value: object) -> Overlays | None:
     paths = (value,) if isinstance(value, str | os.PathLike) else value
     if not isinstance(paths, Iterable) or isinstance(paths, bytes):
         raise UsageError(f"overlays takes a path or several, not {value!r}")
-    blobs = []
+    found = []
     for item in paths:
         if not isinstance(item, str | os.PathLike):
             raise UsageError(f"overlays takes paths, not {item!r}")
         try:
-            blobs.append((Path(item).name, read_bytes(os.fspath(item))))
+            found.append(Overlay(Path(item).name, read_bytes(os.fspath(item))))
         except InputError as error:
             raise InputError(f"{os.fspath(item)}: {error}") from error
-    return Overlays(tuple(blobs)) if blobs else None
+    return Overlays(tuple(found)) if found else None
 
 
 def call_words(asked: Mapping[str, Any]) -> tuple[str, ...]:

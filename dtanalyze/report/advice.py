@@ -10,6 +10,7 @@ from dtanalyze.causes import cause_keys, grouped
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.report.lines import counted, sentence, wrapped
+from dtanalyze.report.naming import written_at
 
 if TYPE_CHECKING:
     from dtanalyze.report.whole import Report
@@ -68,10 +69,10 @@ def _cause(result: CheckResult, group: tuple[Finding, ...], key: str, report: Re
     yield head[0].replace(severity.label, report.style.severity(severity.label, severity.label), 1)
     yield from head[1:]
     told = [item for item in dict.fromkeys(_message(item, nodes) for item in group if item.rule == code) if item]
-    told = [item for item in told if sentence(item) != sentence(result.reason)]
+    told = [item for item in told if item != sentence(result.reason)]
     most = len(told) if report.verbose else _PLACES
     for text in told[:most]:
-        yield from wrapped(sentence(text), width, first=indent)
+        yield from wrapped(text, width, first=indent)
     if len(told) > most:
         yield f"{indent}… and {len(told) - most} more (--verbose)"
     for advice in dict.fromkeys(item.advice for item in group if item.rule == code and item.advice):
@@ -80,8 +81,10 @@ def _cause(result: CheckResult, group: tuple[Finding, ...], key: str, report: Re
 
 def _message(item: Finding, nodes: set[str | None]) -> str:
     named = len(nodes) == 1 or item.node is None or item.node in item.message
-    said = item.message if named else f"{item.node}: {item.message}"
-    return said if item.place is None else f"{item.place}: {said}"
+    said = sentence(item.message if named else f"{item.node}: {item.message}")
+    # A file keeps its own letters: terminals and editors open it by name.
+    where = written_at(item)
+    return said if where is None else f"{where}: {said}"
 
 
 def _counted(hidden: list[tuple[Finding, ...]]) -> str:
@@ -102,7 +105,9 @@ def _commands(result: CheckResult, shown: tuple[tuple[Finding, ...], ...], repor
         import shlex  # needed where there is something to fix
 
         words = shlex.join(["dtanalyze", "fix", result.path, *report.asked])
-        yield from wrapped(f"{words} > fix.dtso", width, first="  The change as an overlay: ", rest="    ")
+        source = result.path.endswith(".dts")
+        head, tail = ("in the source", "--diff") if source else ("as an overlay", "> fix.dtso")
+        yield from wrapped(f"{words} {tail}", width, first=f"  The change {head}: ", rest="    ")
     codes = [code for code in dict.fromkeys(group[0].rule for group in shown) if not code.startswith("V-")][:3]
     if codes:
         yield from wrapped(f"dtanalyze explain {' '.join(codes)}", width, first="  Why, with sources: ", rest="    ")

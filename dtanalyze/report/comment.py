@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dtanalyze.controls.difference import CellChange
 from dtanalyze.findings import Finding
 from dtanalyze.report.markdown import code, plain
-from dtanalyze.report.naming import cell
+from dtanalyze.report.naming import cell, written_at
 
 __all__ = ["difference_markdown"]
 
@@ -39,6 +39,8 @@ def _lines(change: CellChange) -> Iterator[str]:
 
 def _finding(word: str, finding: Finding) -> Iterator[str]:
     node = f" at {code(finding.node)}" if finding.node else ""
+    where = written_at(finding) if word == "new" else None
+    node += f", {code(where)}" if where is not None else ""
     yield f"  - {word}: **{finding.severity.label}** {finding.rule} {plain(finding.name)}{node}: {plain(finding.message)}."
     if word == "new" and finding.advice:
         yield f"    {plain(finding.advice)}"

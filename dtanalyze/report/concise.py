@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import document
-from dtanalyze.report.naming import Placed, cell_in_file, failure_text, placed, relative
+from dtanalyze.report.naming import Placed, cell_in_file, failure_text, placed, relative, written_at
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -28,7 +28,4 @@ def render(report: Report) -> Iterator[str]:
 
 
 def _where(item: Placed, root: str) -> str:
-    place = item.finding.place
-    if place is None:
-        return f"{relative(item.result.location, root)}:1"
-    return f"{relative(place.file, root)}:{place.line}:{place.column}"
+    return written_at(item.finding, root) or f"{relative(item.result.location, root)}:1"

@@ -11,7 +11,7 @@ from dtanalyze.controls.difference import CellChange
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.foreign import document
 from dtanalyze.report.json import finding_json
-from dtanalyze.report.naming import cell
+from dtanalyze.report.naming import cell, written_at
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["difference_json", "difference_text"]
@@ -31,7 +31,9 @@ def _lines(change: CellChange, style: Style) -> Iterator[str]:
     verdict = after if before == after else f"{before} -> {after}"
     yield style.bold(f"{cell(result)}: {verdict}") + (" (no change)" if change.is_empty else "")
     for item in change.new_findings:
-        yield f"  new    {style.severity(item.severity.label, item.severity.label)} {item.rule} {item.name}: {item.message}"
+        where = f"{written_at(item)}: " if item.place is not None else ""
+        what = style.severity(item.severity.label, item.severity.label)
+        yield f"  new    {where}{what} {item.rule} {item.name}: {item.message}"
     for item in change.fixed_findings:
         yield f"  fixed  {item.severity.label} {item.rule} {item.name}: {item.message}"
     for region in change.gained:

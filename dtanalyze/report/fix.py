@@ -49,8 +49,11 @@ def _comment(text: str) -> str:
     return visible(text).replace("*/", "* /")
 
 
-def summary_text(fix: Fix, path: str, asked: Iterable[str] = ()) -> str:
-    """Say what the changes do: each offer with before and after, then verdict and counts, domain by domain."""
+def summary_text(fix: Fix, path: str, asked: Iterable[str] = (), *, made: bool = False) -> str:
+    """Say what the changes do: each offer with before and after, then verdict and counts, domain by domain.
+
+    ``made`` tells that they were made already, so that no command for it is wanted.
+    """
     lines = [f"{path}: {counted(len(fix.edits), 'change')}"]
     old = {(edit.change.node, edit.change.prop): edit for edit in fix.edits}
     for offer in fix.offers:
@@ -67,7 +70,7 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = ()) -> str:
             f"  not in the overlay: {len(_unsaid(fix))} of {counted(len(fix.edits), 'change')}, which `--apply` makes:"
         )
         lines += [f"    {edit.change.node}: {edit.change.prop}: {edit.unsaid}" for edit in _unsaid(fix)]
-    if fix.edits:
+    if fix.edits and not made:
         how = ("--write",) if path.endswith(".dts") else ("--apply", "fixed.dtb")
         lines.append(f"  to apply: {shlex.join(['dtanalyze', 'fix', path, *asked, *how])}")
     return document(lines)

@@ -16,7 +16,7 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import visible
-from dtanalyze.report.naming import cell, relative
+from dtanalyze.report.naming import cell, relative, written_at
 from dtanalyze.report.whole import Report
 
 __all__ = ["render"]
@@ -64,23 +64,23 @@ def _suite(result: CheckResult, root: str) -> ElementTree.Element:
         by_rule.setdefault(finding.rule, []).append(finding)
     stated = by_rule.pop(f"V-{result.verdict.value}", [])
     name = f"{path} ({cell(result)})"
-    cases = [_case(name, "verdict", stated, f"{result.verdict.value}: {result.reason}")]
-    cases += [_case(name, f"{rule} {found[0].name}", found, "") for rule, found in by_rule.items()]
+    cases = [_case(name, "verdict", stated, f"{result.verdict.value}: {result.reason}", root)]
+    cases += [_case(name, f"{rule} {found[0].name}", found, "", root) for rule, found in by_rule.items()]
     failures = sum(case.find("failure") is not None for case in cases)
     suite = _element("testsuite", name=name, tests=str(len(cases)), failures=str(failures), errors="0", skipped="0")
     suite.extend(cases)
     return suite
 
 
-def _case(suite: str, name: str, findings: Sequence[Finding], otherwise: str) -> ElementTree.Element:
+def _case(suite: str, name: str, findings: Sequence[Finding], otherwise: str, root: str) -> ElementTree.Element:
     case = _element("testcase", classname=suite, name=name)
     errors = [finding for finding in findings if finding.severity is Severity.ERROR]
     others = [finding for finding in findings if finding.severity is not Severity.ERROR]
     if errors:
         failure = _element("failure", type=errors[0].rule, message=errors[0].message)
-        failure.text = "\n".join(_words(finding) for finding in errors)
+        failure.text = "\n".join(_words(finding, root) for finding in errors)
         case.append(failure)
-    quiet = "\n".join(_words(finding) for finding in others) or ("" if errors else visible(otherwise))
+    quiet = "\n".join(_words(finding, root) for finding in others) or ("" if errors else visible(otherwise))
     if quiet:
         output = _element("system-out")
         output.text = quiet
@@ -88,8 +88,10 @@ def _case(suite: str, name: str, findings: Sequence[Finding], otherwise: str) ->
     return case
 
 
-def _words(finding: Finding) -> str:
+def _words(finding: Finding, root: str) -> str:
     lines = [f"{finding.severity.label} {finding.rule} {finding.name}: {finding.message}"]
+    if (where := written_at(finding, root)) is not None:
+        lines.append(f"source: {where}")
     if finding.node:
         lines.append(f"node: {finding.node}")
     lines += [f"range: {format_range(item.start, item.stop)}" for item in finding.ranges]

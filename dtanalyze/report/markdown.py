@@ -10,7 +10,7 @@ from dtanalyze.address.units import format_range
 from dtanalyze.findings import Severity
 from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import visible
-from dtanalyze.report.naming import Placed, cell, placed, relative
+from dtanalyze.report.naming import Placed, cell, placed, relative, written_at
 from dtanalyze.report.whole import Report
 
 __all__ = ["code", "plain", "render"]
@@ -82,7 +82,8 @@ def _finding(item: Placed, root: str) -> Iterator[str]:
     finding = item.finding
     node = f" at {code(finding.node)}" if finding.node else ""
     yield f"- **{finding.severity.label}** {plain(finding.rule)} {plain(finding.name)}{node}"
-    yield f"  in {code(relative(item.result.path, root))} ({plain(cell(item.result))}): {plain(finding.message)}."
+    where = written_at(finding, root) or relative(item.result.path, root)
+    yield f"  in {code(where)} ({plain(cell(item.result))}): {plain(finding.message)}."
     if finding.ranges:
         yield "  Ranges: " + ", ".join(code(format_range(span.start, span.stop)) for span in finding.ranges) + "."
     if finding.advice:

@@ -18,7 +18,17 @@ from dtanalyze.findings import Finding
 from dtanalyze.report.foreign import visible
 from dtanalyze.report.whole import Report
 
-__all__ = ["Placed", "cell", "cell_in_file", "digest", "failure_text", "placed", "printable", "relative"]
+__all__ = [
+    "Placed",
+    "cell",
+    "cell_in_file",
+    "digest",
+    "failure_text",
+    "placed",
+    "printable",
+    "relative",
+    "written_at",
+]
 
 
 class Placed(NamedTuple):
@@ -50,6 +60,12 @@ def _placed(group: tuple[CheckResult, ...], *, sweep: bool) -> Iterator[Placed]:
 def digest(*parts: str) -> str:
     """Return the fingerprint of ``parts``: hexadecimal, the same on every machine."""
     return sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def written_at(finding: Finding, root: str = "") -> str | None:
+    """Return where a finding's cause was written, ``file:line:column``; None where no source says it."""
+    place = finding.place
+    return None if place is None else str(place._replace(file=relative(place.file, root)))
 
 
 def _releases(result: CheckResult) -> tuple[str, ...]:

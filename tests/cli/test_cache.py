@@ -164,9 +164,9 @@ def test_a_disk_that_takes_nothing_costs_nothing(
 
 
 def test_only_plain_data_is_stored() -> None:
-    data = ((1, -(1 << 70), True, None, "\udc80é"), b"\x00\xff", [()], frozenset({"b", "a"}))
+    data = ((1, -(1 << 70), True, None, "\udc80é"), b"\x00\xff", [()], frozenset({"b", "a"}), {("a", 1): "b"})
     assert from_bytes(to_bytes(data)) == data
-    for wrong in ({}, 1.5, object(), {1}, Path("x")):
+    for wrong in ({"a": 1.5}, 1.5, object(), {1}, Path("x")):
         with pytest.raises(NotStorableError):
             to_bytes(wrong)
     for wrong in (

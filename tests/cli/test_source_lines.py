@@ -65,6 +65,11 @@ def test_every_format_names_the_line(board: Path, capsys: pytest.CaptureFixture[
     assert found["X08"] == {"file": "boards/board.dts", "line": 9, "column": 3, "last_line": 10, "last_column": 31}
     assert "boards/board.dts:9:3: " in said(capsys, *argv, "--format", "concise")
     assert "boards/board.dts:9:3: " in said(capsys, *argv)
+    assert "source: boards/board.dts:9:3" in said(capsys, *argv, "--format", "junit")
+    assert "in <code>boards/board.dts:9:3</code>" in said(capsys, *argv, "--format", "markdown")
+    with pytest.raises(SystemExit):
+        main(["map", *argv, "--html", "-"])
+    assert "<p><code>boards/board.dts:9:3</code> Extended region 1" in capsys.readouterr().out
     assert "::error file=boards/board.dts,line=9,endLine=10,title=X08" in said(capsys, *argv, "--format", "github")
     gitlab = json.loads(said(capsys, *argv, "--format", "gitlab"))
     assert {
@@ -142,7 +147,7 @@ def test_a_missing_include_says_how_it_is_given(board: Path, capsys: pytest.Capt
     with pytest.raises(SystemExit):
         main(["check", str(board)])
     err = capsys.readouterr().err
-    assert "soc.dtsi: No such file or directory (-I names the folder that it is in)" in err
+    assert "soc.dtsi: No such file or directory (-I FOLDER names where it lies)" in err
 
 
 def test_the_library_names_the_line_too(board: Path) -> None:

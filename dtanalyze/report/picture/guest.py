@@ -11,6 +11,7 @@ from dtanalyze.address.units import format_size
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.report.lines import counted, sentence
+from dtanalyze.report.naming import written_at
 from dtanalyze.report.picture.claims import Claim
 from dtanalyze.report.picture.marks import block, cause, prose, sized, span, swatch, words
 from dtanalyze.report.picture.scene import CELLS, Card, Item, Line, Row, Scene
@@ -294,10 +295,10 @@ def _card(scene: Scene, card: Card, prefix: str) -> str:
     named = ' <span class="mute">and</span> '.join(
         f'<a href="{rule_page(code)}">{words(code)}</a> {words(name)}' for code, name in rules
     )
-    told = list(dict.fromkeys(item.message for item in found))
-    parts = [f"<p>{words(sentence(text))}</p>" for text in told[:4]]
+    told = list(dict.fromkeys((item.message, written_at(item)) for item in found))
+    parts = [f"<p>{_told(*item)}</p>" for item in told[:4]]
     if len(told) > 4:
-        inner = "".join(f"<li>{words(sentence(text))}</li>" for text in told[4:])
+        inner = "".join(f"<li>{_told(*item)}</li>" for item in told[4:])
         parts.append(f'<details><summary class="s">{len(told) - 4} more</summary><ul class="s">{inner}</ul></details>')
     parts += [f"<p><b>Do:</b> {prose(text)}</p>" for text in dict.fromkeys(item.advice for item in found if item.advice)]
     parts.append(_places(scene, card, prefix))
@@ -309,6 +310,11 @@ def _card(scene: Scene, card: Card, prefix: str) -> str:
         f'<article class="card c{key[0]}" id="{prefix}{key}"><h3><span class="f f{key[0]}">{key}</span>'
         f"<span>{named}</span></h3>{''.join(parts)}</article>"
     )
+
+
+def _told(message: str, where: str | None) -> str:
+    """Return what is so, behind the line of the source that makes it so."""
+    return f"{words(sentence(message))}" if where is None else f"<code>{words(where)}</code> {words(sentence(message))}"
 
 
 def _places(scene: Scene, card: Card, prefix: str) -> str:
