@@ -16,6 +16,7 @@ __all__ = [
     "KIB",
     "MIB",
     "TIB",
+    "counted",
     "format_range",
     "format_size",
     "parse_ram",
@@ -111,3 +112,8 @@ def format_size(size: int) -> str:
 def format_range(start: int, stop: int) -> str:
     """Return the kernel's spelling of a range: ``0xSTART-0xLAST``, the last byte included."""
     return f"{start:#x}-{stop - 1:#x}" if stop > start else f"{start:#x}+0"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``1 section`` or ``3 sections``."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -90,6 +90,7 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
         found = {iommu: judged.boot(xen, predictions) for iommu, predictions in by_iommu.items()}
         for linux in question.linux:
             for iommu in question.iommu:
+                cause = None
                 for place, prediction in enumerate(by_iommu[iommu]):
                     start, alternatives = worst_start(prediction, guests, linux)
                     told = found[iommu][place] if start is prediction else judged.boot(xen, (start,))[0]
@@ -102,7 +103,17 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
                     if question.try_others and one_cell:
                         tried = with_other_values(made.host, start, host, xen, options._replace(iommu=iommu), guests, linux)
                         made = made._replace(host=tried)
-                    yield made
+                    cause = made.host.cause if place == 0 else cause
+                    yield _stated_once(made, cause)
+
+
+def _stated_once(made: Predicted, cause: Finding | None) -> Predicted:
+    """Return a domain's answer without the stop that a rule states at the first domain: ``cause``, None where none does."""
+    result = made.host
+    if cause is None or result.verdict is not Verdict.NO_BOOT or result.cause is not None:
+        return made
+    kept = tuple(item for item in result.findings if item.rule != f"V-{result.verdict.value}")
+    return made._replace(host=result._replace(cause=cause, findings=kept))
 
 
 def tree_ram(tree: Tree) -> tuple[AddressRange, ...]:

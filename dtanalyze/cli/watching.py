@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
+from dtanalyze.address.units import counted
 from dtanalyze.cli.console import LeaveError, note
 from dtanalyze.cli.replacing import WRITTEN
 from dtanalyze.errors import UsageError
 from dtanalyze.inputs.reading import PATHS, forget
 from dtanalyze.report.foreign import visible
-from dtanalyze.report.lines import counted
 
 __all__ = ["watch"]
 

@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
+from dtanalyze.address.units import counted
 from dtanalyze.causes import cause_keys, grouped
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
-from dtanalyze.report.lines import counted, sentence, wrapped
+from dtanalyze.report.lines import sentence, wrapped
 from dtanalyze.report.naming import written_at
 
 if TYPE_CHECKING:
@@ -34,7 +35,17 @@ def advice_lines(result: CheckResult, report: Report) -> list[str]:
         lines += wrapped(_counted(hidden), report.width, first="  ")
     if groups:
         lines += list(_commands(result, shown, report))
-    return lines
+    return lines + list(_of_another(result, report))
+
+
+def _of_another(result: CheckResult, report: Report) -> Iterator[str]:
+    """Name the cause that another domain's report states: what stops Xen over one domain stops it for all."""
+    cause = result.cause
+    if cause is None or any((item.rule, item.node) == (cause.rule, cause.node) for item in result.findings):
+        return
+    at = f" at {cause.node}" if cause.node else ""
+    text = f"As said of the first domain: {cause.severity.label} {cause.rule} {cause.name}{at}."
+    yield from wrapped(text, report.width, first="  ")
 
 
 def _chosen(groups: tuple[tuple[Finding, ...], ...]) -> Iterator[tuple[Finding, ...]]:

@@ -6,12 +6,12 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from dtanalyze.address.units import counted
 from dtanalyze.causes import folded
 from dtanalyze.facts import CheckResult, Edit, Fix, Offer
 from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.report.foreign import document, visible
 from dtanalyze.report.json import finding_json
-from dtanalyze.report.lines import counted
 from dtanalyze.rules.cures.changes import body_lines, stated_value
 
 __all__ = ["fix_json", "overlay_text", "summary_text"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range, format_size
 
-__all__ = ["WIDTH", "counted", "sentence", "spanned", "wrapped"]
+__all__ = ["WIDTH", "sentence", "spanned", "wrapped"]
 
 WIDTH: Final = 80
 """Columns where nobody says otherwise: a log, a pipe, a file."""
+
+_IS_A_NAME: Final = re.compile(r"[/_=,]")
+"""What only a path, a property or an option has in it."""
 
 
 def wrapped(text: str, width: int, *, first: str = "", rest: str | None = None) -> list[str]:
@@ -39,15 +43,10 @@ def _cut(line: str, width: int, least: int) -> int:
     return max(places, default=max(width, least + 1))
 
 
-def counted(count: int, noun: str) -> str:
-    """Return ``1 section`` or ``3 sections``."""
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
 def sentence(text: str) -> str:
     """Return ``text`` with a capital at its beginning and a full stop at its end; paths and options keep theirs."""
     text = text if text.endswith((".", "!", "?", ":")) or not text else f"{text}."
-    return text[:1].upper() + text[1:] if text[:1].islower() and "/" not in text.split(" ", 1)[0] else text
+    return text[:1].upper() + text[1:] if text[:1].islower() and not _IS_A_NAME.search(text.split(" ", 1)[0]) else text
 
 
 def spanned(item: AddressRange | RawRange) -> str:

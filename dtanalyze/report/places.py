@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.address.units import format_size
+from dtanalyze.address.units import counted, format_size
 from dtanalyze.facts import CheckResult, RegionUse, Reuse
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.capacity import Capacity
 from dtanalyze.linux.unpopulated_alloc import Outcome, Request
-from dtanalyze.report.lines import counted, spanned, wrapped
+from dtanalyze.report.lines import spanned, wrapped
 
 if TYPE_CHECKING:
     from dtanalyze.report.whole import Report

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from dtanalyze.address.units import format_range
+from dtanalyze.address.units import counted, format_range
 from dtanalyze.facts import Alternative, Assumption, CheckResult
 from dtanalyze.findings import Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.report.advice import advice_lines
 from dtanalyze.report.foreign import document
-from dtanalyze.report.lines import WIDTH, counted, sentence, wrapped
+from dtanalyze.report.lines import WIDTH, sentence, wrapped
 from dtanalyze.report.places import address_lines, cost_lines, request_lines, reuse_lines
 from dtanalyze.report.style import PLAIN, Style
 

@@ -62,6 +62,7 @@ _STOPS: Final = {
     advice="Change the option that the message names.",
     sources=(
         Source("Xen", "xen/arch/arm/domain.c", "arch_sanitise_domain_config", "4.16 to 4.22"),
+        Source("Xen", "xen/arch/arm/vgic-v3.c", "vgic_v3_vcpu_init", "4.20.4 to 4.22"),
         Source("Xen", "xen/drivers/passthrough/iommu.c", "iommu_setup", "4.16 to 4.22"),
         Source("Xen", "xen/common/grant_table.c", "grant_table_init", "4.16 to 4.22"),
     ),
@@ -91,7 +92,7 @@ def option_stops_xen(view: HostView) -> Hits:
 def _is_of_the_option(view: HostView, stop: Stop) -> bool:
     """Tell whether a stop that has other causes too comes from more CPUs than the board has."""
     wanted = view.host.args.dom0_max_vcpus
-    if stop.stage == "dom0-tree" or (stop.stage == "dom0-devices" and "serve" in stop.because):
+    if stop.stage in ("dom0-cpus", "dom0-tree") or (stop.stage == "dom0-devices" and "serve" in stop.because):
         return wanted is not None and wanted > dom0_cpus(view.host.tree)
     return stop.stage != "dom0-devices"
 

@@ -87,12 +87,14 @@ def domain_not_enhanced(view: HostView) -> Hits:
     what="xen,static-mem does not fit the cells that this release reads it with, or overlaps a reservation.",
     why="Xen 4.16 cuts it by #xen,static-mem-address-cells and -size-cells, later releases by the cells of /chosen. If it "
     "does not fit, Xen ends its scan of the tree, and panics from 4.19 on.",
-    advice="Write both pairs of cells alike, and choose a range that overlaps no reservation and no module.",
+    advice="Write both pairs of cells alike, and choose a range that overlaps no reservation and no module; where there are "
+    "too many ranges, join those that touch.",
     sources=(Source("Xen", "xen/common/device-tree/bootfdt.c", "process_domain_node", "4.16 to 4.22"),),
     bad=Example(host(chosen=_guest(_ENHANCED + " xen,static-mem = <0x60000000 0x10000000 0x0>;"))),
     good=Example(host(chosen=_guest(_ENHANCED + " xen,static-mem = <0x0 0x60000000 0x0 0x10000000>;"))),
 )
 def static_memory_misread(view: HostView) -> Hits:
+    info = view.prediction.info
     for domu in view.domus if view.first else ():
         prop = domu.node.prop("xen,static-mem")
         if prop is None or domu.node.parent is None:
@@ -103,7 +105,9 @@ def static_memory_misread(view: HostView) -> Hits:
         width = 4 * (counts.address + counts.size)
         if not counts.address or not counts.size or len(prop.value) % width:
             text = f"has {len(prop.value)} bytes, and each range takes {width} ({counts.address}+{counts.size} cells)"
-        elif view.prediction.info.stopped_at == domu.node.path:
+        elif info.stopped_at == domu.node.path and len(info.reserved_mem) >= view.xen.nr_mem_banks:
+            text = f"is more than Xen has room for: {view.xen.nr_mem_banks} reserved ranges, with the others of the tree"
+        elif info.stopped_at == domu.node.path and info.said is None:
             text = "overlaps a reservation or a module"
         else:
             continue

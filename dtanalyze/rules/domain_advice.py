@@ -49,6 +49,11 @@ _ADVICE: Final = (
         "Don't specify passthrough",
         "Remove `passthrough` from the domain: the hardware domain has all devices anyway.",
     ),
+    (
+        "redistributors",
+        "Lower `cpus` to what the host's redistributors serve, or leave out `direct-map`: a domain of the guest layout has "
+        "room for 128.",
+    ),
     ("nr_spis cannot", "Remove `nr_spis` from the domain."),
     ("incompatible with hardware", "Remove the multiboot,device-tree module from the domain."),
     (

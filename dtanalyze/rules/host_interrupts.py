@@ -64,6 +64,7 @@ _REFUSALS: Final = {
     "window": "Correct `ranges` of the PCI host or of the buses above it.",
     "width": "Correct `reg` of the node: Xen can give no domain that address on this machine.",
     "gic": "Complete the interrupt controller's node.",
+    "redistributors": "Correct reg of the interrupt controller: each CPU needs 128 KiB of redistributor.",
 }
 
 
@@ -81,6 +82,8 @@ _REFUSALS: Final = {
 )
 def device_that_xen_refuses(view: HostView) -> Hits:
     for kind, advice in _REFUSALS.items():
+        if kind == "redistributors" and view.host.args.dom0_max_vcpus is not None:
+            continue  # the option is the cause, and has a rule of its own
         for item in failures_of_kind(view, kind):
             yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice, cures=tuple(refused_cures(view, item)))
 

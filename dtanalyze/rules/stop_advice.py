@@ -49,6 +49,11 @@ _ADVICE: Final = (
         "Use another board: this one has no interrupt controller that Xen drives (a GICv2 with its hypervisor registers, or "
         "a GICv3), and no change of the tree replaces a driver.",
     ),
+    (
+        "dom0-cpus",
+        "redistributors",
+        "Correct reg and #redistributor-regions of the interrupt controller: each CPU needs 128 KiB of redistributor.",
+    ),
     ("cpus", "", 'Add /cpus with a node of device_type = "cpu", with compatible and reg, for each CPU.'),
     (
         "dom0-tree",

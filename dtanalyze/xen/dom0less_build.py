@@ -11,35 +11,38 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.address.units import KIB, MIB, format_size
+from dtanalyze.address.units import KIB, counted, format_size
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.dom0less import CAPS_XENSTORE, DomU, device_tree_module, first_cell
 from dtanalyze.xen.dom0less_bindings import Refused, no_console, parse_dom0less_node
-from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
-from dtanalyze.xen.hypervisor_node import written_domu_tree
+from dtanalyze.xen.guest_memory import free_bytes, no_memory, p2m_pool
+from dtanalyze.xen.hypervisor_node import domu_regions, search_crash, written_domu_tree
 from dtanalyze.xen.irq import FIRST_SPI
-from dtanalyze.xen.kernel import place_modules
-from dtanalyze.xen.stage import Stop
+from dtanalyze.xen.kernel import copied_into_a_hole, place_modules
+from dtanalyze.xen.stage import DATA_ABORT, Outcome, Passed, Stop
 from dtanalyze.xen.static_memory import static_memory_failure
 from dtanalyze.xen.vcpu_affinity import domain_vcpu_affinity
-from dtanalyze.xen.vgic import vgic_max_vcpus
+from dtanalyze.xen.vgic import vgic_max_vcpus, vgic_v3_served
 
-__all__ = ["create_domUs"]
+__all__ = ["create_domUs", "domains"]
 
 _GUEST_PL011_SIZE: Final = 4 * KIB
-_PAGE: Final = 4 * KIB
 _SPIS_AT_ONCE: Final = 32
 _MAX_SPIS: Final = (1020 - FIRST_SPI) // _SPIS_AT_ONCE * _SPIS_AT_ONCE
 """A GIC has 988, and domain_vgic_init counts in whole ranks of 32."""
 _GRANT_VERSION: Final = 1
 _TREE_MOST: Final = 2 << 20
-_UNSIGNED: Final = (1 << 32) - 1
 _EINVAL, _ENOENT, _ENOMEM, _NOSPACE = -22, -2, -12, -3
+
+
+def domains(boot: Boot) -> Outcome:
+    """Return what becomes of all domains of /chosen: made, loaded, and their regions looked for."""
+    stop = _not_built(boot) or create_domUs(boot) or _into_a_hole(boot)
+    crashes = (search_crash(boot, domu_regions(boot, domu)[1], domu.node.path) for domu in boot.domus)
+    return stop or next((crash for crash in crashes if crash), None) or Passed((counted(len(boot.domus), "domain"),))
 
 
 def create_domUs(boot: Boot) -> Stop | None:  # noqa: N802  # upstream's name
@@ -54,6 +57,28 @@ def create_domUs(boot: Boot) -> Stop | None:  # noqa: N802  # upstream's name
         because = f"{wanting.node.path} wants a xenstore, and no domain serves one"
         return Stop("domains", ("xenstore requested, but xenstore domain not present",), because, wanting.node.path)
     return None
+
+
+def _into_a_hole(boot: Boot) -> Stop | None:
+    """Return what Xen dies of when it loads a domain whose static memory is no RAM of the tree there."""
+    for domu in boot.domus if boot.ram_known else ():
+        address = copied_into_a_hole(boot.info, domu.node.path)
+        if address is not None:
+            because = f"xen,static-mem of {domu.node.path} is not all RAM: Xen copies a module to {address:#x}"
+            return Stop("domains", (DATA_ABORT,), because, domu.node.path, domu.node.path)
+    return None
+
+
+def _not_built(boot: Boot) -> Stop | None:
+    """Return what a build without static memory says of the first domain that wants it."""
+    domu = next((item for item in boot.domus if item.static), None)
+    if domu is None or boot.build.has("STATIC_MEMORY"):
+        return None
+    name, path = domu.node.base_name, domu.node.path
+    lines: tuple[str, ...] = (f"direct-map is not valid for domain {name} without static allocation.",)
+    if not domu.direct_map:
+        lines = ("Device tree generation failed (-2).", boot.profile.gives_up(f"Could not set up domain {name}", -22))
+    return Stop("domains", lines, f"{boot.build.name} has no CONFIG_STATIC_MEMORY", path, path)
 
 
 def _refusals(boot: Boot, domu: DomU) -> Iterator[Refused]:
@@ -87,13 +112,15 @@ def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
     if domu.size is None:
         lines = ('Error building DomU: cannot read "memory" property', profile.gives_up(given_up, _EINVAL))
         yield Refused(lines, f"{domu.node.path} states no 64 bits of memory, in KiB")
-    pool = _p2m_pool(domu)
-    if boot.ram_known and pool > _free_bytes(boot, domu):
+    pool = p2m_pool(domu)
+    if boot.ram_known and pool > free_bytes(boot, domu):
         because = f"page tables of {domu.node.path} are to have {format_size(pool)}, and the host has less than that left"
         yield Refused(("Failed to allocate P2M pages.", profile.gives_up(given_up, _ENOMEM)), because)
     if domu.xenstore and profile.xenstore_needs_dom0 and not boot.has_dom0:
         line = "At the moment, Xenstore support requires dom0 to be present"
         yield Refused((line,), f"{domu.node.path} is enhanced, and there is no dom0")
+    if _served(boot, domu) == 0:
+        yield Refused((profile.gives_up(given_up, _ENOMEM),), _no_redistributors(boot, domu))
     if boot.info.modules and not _has_kernel(boot, domu.node):
         lines = ("Missing kernel boot module?", profile.gives_up(given_up, _ENOENT))
         yield Refused(lines, f"no module below {domu.node.path} is a kernel that Xen knows")
@@ -101,8 +128,31 @@ def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
         yield from _hardware_devices(boot, domu, given_up)
     else:
         yield from _filled(boot, domu, given_up)
+    yield from _no_redistributor(boot, domu, given_up)
     yield from domain_vcpu_affinity(boot, domu)
     yield from _second_xenstore(boot, domu)
+
+
+def _served(boot: Boot, domu: DomU) -> int:
+    """Return how many of the domain's CPUs get a redistributor: only the host's layout has too few, where Xen looks."""
+    host_layout = domu.direct_map or domu.is_hardware_domain
+    served = vgic_v3_served(boot.host.tree.root) if host_layout and boot.profile.redistributors_bounded else None
+    return domu.cpus if served is None else min(served, domu.cpus)
+
+
+def _no_redistributor(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
+    """construct_domain makes the CPUs after the first (vgic_v3_vcpu_init)."""
+    served = _served(boot, domu)
+    if served < domu.cpus:
+        lines = (f"Failed to allocate {boot.called(domu)}v{served}", boot.profile.gives_up(given_up, _ENOMEM))
+        yield Refused(lines, _no_redistributors(boot, domu))
+
+
+def _no_redistributors(boot: Boot, domu: DomU) -> str:
+    return (
+        f"{domu.node.path} has the host's layout and {counted(domu.cpus, 'CPU')}, "
+        f"and the redistributors of the host's interrupt controller serve {_served(boot, domu)}"
+    )
 
 
 def _filled(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
@@ -113,7 +163,7 @@ def _filled(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
         if failure is not None:
             yield Refused(*failure)
     else:
-        yield from _no_memory(boot, domu)
+        yield from no_memory(boot, domu)
     yield from (Refused((*item.lines, profile.gives_up(given_up, _EINVAL)), item.because) for item in _shm(boot, domu))
     yield from _no_vpl011(boot, domu, given_up)
     yield from _no_tree(boot, domu, given_up)
@@ -134,51 +184,6 @@ def _has_kernel(boot: Boot, node: Node) -> bool:
     prop = child.prop("reg") if child is not None else None
     counts = inherited_cells(node, CellCounts(2, 1))
     return prop is not None and read_number(prop.cells[: counts.address]) in kernels
-
-
-def _no_memory(boot: Boot, domu: DomU) -> Iterator[Refused]:
-    """allocate_memory: a bank that cannot be had whole counts as unallocated whole.
-
-    What is left below a page has order -1, unsigned: Xen tries four thousand million orders before it gives up.
-    """
-    size = left = domu.size or 0
-    free = max(_free_bytes(boot, domu) - _p2m_pool(domu), 0)
-    for bank in GUEST_RAM_BANKS if boot.ram_known else ():
-        wanted = min(left, bank.size)
-        if wanted > free or wanted % _PAGE:
-            break
-        left, free = left - wanted, free - wanted
-    if boot.ram_known and left:
-        line = f"Failed to allocate requested domain memory. {left // KIB}KB unallocated. Fix the VMs configurations."
-        because = f"{domu.node.path} has {format_size(size)}, and the host less than that left"
-        if size % _PAGE:
-            because = f"memory of {domu.node.path} is {size // KIB} KiB, no whole pages; Xen looks for the rest for minutes"
-        yield Refused((line,), because)
-
-
-def _p2m_pool(domu: DomU) -> int:
-    """Return the bytes set apart for a domain's page tables: as it says, else domain_p2m_pages.
-
-    That is 1 MiB for each CPU, a page for each MiB of RAM, and 128 pages for extended regions, in whole MiB. What a domain
-    says becomes pages, which are counted in 32 bits.
-    """
-    if domu.p2m_mb is not None:
-        return (domu.p2m_mb << 8 & _UNSIGNED) * _PAGE
-    pages = 256 * domu.cpus + (domu.size or 0) // MIB + 128
-    return -(-pages * _PAGE // MIB) * MIB
-
-
-def _free_bytes(boot: Boot, domu: DomU) -> int:
-    """Return what is left at most: RAM less reservations, modules, dom0's RAM and that of the domains before."""
-    info = boot.info
-    ram = RangeSet(AddressRange(bank.start, bank.size) for bank in info.mem if bank.size and not bank.wraps)
-    known = [RawRange(item.start, item.size) for item in (*info.reserved_mem, *info.shmem)]
-    known += [RawRange(item.start, item.size) for item in info.modules]
-    taken = [found for item in known if (found := item.checked()) is not None]
-    taken += boot.dom0_memory.banks if boot.has_dom0 else ()
-    before = boot.domus[: boot.domus.index(domu)]
-    used = sum(_p2m_pool(item) + (0 if item.static else item.size or 0) for item in before)
-    return sum(item.size for item in ram.difference(taken)) - used
 
 
 def _shm(boot: Boot, domu: DomU) -> Iterator[Refused]:

@@ -221,4 +221,4 @@ def _gic_failure(node: Node, machine: Machine, vcpus: int) -> Iterator[Failure]:
     regions = redistributors(node)
     if regions and not machine.profile.redistributors_bounded and sum(item.cpus for item in regions) < vcpus:
         because = f"the redistributors of {node.path} serve {sum(item.cpus for item in regions)} CPUs, dom0 has {vcpus}"
-        yield Failure("gic", node, (), -(_FDT_ERR_XEN + _ERANGE), because)
+        yield Failure("redistributors", node, (), -(_FDT_ERR_XEN + _ERANGE), because)

@@ -13,11 +13,12 @@ from dtanalyze.xen.dom0less import DomU, has_iommu
 from dtanalyze.xen.domain_build import GUEST_GNTTAB, find_domU_holes, find_memory_holes, find_unallocated_memory
 from dtanalyze.xen.domu_tree import domu_tree
 from dtanalyze.xen.regions import Regions
+from dtanalyze.xen.stage import DATA_ABORT, Stop
 
 if TYPE_CHECKING:
     from dtanalyze.xen.boot import Boot
 
-__all__ = ["dom0_regions", "domu_regions", "written_domu_tree"]
+__all__ = ["dom0_regions", "domu_regions", "search_crash", "written_domu_tree"]
 
 
 def dom0_regions(boot: Boot) -> tuple[str, Regions]:
@@ -30,6 +31,14 @@ def dom0_regions(boot: Boot) -> tuple[str, Regions]:
         return "holes", _named(find_memory_holes(boot.unflattened, boot.profile, boot.ipa_bits), "d0")
     banks, grant = boot.dom0_memory.banks, boot.grant_table[0]
     return "unallocated", _named(find_unallocated_memory(boot.info, boot.profile, boot.ipa_bits, banks, grant), "d0")
+
+
+def search_crash(boot: Boot, regions: Regions, domain: str) -> Stop | None:
+    """Return what Xen does when its search crashes; without RAM nothing is said, as its node may be the cause."""
+    if regions.error != "crash" or not boot.ram_known:
+        return None
+    because = f"Xen crashes while it looks for the extended regions of {domain}: {regions.message}"
+    return Stop("dom0-devices", (DATA_ABORT,), because, domain=None if domain == "dom0" else domain)
 
 
 def domu_regions(boot: Boot, domu: DomU) -> tuple[str, Regions]:

@@ -107,7 +107,8 @@ class XenProfile(NamedTuple):
     dom0less_nodes_skipped: bool = True
     """What /chosen says of dom0less domains and of the static heap is kept from dom0, from 4.18 (c6bda36af0, 290f82375d)."""
     redistributors_bounded: bool = True
-    """dom0's GICv3 has no more redistributors than the host's, from 4.20.4, 4.21.2 and 4.22 on (961cc8cc0f)."""
+    """A domain's GICv3 has no more redistributors than the host's, and a CPU without one is refused, from 4.20.4, 4.21.2 and
+    4.22 on (961cc8cc0f, e3aa330017)."""
     deep_nodes_hang: bool = False
     """A node 16 levels deep is scanned for ever; fixed by 3b717f57dc (4.20.4, 4.21.2, 4.22)."""
     bootmem_bug: str = "Xen BUG at common/page_alloc.c:308"
@@ -175,6 +176,8 @@ class XenProfile(NamedTuple):
     """Bytes for a domain's tree: 4096 up to 4.21 (e80f4da85b)."""
     prints_rc: bool = True
     """A panic over a domain that cannot be built ends in its return code, from 4.18 (91c45cfbab)."""
+    first_cpu_called: str = "d0v0"
+    """What the panic over dom0's first CPU calls it: ``domain 0 vcpu0`` up to 4.20 (5104e05904)."""
     dom0_called: str = "d0"
     """What the panic over dom0 calls it: ``DOM0`` up to 4.20 (5104e05904)."""
     copies_to: str = "d0"
@@ -220,6 +223,7 @@ _4_20: Final = _4_21._replace(
     xenstore_needs_dom0=True,
     gic_node_keeps_name=False,
     libxl_excludes_iomem=False,
+    first_cpu_called="domain 0 vcpu0",
     dom0_called="DOM0",
     copies_to="hwdom",
     virq_is_invalid=False,

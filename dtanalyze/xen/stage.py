@@ -1,12 +1,15 @@
 """One step on the way from Xen's entry to dom0's first instruction, and the three ways in which it ends. Data only."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from dtanalyze.xen.boot import Boot
 
-__all__ = ["Open", "Outcome", "Passed", "Stage", "Stop"]
+__all__ = ["DATA_ABORT", "Open", "Outcome", "Passed", "Stage", "Stop"]
+
+DATA_ABORT: Final = "CPU0: Unexpected Trap: Data Abort"
+"""What Xen says last of an address that it cannot reach."""
 
 
 class Passed(NamedTuple):

@@ -8,45 +8,39 @@ mirror that it names; here is only in which order they are asked, and with what.
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
-from dtanalyze.address.units import format_size
+from dtanalyze.address.units import counted
 from dtanalyze.board.architecture import RISCV
-from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.boot_cpupool import cpupool_init
-from dtanalyze.xen.bootfdt import Bank, dom0_modules_of
-from dtanalyze.xen.device import mapped_pages
-from dtanalyze.xen.dom0less_build import create_domUs
+from dtanalyze.xen.bootfdt import Bank
+from dtanalyze.xen.create_dom0 import (
+    construct_domain,
+    dom0_cpus,
+    dom0_devices,
+    dom0_grant_table,
+    dom0_memory,
+    dom0_tree,
+    kernel_of_dom0,
+    modules_of_dom0,
+)
+from dtanalyze.xen.dom0less_build import domains
 from dtanalyze.xen.early_fdt_map import early_fdt_map
 from dtanalyze.xen.efi_stub import efi_start
-from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.gic import gic_init, gic_preinit
-from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions
 from dtanalyze.xen.iommu import iommu_setup
-from dtanalyze.xen.kernel import (
-    Mapped,
-    copied_into_a_hole,
-    discard_initial_modules,
-    dom0_modules,
-    dom0_ramdisk,
-    kernel_probe,
-)
+from dtanalyze.xen.kernel import discard_initial_modules
 from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.platforms import platform_init
-from dtanalyze.xen.regions import Regions
 from dtanalyze.xen.smpboot import make_cpus_node
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.static_evtchn import alloc_static_evtchn
 from dtanalyze.xen.sve import parse_arch_dom0_param
-from dtanalyze.xen.vgic import vgic_max_vcpus
 
 __all__ = ["STAGES", "Run", "open_questions", "reach", "stages_of", "start_xen"]
 
 
-_LESS: Final = 64
-"""Bytes that a tree in our spelling may be smaller than in Xen's, whose header is padded: near the end, its are counted."""
 _PADDR_END: Final = 1 << 48
-_DATA_ABORT: Final = "CPU0: Unexpected Trap: Data Abort"
 
 
 class Run(NamedTuple):
@@ -116,7 +110,7 @@ def _boot_scan(boot: Boot) -> Outcome:
     if wrapping is not None:
         because = f"the RAM of {wrapping} runs past the end of the address space, where Xen cannot map it"
         return Stop("boot-scan", (), because, wrapping)
-    return Passed((_count(len(info.mem), "bank") + " of RAM", _count(len(info.reserved_mem), "reserved bank")))
+    return Passed((counted(len(info.mem), "bank") + " of RAM", counted(len(info.reserved_mem), "reserved bank")))
 
 
 def _ram_may_come_first(boot: Boot, stopped_at: str) -> bool:
@@ -137,7 +131,7 @@ def _memory(boot: Boot) -> Outcome:
         return Open("the tree lists no RAM, which a boot loader fills in", "--memory")
     found = boot.free_memory
     if not isinstance(found, XenBug):
-        return Passed((_count(len(found.regions), "free region"),))
+        return Passed((counted(len(found.regions), "free region"),))
     twice = _ram_twice(boot.info.mem)
     because = f"{twice[0]} and {twice[1]} name the same RAM" if twice else found.because
     return Stop("memory", (str(found),), because, twice[1] if twice else None, silent=True)
@@ -158,119 +152,9 @@ def _console(boot: Boot) -> Outcome:
     return Passed((boot.console.path if boot.console is not None else "no UART of the tree",))
 
 
-def _dom0_cpus(boot: Boot) -> Outcome:
-    """What Xen says of a dom0_max_vcpus= beyond what the GIC can serve; the host's own number never is."""
-    most, vcpus = vgic_max_vcpus(boot.host.tree.root), boot.dom0_vcpus
-    if not boot.host.args.dom0_max_vcpus or vcpus <= most:
-        return Passed((_count(vcpus, "CPU") + " for dom0",))
-    line = boot.profile.gives_up("Error creating domain 0", -22)
-    return Stop("dom0-cpus", (line,), f"dom0_max_vcpus asks for {vcpus} CPUs, and a domain may have {most}")
-
-
-def _dom0_grant_table(boot: Boot) -> Outcome:
-    """grant_table_init wants INITIAL_NR_GRANT_FRAMES, one, or more; the least of gnttab_max_frames and Xen's text counts."""
-    if boot.host.args.max_grant_frames:
-        return Passed(("gnttab_max_frames allows a grant table",))
-    line = boot.profile.gives_up("Error creating domain 0", -22)
-    return Stop("dom0-grant-table", (line,), "gnttab_max_frames=0 leaves dom0 no grant table, and Xen makes no such domain")
-
-
-def _dom0_memory(boot: Boot) -> Outcome:
-    placed = boot.dom0_memory
-    size = sum(bank.size for bank in placed.banks)
-    return placed.stop or Passed((f"{format_size(size)} in {_count(len(placed.banks), 'bank')}",))
-
-
-def _dom0_devices(boot: Boot) -> Outcome:
-    stop = boot.nodes.stop(boot.profile) or _search_crash(boot, dom0_regions(boot)[1], "dom0")
-    return stop or Passed((_count(len(boot.nodes.fates), "node"),))
-
-
-def _search_crash(boot: Boot, regions: Regions, domain: str) -> Stop | None:
-    """Return what Xen does when its search crashes; without RAM nothing is said, as its node may be the cause."""
-    if regions.error != "crash" or not boot.ram_known:
-        return None
-    because = f"Xen crashes while it looks for the extended regions of {domain}: {regions.message}"
-    return Stop("dom0-devices", (_DATA_ABORT,), because, domain=None if domain == "dom0" else domain)
-
-
-def _dom0_tree(boot: Boot) -> Outcome:
-    """Xen writes dom0's tree into a buffer little larger than the host's."""
-    blob = boot.dom0_blob
-    if blob is None:
-        return Open("how large dom0's tree is: RAM is not known")
-    needs, has = len(blob), boot.host.tree.totalsize + boot.profile.dom0_fdt_extra
-    if needs + _LESS > has:
-        needs = bytes_needed(parse(blob).root)
-    if needs <= has:
-        return Passed((f"{needs} bytes of {has}",))
-    because = f"dom0's tree takes {needs} bytes, and Xen's buffer for it has {has}: the host's tree and a little"
-    if boot.options.memory or not any(item.node for item in boot.info.modules):
-        return Open(f"{because}; a boot loader that adds to the tree makes it larger")
-    lines = (
-        "Device tree generation failed (-3).",
-        boot.profile.gives_up(f"Could not set up {boot.profile.dom0_called} guest OS", -22),
-    )
-    return Stop("dom0-tree", lines, because)
-
-
-def _dom0_modules(boot: Boot) -> Outcome:
-    banks, blob = boot.dom0_memory.banks, boot.dom0_blob or b""
-    devices = [
-        item for item in _mapped(boot) if any(item.start < bank.stop and bank.start < item.stop for bank in banks[:1])
-    ]
-    size = len(blob)
-    if blob and devices:  # a page that cannot be written decides, so that each byte counts
-        size = bytes_needed(parse(blob).root) + (INITRD_SIZE if dom0_ramdisk(boot.info) is not None else 0)
-    return dom0_modules(banks, boot.info, size, boot.profile, devices)
-
-
-def _mapped(boot: Boot) -> Iterator[Mapped]:
-    kept = (node for node in boot.host.tree.root if boot.nodes.is_kept(node))
-    return (Mapped(start, stop, node.path) for node in kept for start, stop in mapped_pages(node))
-
-
-def _kernel_probe(boot: Boot) -> Outcome:
-    """A scan that ended early has seen none of the modules that a boot loader put further on."""
-    unseen = [node.path for node, _ in dom0_modules_of(boot.host.tree)] if boot.info.stopped_at is not None else []
-    return kernel_probe(boot.info, boot.profile, unseen)
-
-
-def _into_a_hole(boot: Boot) -> Stop | None:
-    """Return what Xen dies of when it loads a domain whose static memory is no RAM of the tree there."""
-    for domu in boot.domus if boot.ram_known else ():
-        address = copied_into_a_hole(boot.info, domu.node.path)
-        if address is not None:
-            because = f"xen,static-mem of {domu.node.path} is not all RAM: Xen copies a module to {address:#x}"
-            return Stop("domains", (_DATA_ABORT,), because, domu.node.path, domu.node.path)
-    return None
-
-
-def _not_built(boot: Boot) -> Stop | None:
-    """Return what a build without static memory says of the first domain that wants it."""
-    domu = next((item for item in boot.domus if item.static), None)
-    if domu is None or boot.build.has("STATIC_MEMORY"):
-        return None
-    name, path = domu.node.base_name, domu.node.path
-    lines: tuple[str, ...] = (f"direct-map is not valid for domain {name} without static allocation.",)
-    if not domu.direct_map:
-        lines = ("Device tree generation failed (-2).", boot.profile.gives_up(f"Could not set up domain {name}", -22))
-    return Stop("domains", lines, f"{boot.build.name} has no CONFIG_STATIC_MEMORY", path, path)
-
-
-def _domains(boot: Boot) -> Outcome:
-    stop = _not_built(boot) or create_domUs(boot) or _into_a_hole(boot)
-    crashes = (_search_crash(boot, domu_regions(boot, domu)[1], domu.node.path) for domu in boot.domus)
-    return stop or next((crash for crash in crashes if crash), None) or Passed((_count(len(boot.domus), "domain"),))
-
-
 def _of_dom0(run: Callable[[Boot], Outcome]) -> Callable[[Boot], Outcome]:
     """Return the stage as it runs where there is a dom0."""
     return lambda boot: run(boot) if boot.has_dom0 else Passed(("no dom0",))
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" + ("" if number == 1 else "s")
 
 
 STAGES: Final = (
@@ -294,15 +178,16 @@ STAGES: Final = (
     Stage("interrupt-controller", "gic_init", lambda boot: gic_init(boot.host.tree, boot.build)),
     Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
     Stage("cpupools", "cpupool_init", lambda boot: cpupool_init(boot.cpupools)),
-    Stage("dom0-cpus", "create_dom0", _of_dom0(_dom0_cpus)),
-    Stage("dom0-grant-table", "grant_table_init", _of_dom0(_dom0_grant_table)),
-    Stage("modules", "kernel_probe", _of_dom0(_kernel_probe)),
-    Stage("dom0-memory", "allocate_memory_11", _of_dom0(_dom0_memory)),
-    Stage("dom0-devices", "handle_node, make_hypervisor_node", _of_dom0(_dom0_devices)),
+    Stage("dom0-cpus", "create_dom0", _of_dom0(dom0_cpus)),
+    Stage("dom0-grant-table", "grant_table_init", _of_dom0(dom0_grant_table)),
+    Stage("modules", "kernel_probe", _of_dom0(kernel_of_dom0)),
+    Stage("dom0-memory", "allocate_memory_11", _of_dom0(dom0_memory)),
+    Stage("dom0-devices", "handle_node, make_hypervisor_node", _of_dom0(dom0_devices)),
     Stage("cpus", "make_cpus_node", _of_dom0(lambda boot: make_cpus_node(boot.host.tree, boot.profile))),
-    Stage("dom0-tree", "prepare_dtb_hwdom", _of_dom0(_dom0_tree)),
-    Stage("dom0-modules", "place_modules", _of_dom0(_dom0_modules)),
-    Stage("domains", "create_domUs", _domains),
+    Stage("dom0-tree", "prepare_dtb_hwdom", _of_dom0(dom0_tree)),
+    Stage("dom0-modules", "place_modules", _of_dom0(modules_of_dom0)),
+    Stage("dom0-cpus", "construct_domain", _of_dom0(construct_domain)),
+    Stage("domains", "create_domUs", domains),
     Stage("domains", "alloc_static_evtchn", lambda boot: alloc_static_evtchn(boot) or Passed()),
     Stage("modules", "discard_initial_modules", lambda boot: discard_initial_modules(boot.info, boot.profile)),
 )

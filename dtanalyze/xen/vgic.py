@@ -1,7 +1,8 @@
 """The GIC of the host as far as it shapes those of the domains: which one, how many CPUs, which parts.
 
 Mirrors vgic_max_vcpus (arch/arm/vgic.c), as arch_sanitise_domain_config asks for it (arch/arm/domain.c), vgic_v3_domain_init
-(arch/arm/vgic-v3.c) and gicv2_extension_dt_init (arch/arm/gic-v2.c): a domain's GIC is of the host's version.
+and vgic_v3_vcpu_init (arch/arm/vgic-v3.c) and gicv2_extension_dt_init (arch/arm/gic-v2.c): a domain's GIC is of the host's
+version.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = [
     "used_redistributors",
     "v2m_frames",
     "vgic_max_vcpus",
+    "vgic_v3_served",
 ]
 
 MAX_VIRT_CPUS: Final = 128
@@ -84,6 +86,12 @@ def redistributors(gic: Node) -> tuple[Redistributor, ...]:
     count = (stated.u32 or 0) if stated is not None else 1
     found = [entry_range(entry) for entry in reg_entries(gic, XEN)]
     return tuple(Redistributor(item, item.size // _GICR_SIZE) for item in found[1 : 1 + count] if item is not None)
+
+
+def vgic_v3_served(root: Node) -> int | None:
+    """Return how many CPUs of a domain with the host's layout find a redistributor; None where its GIC needs none."""
+    gic = gic_node(root)
+    return sum(item.cpus for item in redistributors(gic)) if gic is not None and is_gic_v3(gic) else None
 
 
 def used_redistributors(gic: Node, vcpus: int) -> tuple[AddressRange, ...]:

@@ -311,10 +311,36 @@ def test_as_many_redistributors_as_dom0_needs() -> None:
         assert node is not None and node.properties["#redistributor-regions"].u32 == regions
         assert len(node.properties["reg"].value) == 16 * (1 + regions)
     more = 'chosen { xen,xen-bootargs = "dom0_max_vcpus=5"; };'
-    for release, stops in (("4.17", True), ("4.20.3", True), ("4.20.4", False), ("4.21.1", True), ("4.21.2", False)):
-        found = one(more, release, gic=gic)
-        assert (found.stopped_by is not None) == stops, release
-        assert not stops or lines(found)[0] == "Device tree generation failed (-53)."
+    tree = "Device tree generation failed (-53)."
+    cpu = "Failed to allocate d0v4"
+    for release, first in (("4.17", tree), ("4.20.3", tree), ("4.20.4", cpu), ("4.21.1", tree), ("4.21.2", cpu)):
+        stop = one(more, release, gic=gic).stopped_by
+        assert stop is not None and stop.lines[0] == first, release
+    stop = one(more, "4.21.2", gic=gic).stopped_by
+    assert stop is not None and (stop.stage, stop.lines[1]) == ("dom0-cpus", "Could not set up d0 guest OS (rc = -12)")
+    assert one(more.replace("5", "4"), "4.21.2", gic=gic).stopped_by is None
+
+
+def test_a_direct_mapped_domain_has_the_hosts_redistributors() -> None:
+    """vgic_v3_domain_init copies the host's regions where the domain has the host's layout; a guest's own has room for 128."""
+    gic = (GIC % "b").replace("0xf60000", "0x40000")
+    uart = UART % "arm,pl011"
+    domain = """chosen { stdout-path = "/serial@9000000"; m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
+        d { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; cpus = <%d>; memory = <0 0x10000>; %s
+            m@49000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x49000000 0 0x1000>; }; }; };"""
+    direct = "direct-map; xen,static-mem = <0 0x60000000 0 0x4000000>;"
+    last = "Could not set up domain d (rc = -12)"
+    for cpus, layout, release, said in (
+        (2, direct, "4.22", None),
+        (3, direct, "4.22", ("Failed to allocate d1v2", last)),
+        (3, direct, "4.20.4", ("Failed to allocate d1v2", last)),
+        (3, direct, "4.20.3", None),  # no one looks at what vgic_v3_vcpu_init returns
+        (3, "", "4.22", None),
+    ):
+        stop = one(uart + domain % (cpus, layout), release, gic=gic).stopped_by
+        assert (stop.lines if stop else None) == said, (cpus, layout, release)
+    none = one(uart + domain % (1, direct), "4.22", gic=gic.replace("0x40000", "0x1f000")).stopped_by
+    assert none is not None and none.lines == ("Error creating d0v0",)
 
 
 def test_only_the_first_gic_is_written() -> None:

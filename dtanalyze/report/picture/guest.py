@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.address.units import format_size
+from dtanalyze.address.units import counted, format_size
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
-from dtanalyze.report.lines import counted, sentence
+from dtanalyze.report.lines import sentence
 from dtanalyze.report.naming import written_at
 from dtanalyze.report.picture.claims import Claim
 from dtanalyze.report.picture.marks import block, cause, prose, sized, span, swatch, words

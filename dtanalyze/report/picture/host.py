@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import RawRange
-from dtanalyze.address.units import GIB, TIB, format_size
+from dtanalyze.address.units import GIB, TIB, counted, format_size
 from dtanalyze.facts import CheckResult, HostFacts, HostRange, ScanNode
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
-from dtanalyze.report.lines import counted, sentence
+from dtanalyze.report.lines import sentence
 from dtanalyze.report.picture.guest import assumed_html, cards_html, facts_html, guest_body
 from dtanalyze.report.picture.marks import badge, block, cause, prose, sized, span, swatch, words
 from dtanalyze.report.picture.scene import Scene

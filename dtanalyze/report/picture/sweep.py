@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 from typing import Final, NamedTuple
 
+from dtanalyze.address.units import counted
 from dtanalyze.facts import CheckResult
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
-from dtanalyze.report.lines import counted, sentence
+from dtanalyze.report.lines import sentence
 from dtanalyze.report.picture.guest import guest_body
 from dtanalyze.report.picture.marks import LETTERS, badge, letter_class, prose, words
 from dtanalyze.report.picture.scene import Scene

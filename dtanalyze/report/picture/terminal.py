@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from dtanalyze.address.units import format_size
+from dtanalyze.address.units import counted, format_size
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.advice import advice_lines
 from dtanalyze.report.foreign import document
-from dtanalyze.report.lines import WIDTH, counted, sentence, spanned, wrapped
+from dtanalyze.report.lines import WIDTH, sentence, spanned, wrapped
 from dtanalyze.report.naming import cell
 from dtanalyze.report.picture.claims import Claim
 from dtanalyze.report.picture.scene import CELLS, Item, Line, Row, Scene

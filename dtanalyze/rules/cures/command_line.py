@@ -11,7 +11,7 @@ from dtanalyze.findings import Cure
 from dtanalyze.rules.cures.changes import string_change
 from dtanalyze.xen.command_line import xen_command_line
 from dtanalyze.xen.smpboot import dt_smp_init_cpus
-from dtanalyze.xen.vgic import vgic_max_vcpus
+from dtanalyze.xen.vgic import vgic_max_vcpus, vgic_v3_served
 
 __all__ = [
     "dom0_cpus",
@@ -77,7 +77,9 @@ def _not_forced(word: str) -> str:
 
 def dom0_cpus(tree: Tree) -> int:
     """Return the CPUs that dom0 can have: those of the host that the interrupt controller serves."""
-    return max(1, min(len(dt_smp_init_cpus(tree)), vgic_max_vcpus(tree.root)))
+    served = vgic_v3_served(tree.root)
+    most = vgic_max_vcpus(tree.root)
+    return max(1, min(len(dt_smp_init_cpus(tree)), most if served is None else min(served, most)))
 
 
 def dom0_mem_cure(tree: Tree, size: int) -> Cure:
