@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import redirect_stdout
 from typing import Annotated, Any, Final
 
 import typer
@@ -48,7 +50,6 @@ def application(argv: list[str]) -> typer.Typer:
         rich_markup_mode=None,
         pretty_exceptions_enable=False,
         add_completion=len(names) > 1,  # its two options belong to no command
-        no_args_is_help=True,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
@@ -66,6 +67,10 @@ def application(argv: list[str]) -> typer.Typer:
 
 def through_typer(argv: list[str]) -> int:
     """Run the command line and return its exit status; what is wrong with the call is said."""
+    if not argv and COMPLETING not in os.environ:  # the help goes where complaints go
+        with redirect_stdout(sys.stderr):
+            through_typer(["--help"])
+        return 2
     try:
         status = application(argv)(argv, prog_name="dtanalyze", standalone_mode=False)
     except _ClickError as error:

@@ -28,7 +28,7 @@ def command(
     kernel: options.KernelGroup,
     source: options.SourceGroup,
 ) -> None:
-    """Seed faults into a tree and tell which rule catches each, and whether fix cures it.
+    """Seed faults, and tell which rule catches each and whether fix cures it.
 
     The tree itself is not changed.
     """

@@ -280,5 +280,5 @@ def _no_preset(name: str) -> str:
     hint = f" (did you mean {' or '.join(near)}?)" if near else ""
     return (
         f"no Linux preset is called '{name}'{hint}; there are {', '.join((*PRESETS, *FORKS))}, "
-        "and every release from 5.9 on, as 6.6 or v6.12.10"
+        f"and every release from 5.9 to {_number(NEWEST)[0]}.x, as 6.6 or v6.12.10"
     )

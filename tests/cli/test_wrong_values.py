@@ -167,3 +167,17 @@ def test_a_working_folder_that_is_gone(desk: Desk, monkeypatch: pytest.MonkeyPat
     gone.rmdir()
     assert "the working folder: No such file" in desk.refused("check", str(desk.place / "g.dtb"))
     monkeypatch.chdir(desk.place)
+
+
+def test_no_question_is_answered_with_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error, where a script's reader of results does not meet it, and every line of it whole."""
+    with pytest.raises(SystemExit) as left:
+        main([])
+    printed = capsys.readouterr()
+    assert left.value.code == 2 and not printed.out
+    assert printed.err.startswith("Usage: dtanalyze [OPTIONS] COMMAND [ARGS]...\n") and "\n  check " in printed.err
+    assert "..." not in printed.err.partition("\n")[2] and "\\n" not in printed.err
+
+
+def test_a_release_that_nobody_knows_is_told_the_bounds(desk: Desk) -> None:
+    assert "every release from 5.9 to 7.x, as 6.6" in desk.refused("check", "g.dtb", "--linux", "8.0")
