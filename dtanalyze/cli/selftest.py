@@ -28,9 +28,9 @@ def command(
     kernel: options.KernelGroup,
     source: options.SourceGroup,
 ) -> None:
-    """Seed faults, and tell which rule catches each and whether fix cures it.
+    """Seed faults and tell which rule catches each.
 
-    The tree itself is not changed.
+    They go into copies of the tree, one a copy; of each is told, too, whether fix cures it.
     """
     from dtanalyze.analysis.selftest import selftest
     from dtanalyze.report.selftest import selftest_json, selftest_text
