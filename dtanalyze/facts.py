@@ -240,7 +240,8 @@ class Rewritten(NamedTuple):
 class Fix(NamedTuple):
     """Cures that were made in a copy of a tree, the results before and after, and the copy.
 
-    ``refused`` are cures that were tried and dropped, each with the reason.
+    ``refused`` are cures that were tried and dropped, each with the reason. ``new`` are, for each result of ``after``, the
+    findings of any severity that the tree as it was does not have: brought, or hidden so far by what stopped it.
     """
 
     offers: tuple[Offer, ...]
@@ -249,6 +250,7 @@ class Fix(NamedTuple):
     after: tuple[CheckResult, ...]
     blob: bytes
     refused: tuple[tuple[Cure, str], ...] = ()
+    new: tuple[tuple[Finding, ...], ...] = ()
 
     @property
     def changes(self) -> tuple[Change, ...]:

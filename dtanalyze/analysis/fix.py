@@ -1,9 +1,9 @@
 """The cures that findings carry, each tried on a copy of the tree before it is offered.
 
 A cure is offered when the whole question, asked again of the copy, has no error and no warning that the old answer had not,
-for none of the releases and kernels asked about. Those of all findings are tried together first, since most trees have one
-fault in many places; where that does not do, one after another. What a tree that did not boot has hidden may come up: the
-trees that Xen writes for its guests are looked at only once it boots.
+for none of the releases and kernels asked about; whatever else is found then is told with it. Those of all findings are
+tried together first, since most trees have one fault in many places; where that does not do, one after another. What a tree
+that did not boot has hidden may come up: the trees that Xen writes for its guests are looked at only once it boots.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ def fix(
     trials.drop_needless(data)
     edits = edits_of(data, [offer.cure for offer in trials.offers])
     refused = tuple(trials.refused.items())
-    return Fix(tuple(trials.offers), edits, trials.before, trials.results, trials.data if edits else data, refused)
+    known = set(map(_key, _all(trials.before)))
+    new = tuple(tuple(item for item in result.findings if _key(item) not in known) for result in trials.results)
+    return Fix(tuple(trials.offers), edits, trials.before, trials.results, trials.data if edits else data, refused, new)
 
 
 class _Trials:

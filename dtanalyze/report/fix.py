@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -10,6 +11,7 @@ from dtanalyze.address.units import counted
 from dtanalyze.causes import folded
 from dtanalyze.facts import CheckResult, Edit, Fix, Offer
 from dtanalyze.findings import Change, Cure, Finding, Severity
+from dtanalyze.linux.boot import Verdict
 from dtanalyze.report.foreign import document, visible
 from dtanalyze.report.json import finding_json
 from dtanalyze.rules.cures.changes import body_lines, stated_value
@@ -58,18 +60,22 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = (), *, made: bool =
     old = {(edit.change.node, edit.change.prop): edit for edit in fix.edits}
     for offer in fix.offers:
         lines += _offer(offer, old)
-    for before, after in zip(fix.before, fix.after, strict=False):
+    for before, after, new in zip(fix.before, fix.after, fix.new, strict=False):
         lines.append(
             f"  {_of_which(before, fix)}: {before.verdict.value} ({_counts(before)}) -> {after.verdict.value} "
             f"({_counts(after)})"
         )
         lines += _open(after)
-        lines += [line for item in folded(after).findings for line in _left(item, fix)]
+        shown = folded(after).findings
+        lines += _new([item for item in shown if item in new], stopped=before.verdict is Verdict.NO_BOOT)
+        lines += _all_left([item for item in shown if item not in new], fix)
     if _unsaid(fix) and not path.endswith(".dts"):
         lines.append(
             f"  not in the overlay: {len(_unsaid(fix))} of {counted(len(fix.edits), 'change')}, which `--apply` makes:"
         )
-        lines += [f"    {edit.change.node}: {edit.change.prop}: {edit.unsaid}" for edit in _unsaid(fix)]
+        for why in dict.fromkeys(edit.unsaid for edit in _unsaid(fix)):
+            first, *others = [edit.change for edit in _unsaid(fix) if edit.unsaid == why]
+            lines.append(f"    {first.node}: {first.prop}{f' (and {len(others)} more)' if others else ''}: {why}")
     if fix.edits and not made:
         how = ("--write",) if path.endswith(".dts") else ("--apply", "fixed.dtb")
         lines.append(f"  to apply: {shlex.join(['dtanalyze', 'fix', path, *asked, *how])}")
@@ -125,11 +131,30 @@ def _open(result: CheckResult) -> Iterator[str]:
         yield f"    open: it may also come out as {said}"
 
 
-def _left(finding: Finding, fix: Fix) -> Iterator[str]:
-    """Say why nothing is changed for an error, or for what has a cure: each was refused, or none is known."""
-    if finding.severity is not Severity.ERROR and not finding.cures:
-        return
-    yield f"    left: {finding.rule} {finding.name}: {finding.message}{_advice(finding)}"
+def _new(findings: list[Finding], *, stopped: bool) -> Iterator[str]:
+    """Say what is found now and was not before: errors and warnings each, and how much that is for information."""
+    since = "seen now that Xen boots" if stopped else "new"
+    for item in findings:
+        if item.severity is not Severity.INFO:
+            yield f"    {since}: {item.severity.value} {item.rule} {item.name}: {item.message}"
+    rules = Counter(f"{item.rule} {item.name}" for item in findings if item.severity is Severity.INFO)
+    if rules:
+        yield f"    {since}, for information: {', '.join(f'{name} ({count})' for name, count in rules.items())}"
+
+
+def _all_left(findings: list[Finding], fix: Fix) -> Iterator[str]:
+    """Say of errors, warnings and what has a cure why nothing is changed; what has one advice is told once."""
+    told: dict[tuple[str, str], list[Finding]] = {}
+    for number, item in enumerate(findings):
+        if item.severity is not Severity.INFO or item.cures:
+            told.setdefault((item.rule, f"{number}" if item.cures else item.advice), []).append(item)
+    for first, *others in told.values():
+        yield from _left(first, len(others), fix)
+
+
+def _left(finding: Finding, others: int, fix: Fix) -> Iterator[str]:
+    more = f" (and {others} more)" if others else ""
+    yield f"    left: {finding.rule} {finding.name}: {finding.message}{more}{_advice(finding)}"
     why = dict(fix.refused)
     for cure in finding.cures[:3]:
         if cure in why:
@@ -137,9 +162,9 @@ def _left(finding: Finding, fix: Fix) -> Iterator[str]:
 
 
 def _advice(finding: Finding) -> str:
-    if finding.cures or not finding.advice:
+    if finding.cures:
         return ""
-    return f"; no change of the tree is known for it: {finding.advice}"
+    return f"; no change of the tree is known for it{f': {finding.advice}' if finding.advice else ''}"
 
 
 def _counts(result: CheckResult) -> str:
@@ -163,12 +188,15 @@ def fix_json(fix: Fix, path: str) -> dict[str, Any]:
             for edit in fix.edits
         ],
         "offers": [_offer_json(offer) for offer in fix.offers],
-        "results": [_result(old, new) for old, new in zip(fix.before, fix.after, strict=False)],
+        "results": [
+            {**_result(old, new), "new": [finding_json(item) for item in more]}
+            for old, new, more in zip(fix.before, fix.after, fix.new, strict=False)
+        ],
         "left": [
             {**finding_json(item), "refused": [{**_cure(one), "why": why} for one, why in fix.refused if one in item.cures]}
             for result in fix.after
             for item in folded(result).findings
-            if item.severity is Severity.ERROR
+            if item.severity is not Severity.INFO or item.cures
         ],
     }
 

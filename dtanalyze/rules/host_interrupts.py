@@ -4,7 +4,7 @@ from typing import Final
 
 from dtanalyze.findings import Severity, Source
 from dtanalyze.rules.cures.controller import gic_cures
-from dtanalyze.rules.cures.devices import refused_cures
+from dtanalyze.rules.cures.devices import beyond_descriptors, refused_cures
 from dtanalyze.rules.cures.interrupts import passthrough_cure, trigger_cures
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.host_devices import HANDLE_NODE, failures_of_kind
@@ -66,6 +66,7 @@ _REFUSALS: Final = {
     "gic": "Complete the interrupt controller's node.",
     "redistributors": "Correct reg of the interrupt controller: each CPU needs 128 KiB of redistributor.",
 }
+_NO_DESCRIPTOR: Final = "Remove `interrupts` from the node: Xen has no more descriptors up to 4.22, whatever the GIC has."
 
 
 @rule(
@@ -86,6 +87,9 @@ def device_that_xen_refuses(view: HostView) -> Hits:
             continue  # the option is the cause, and has a rule of its own
         for item in failures_of_kind(view, kind):
             yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice, cures=tuple(refused_cures(view, item)))
+    for item in failures_of_kind(view, "crash"):
+        advice = _NO_DESCRIPTOR if beyond_descriptors(item) else "Correct `reg` of the node: it runs past the last address."
+        yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice, cures=tuple(refused_cures(view, item)))
 
 
 _GIC400: Final = (
@@ -132,7 +136,7 @@ def interrupt_controller_incomplete(view: HostView) -> Hits:
     node = view.board.tree.find(stop.node)
     if node is not None and stop.message.startswith("GIC"):
         advice = next((advice for words, advice in _INCOMPLETE if words in stop.message), "")
-        yield Hit(stop.text, node.path, (), property_offset(node), advice=advice, cures=tuple(gic_cures(node)))
+        yield Hit(stop.text, node.path, (), property_offset(node), advice=advice, cures=tuple(gic_cures(view, node)))
 
 
 HOST_INTERRUPTS: Final[tuple[Rule, ...]] = (

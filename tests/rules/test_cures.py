@@ -16,6 +16,7 @@ from dtanalyze.analysis.editing import edits_of
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.findings import Change, Cure
 from dtanalyze.rules.examples import host
+from tests.conftest import FIXTURES
 from tests.rules.test_fix import Ran, run
 from tests.trees import dtb
 
@@ -182,6 +183,51 @@ def test_an_address_that_the_bus_does_not_cover(
     assert found.edits == edits
     assert found.verdicts == [("no-boot", "scratch" if edits else "no-boot")]
     assert (found.blob is None) == (not edits)
+
+
+def test_an_address_two_buses_below_one_of_three_cells(bench: Bench) -> None:
+    """Xen takes three cells for a name: the entry repeats what the address has become on the way there, as on a PCI endpoint.
+
+    dt_bus_default_translate keeps 64 bits of what it adds up: of three cells the first is 0 then, whatever the entry said.
+    """
+    body = """outer@10000000 { compatible = "vendor,endpoint"; #address-cells = <3>; #size-cells = <2>;
+        ranges = <0x1 0x0 0x0 0x0 0x10000000 0x0 0x400000>;
+        inner { compatible = "simple-bus"; #address-cells = <2>; #size-cells = <2>;
+            ranges = <0x0 0x40000000 0x1 0x0 0x0 0x0 0x400000>; dev@40018000 { reg = <0x0 0x40018000 0x0 0x1000>; }; }; };"""
+    found = bench.fix(host(body))
+    assert found.edits == {
+        "/outer@10000000 ranges": "<0x1 0x0 0x0 0x0 0x10000000 0x0 0x400000 0x0 0x0 0x18000 0x0 0x10018000 0x0 0x1000>"
+    }
+    assert found.verdicts == [("no-boot", "scratch")]
+
+
+def test_an_interrupt_without_a_descriptor(bench: Bench) -> None:
+    """GIC interrupt 32 + 1058 is above NR_IRQS, 1024. Xen asks for the interrupts of disabled nodes too: they have to go."""
+    found = bench.fix(host(spi("20000000", "<0 1058 4>", 'status = "disabled";')))
+    (edit,) = found.json["edits"]
+    assert (edit["node"], edit["property"], edit["deleted"]) == ("/spi@20000000", "interrupts", True)
+    assert found.verdicts == [("no-boot", "scratch")]
+    (offer,) = found.json["offers"]
+    assert offer["cures"][0]["advice"].startswith("Remove `interrupts` from the node")
+
+
+def test_a_register_that_runs_past_the_last_address_has_no_cure(bench: Bench) -> None:
+    """Recorded: Xen 4.17 dies of it; what the register is to be, nobody can tell."""
+    tree = FIXTURES / "host-boots/38f-registers-wrap-x417/host.dtb"
+    ran = run(bench.capsys, "fix", str(tree), "--xen", "4.17", "--grant-table", "0x40400000-0x40440000", "--format", "json")
+    found = Offered(ran, None)
+    assert found.edits == {} and [(item["rule"], item["node"]) for item in found.json["left"]] == [("B04", "/d@1")]
+    assert found.json["left"][0]["advice"].startswith("Correct `reg`")
+
+
+def test_what_a_stop_has_hidden_is_told(bench: Bench) -> None:
+    """Among holes Xen finds regions that end amid a section: warnings and infos of the guest's tree, once there is one."""
+    found = bench.fix(host(spi("20000000", "<0 1058 4>")), "--iommu", "on")
+    (result,) = found.json["results"]
+    told = {(item["severity"], item["rule"]) for item in result["new"]}
+    assert {severity for severity, _ in told} == {"warning", "info"} and result["verdict"]["before"] == "no-boot"
+    for severity, rule in told:
+        assert f"seen now that Xen boots: {severity} {rule}" in found.err or f"{rule} " in found.err.split("for information: ")[1]
 
 
 def test_a_bus_of_three_cells_gets_the_exact_entry(bench: Bench) -> None:
@@ -489,6 +535,21 @@ def test_what_a_gic_400_has_by_its_manual(bench: Bench) -> None:
     assert found.verdicts == [("no-boot", "scratch")]
     assert not bench.fix(host(gic=GIC400.format(base="300", second="3010000", irq=""))).edits.get("/gic@3000000 reg")
     assert bench.fix(body.replace("arm,gic-400", "arm,cortex-a15-gic")).edits == {}
+
+
+def test_the_bus_above_a_gic_400_covers_what_it_gets(bench: Bench) -> None:
+    """Broadcom's kernel trees end the bus's window behind the two registers that they list."""
+    gic = (
+        'axi@3000000 { compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>; ranges = <0x0 0x0 0x3000000 0x4000>; '
+        'gic@1000 { compatible = "arm,gic-400"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>; '
+        "#address-cells = <0>; interrupt-parent = <1>; interrupts = <1 9 4>; reg = <0x1000 0x1000 0x2000 0x2000>; }; };"
+    )
+    found = bench.fix(host(gic=gic))
+    assert found.edits == {
+        "/axi@3000000/gic@1000 reg": "<0x1000 0x1000 0x2000 0x2000 0x4000 0x2000 0x6000 0x2000>",
+        "/axi@3000000 ranges": "<0x0 0x0 0x3000000 0x4000 0x4000 0x0 0x3004000 0x4000>",
+    }
+    assert found.verdicts == [("no-boot", "scratch")]
 
 
 def test_every_error_has_an_offer_or_a_reason(bench: Bench) -> None:

@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.board.bus import XEN
+from dtanalyze.board.translate import Untranslatable, reg_entries
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Change, Cure
 from dtanalyze.rules.cures.changes import cells_change, number_cells
+from dtanalyze.rules.cures.ranges import bus_cures
+from dtanalyze.rules.view import HostView
 
 __all__ = ["gic_cures"]
 
@@ -23,8 +26,11 @@ _MAINTENANCE: Final = (1, 9, 0xF04)
 _MAP: Final = "{node} is a GIC-400 with the register map of its manual."
 
 
-def gic_cures(node: Node) -> Iterator[Cure]:
-    """Yield the cure for a GIC-400's ``reg`` and ``interrupts``, as far as they are wrong."""
+def gic_cures(view: HostView, node: Node) -> Iterator[Cure]:
+    """Yield the cures for a controller: windows for its registers; what a GIC-400 lacks of them, and its interrupt."""
+    strays = [(node, entry) for entry in reg_entries(node, XEN) if isinstance(entry.where, Untranslatable)]
+    for found in bus_cures(view, strays).values():
+        yield from found
     if not node.is_compatible("arm,gic-400") or node.parent is None:
         return
     changes = [*_registers(node, node.parent)]

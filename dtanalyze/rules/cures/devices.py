@@ -10,7 +10,7 @@ from dtanalyze.board.interrupts import Phandles
 from dtanalyze.board.translate import RegEntry, Untranslatable
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Cure
-from dtanalyze.rules.cures.changes import empty_change, string_change
+from dtanalyze.rules.cures.changes import deletion, empty_change, string_change
 from dtanalyze.rules.cures.command_line import option_cure
 from dtanalyze.rules.cures.interrupts import passthrough_cure
 from dtanalyze.rules.cures.ranges import bus_cures
@@ -18,7 +18,7 @@ from dtanalyze.rules.view import HostView
 from dtanalyze.xen.device import Failure, iommus_of
 from dtanalyze.xen.iommu import is_iommu
 
-__all__ = ["refused_cures"]
+__all__ = ["beyond_descriptors", "refused_cures"]
 
 
 def refused_cures(view: HostView, failure: Failure) -> Iterator[Cure]:
@@ -30,8 +30,22 @@ def refused_cures(view: HostView, failure: Failure) -> Iterator[Cure]:
         yield passthrough_cure(node)
     elif failure.kind == "gic" and any("ranges" in line for line in failure.lines):
         yield Cure((empty_change(node, "ranges"),))
+    elif beyond_descriptors(failure):
+        yield from _without_interrupts(node)
     elif failure.kind == "window":
         yield from _windows(view, node)
+
+
+def beyond_descriptors(failure: Failure) -> bool:
+    """Whether Xen dies of an interrupt that it has no descriptor for."""
+    return failure.kind == "crash" and "descriptor" in failure.because
+
+
+def _without_interrupts(node: Node) -> Iterator[Cure]:
+    """Xen looks up the interrupts of every node, also of one that is disabled or passed through: only none is none."""
+    given = [name for name in ("interrupts", "interrupts-extended") if node.prop(name) is not None]
+    if given:
+        yield Cure(tuple(deletion(node, name) for name in given), f"dom0 can do without the interrupts of {node.path}.")
 
 
 def _iommu(view: HostView, node: Node) -> Iterator[Cure]:

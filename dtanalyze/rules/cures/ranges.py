@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.board.bus import XEN, AddressRules, Bus
+from dtanalyze.board.bus import XEN, AddressRules, Bus, Cells
 from dtanalyze.board.model import entry_range
-from dtanalyze.board.translate import RegEntry, Translated, Untranslatable, translate
+from dtanalyze.board.translate import RegEntry, Translated, Untranslatable, below, translate
 from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number
 from dtanalyze.devicetree.tree import Node, Property
 from dtanalyze.findings import Cure
@@ -33,11 +33,15 @@ _NO_CPU_ADDRESS: Final = "The addresses below {bus} are places inside that devic
 
 
 class Window(NamedTuple):
-    """One entry of ``ranges``: where it begins on the bus and above it, and how long it is, as numbers."""
+    """One entry of ``ranges``: where it begins on the bus and above it, and how long it is, as numbers.
+
+    ``flags`` are the cells that stand before the address above, where that bus has such (PCI: what kind of space it is).
+    """
 
     child: int
     parent: int
     size: int
+    flags: tuple[int, ...] = ()
 
     @property
     def shift(self) -> int:
@@ -79,6 +83,7 @@ def windows_of(node: Node, rules: AddressRules = XEN) -> Windows | None:
             read_number(cells[at + bus.flag_cells : at + child.address]),
             read_number(cells[at + child.address + above.flag_cells : at + child.address + outer.address]),
             read_number(cells[at + child.address + outer.address : at + width]),
+            cells[at + child.address : at + child.address + above.flag_cells],
         )
         for at in range(0, whole, width)
     )
@@ -178,19 +183,17 @@ def _own_address(view: HostView, node: Node, entry: RegEntry, bus: Node) -> Iter
         if window.shift and window.parent <= number and number + max(entry.size, 1) <= window.parent + window.size:
             cells = list(reg.cells)
             cells[at : at + windows.child.address] = number_cells(number - window.shift, windows.child.address)
-            if not _is_taken(view, bus, number, entry.size, (node,)):
+            if not _is_taken(view, bus, tuple(number_cells(number, windows.outer.address)), entry.size, (node,)):
                 yield Cure((cells_change(node, "reg", cells),), f"reg of {node.path} states the CPU's address.")
             return
 
 
-def _is_taken(view: HostView, bus: Node, parent: int, size: int, strays: Iterable[Node]) -> bool:
+def _is_taken(view: HostView, bus: Node, parent: Cells, size: int, strays: Iterable[Node]) -> bool:
     """Tell whether somebody has the CPU addresses that ``parent``, above the bus, becomes; so has who is not to be told.
 
     The bus itself, what it stands on and the devices in question do not count.
     """
-    above = bus.parent
-    counts = XEN.counts(XEN.bus_of(above) or XEN.buses[-1], above) if above is not None else CellCounts(2, 2)
-    where = translate(bus, tuple(number_cells(parent, counts.address)), XEN)
+    where = translate(bus, parent, XEN)
     if not isinstance(where, Translated) or where.address + max(size, 1) > 1 << 64:
         return True
     span = AddressRange(where.address, max(size, 1))
@@ -215,17 +218,18 @@ def _above(node: Node) -> Iterator[Node]:
 def _extended(view: HostView, windows: Windows, items: list[tuple[Node, RegEntry]]) -> Cure | None:
     """Return ``ranges`` with an entry for each address that is missing, moved as the nearest entry moves; None if one is
     taken."""
-    if len(items) > _MOST or windows.outer.address > 2 or not (windows.entries or _rest_entry(windows)):
+    if len(items) > _MOST or not (windows.entries or _rest_entry(windows)):
         return None
     made, assumed = list(windows.cells), []
     for start, size, cells in _missing(windows, items):
         nearest = _nearest(windows, start)
-        parent = start + nearest.shift
-        if parent < 0 or parent + size > 1 << 32 * windows.outer.address or size >= 1 << 32 * windows.child.size:
+        parent, width = start + nearest.shift, windows.outer.address - len(nearest.flags)
+        if parent < 0 or parent + size > 1 << 32 * min(width, 2) or size >= 1 << 32 * windows.child.size:
             return None
-        if _is_taken(view, windows.node, parent, size, [node for node, _ in items]):
+        above = (*nearest.flags, *number_cells(parent, width))
+        if _is_taken(view, windows.node, above, size, [node for node, _ in items]):
             return None
-        made += [*cells, *number_cells(parent, windows.outer.address), *number_cells(size, windows.child.size)]
+        made += [*cells, *above, *number_cells(size, windows.child.size)]
         assumed.append(_BY_NEIGHBOUR.format(bus=windows.node.path, address=start))
     if len(made) == len(windows.cells):
         return None
@@ -239,9 +243,8 @@ def _missing(windows: Windows, items: list[tuple[Node, RegEntry]]) -> Iterator[t
     Xen takes an address of three cells for an identifier that the entry has to repeat (dt_bus_default_map).
     """
     if windows.child.address > 2:
-        for node, entry in items:
-            if node.parent is windows.node and entry.bus_cells:
-                yield read_number(entry.bus_cells), max(entry.size, 1), entry.bus_cells
+        stated = {cells: entry.size for node, entry in items if (cells := _cells_on(windows.node, node, entry))}
+        yield from ((read_number(cells), max(size, 1), cells) for cells, size in stated.items())
         return
     spans = []
     for _, entry in items:
@@ -253,6 +256,15 @@ def _missing(windows: Windows, items: list[tuple[Node, RegEntry]]) -> Iterator[t
                 spans.append(AddressRange.spanning(start, stop))
     for span in RangeSet(spans):
         yield span.start, span.size, tuple(number_cells(span.start, windows.child.address))
+
+
+def _cells_on(bus: Node, node: Node, entry: RegEntry) -> Cells:
+    """Return the cells of an address on a bus above its node; none where it does not come so far."""
+    cells, at = entry.bus_cells, node.parent
+    while cells and at is not None and at is not bus:
+        moved = below(at, XEN).moved(cells)
+        cells, at = () if isinstance(moved, str) else moved, at.parent
+    return cells if at is bus else ()
 
 
 def _nearest(windows: Windows, address: int) -> Window:
