@@ -38,15 +38,17 @@ SOME_STARTS: Final = " (in some starts only: where dom0's RAM lies is not settle
 
 
 class Alternative(NamedTuple):
-    """The answer under one value of what could not be known: KASLR, or where Xen puts dom0's RAM.
+    """The answer under one value of what could not be known: KASLR, where Xen puts dom0's RAM, what a machine has.
 
-    ``dom0_memory`` is empty where only KASLR was open, ``kaslr`` None where it makes no difference or is not known.
+    ``dom0_memory`` is empty where that is not what was open, ``kaslr`` None where it makes no difference or is not known.
+    ``when`` says in words what is taken to be so, where neither does.
     """
 
     kaslr: bool | None
     verdict: Verdict
     sections: int
     dom0_memory: tuple[AddressRange, ...] = ()
+    when: str = ""
 
 
 class Assumption(NamedTuple):

@@ -281,7 +281,7 @@ def _predicted(
         [judged.of_xen(item, own, prediction) for item in guest.findings if not item.rule.startswith("V-")] if guest else (),
     )
     if starts:
-        unlike = len({item.verdict for item in starts}) > 1
+        unlike = len({item.verdict for item in starts if not item.when}) > 1
         some = SOME_STARTS if unlike else ""
         result = result._replace(alternatives=starts, reason=result.reason + some)
     result = with_findings(result, options.need if result.answer else None, (*own, *in_guest))

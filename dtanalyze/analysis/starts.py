@@ -51,14 +51,15 @@ def _rank(answer: Alternative) -> int:
 
 def _answers(start: Prediction, guests: Guests, linux: LinuxProfile) -> Iterable[Alternative]:
     """Yield the answer for one start, or two where KASLR makes a difference to it."""
+    where = () if start.when else start.memory
     if start.stopped_by is not None:
-        yield Alternative(None, Verdict.NO_BOOT, 0, start.memory)
+        yield Alternative(None, Verdict.NO_BOOT, 0, where, start.when)
         return
     if start.blob is None:
-        yield Alternative(None, Verdict.UNKNOWN, 0, start.memory)
+        yield Alternative(None, Verdict.UNKNOWN, 0, where, start.when)
         return
-    result = guests.answer(start.blob, linux, "dom0")
+    result = guests.answer(start.blob, linux, "dom0" if start.domain == "dom0" else "domu")
     if result.alternatives:
-        yield from (item._replace(dom0_memory=start.memory) for item in result.alternatives)
+        yield from (item._replace(dom0_memory=where, when=start.when) for item in result.alternatives)
     else:
-        yield Alternative(result.kaslr, result.verdict, result.sections, start.memory)
+        yield Alternative(result.kaslr, result.verdict, result.sections, where, start.when)

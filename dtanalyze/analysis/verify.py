@@ -234,20 +234,18 @@ class _Host:
 
     def _reach(self) -> Comparison:
         """Compare how far Xen came; banks that are given would hide a stop over dom0's memory."""
-        if self.console.banks_of("d0"):
-            return reach(self.known, self.console, self.source)
-        item = reach(self.alone, self.console, self.source)
+        predicted = self.known if self.console.banks_of("d0") else self.alone
+        item = reach(predicted, self.console, self.source)
         if item.agrees is not False:
             return item
-        others = self._other_starts()
+        others = next((one.others for one in predicted if one.domain == "dom0"), ())
         for start in others:
-            other = reach((start, *self.alone[1:]), self.console, self.source)
+            other = reach((start, *predicted[1:]), self.console, self.source)
             if other.agrees:
-                return other._replace(cause=_ANY_START)
+                return other._replace(cause=start.when or _ANY_START)
+        if self.console.banks_of("d0"):
+            return item
         return item._replace(agrees=None, cause=_OPEN_START) if others else self._unplaced(item)
-
-    def _other_starts(self) -> tuple[Prediction, ...]:
-        return next((item.others for item in self.alone if item.domain == "dom0"), ())
 
     def _unplaced(self, item: Comparison) -> Comparison:
         """Leave open how much dom0 lacks when it is not known which RAM Xen itself takes: 4.17 stops before it says so."""

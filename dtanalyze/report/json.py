@@ -224,7 +224,9 @@ def _reuse(reuse: Reuse) -> dict[str, Any]:
 
 def _alternative(item: Alternative) -> dict[str, Any]:
     found: dict[str, Any] = {"kaslr": item.kaslr, "verdict": item.verdict.value, "sections": item.sections}
-    return {**found, "dom0_memory": [_range(bank) for bank in item.dom0_memory]} if item.dom0_memory else found
+    if item.dom0_memory:
+        found["dom0_memory"] = [_range(bank) for bank in item.dom0_memory]
+    return {**found, "when": item.when} if item.when else found
 
 
 def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
@@ -250,6 +252,7 @@ def predict_result(path: str, predicted: Predicted) -> dict[str, Any]:
             {
                 "dom0_memory": [_range(bank) for bank in item.memory],
                 "stopped_by": _stop(item.stopped_by) if item.stopped_by else None,
+                **({"when": item.when} if item.when else {}),
             }
             for item in ((prediction, *prediction.others) if prediction.others else ())
         ],

@@ -96,7 +96,8 @@ def _finding() -> dict[str, Any]:
 
 def _result() -> dict[str, Any]:
     alternative = _object(
-        {"kaslr": _or_null(_SWITCH), "verdict": _words(Verdict), "sections": _COUNT}, {"dom0_memory": _list(_RANGE)}
+        {"kaslr": _or_null(_SWITCH), "verdict": _words(Verdict), "sections": _COUNT},
+        {"dom0_memory": _list(_RANGE), "when": _TEXT},
     )
     request = {
         "pages": _COUNT,

@@ -145,7 +145,7 @@ def _when(alternative: Alternative) -> str:
     """Name the start that an alternative answers for."""
     kaslr = {True: "with KASLR", False: "without KASLR", None: ""}[alternative.kaslr]
     ranges = ", ".join(format_range(bank.start, bank.stop) for bank in alternative.dom0_memory)
-    return ", ".join(item for item in (kaslr, f"dom0's RAM at {ranges}" if ranges else "") if item)
+    return ", ".join(item for item in (alternative.when, kaslr, f"dom0's RAM at {ranges}" if ranges else "") if item)
 
 
 def _headline(result: CheckResult, report: Report) -> list[str]:

@@ -8,6 +8,10 @@ __all__ = ["domain_advice"]
 
 _ADVICE: Final = (
     ("is not all RAM", "Correct `xen,static-mem`: all of it has to be RAM of the host."),
+    (
+        "outside the RAM",
+        "Load the module into RAM, or correct its reg. If there is RAM, list it in a memory node.",
+    ),
     ("a phandle of", "Number the phandles of the partial tree from 1 on."),
     ("Missing property 'cpus'", "Add `cpus = <1>;`, or as many as the guest is to have."),
     (

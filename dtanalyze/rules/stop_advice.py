@@ -63,10 +63,23 @@ _ADVICE: Final = (
     ),
     ("dom0-devices", "Data Abort", "Use a newer release of Xen, or remove the entry of size zero that the message names."),
     ("dom0-devices", "Cannot cope with this size", "Give the root #address-cells = <2> and #size-cells = <2>."),
-    ("dom0-modules", "Data Abort", "Load the module into RAM, or correct its reg: Xen copies it from outside of RAM."),
+    (
+        "dom0-modules",
+        "Data Abort",
+        "Load the module into RAM, or correct its reg. If there is RAM, list it in a memory node.",
+    ),
     ("dom0-modules", "mapped", "Set another `dom0_mem=`, so that Xen puts dom0's first bank apart from that device."),
-    ("modules", "Data Abort", "Load the module into RAM, or correct its reg: Xen frees it at the end of the boot."),
+    (
+        "modules",
+        "Data Abort",
+        "Load the module into RAM, or correct its reg. If there is RAM, list it in a memory node.",
+    ),
     ("modules", "", "Load a kernel for dom0, and add its node below /chosen."),
+    (
+        "domains",
+        "outside the RAM",
+        "Load the module into RAM, or correct its reg. If there is RAM, list it in a memory node.",
+    ),
     ("domains", "Data Abort", "Correct `xen,static-mem`: all of it has to be RAM of the host."),
 )
 """Stage, words of the stop, advice; the first row of the stage whose words stand there."""

@@ -77,11 +77,15 @@ class Known(NamedTuple):
 
 
 class Boot:
-    """One boot. What it finds does not depend on whether an earlier stage refuses."""
+    """One boot. What it finds does not depend on whether an earlier stage refuses.
 
-    def __init__(self, host: Host, profile: XenProfile, options: XenOptions) -> None:
+    ``more_ram`` takes it that there is RAM behind addresses of modules that the tree does not list as such.
+    """
+
+    def __init__(self, host: Host, profile: XenProfile, options: XenOptions, *, more_ram: bool = False) -> None:
         self.host = host
         self.options = options
+        self.more_ram = more_ram
         self.build = _asked_for(options)
         # A driver that is not built is none: a release that has it and a build that lacks it look alike from here on.
         missing = {name for name, symbol in (UARTS | IOMMUS).items() if not self.build.has(symbol)}

@@ -96,7 +96,7 @@ def modules_of_dom0(boot: Boot) -> Outcome:
     size = len(blob)
     if blob and devices:  # a page that cannot be written decides, so that each byte counts
         size = bytes_needed(parse(blob).root) + (INITRD_SIZE if dom0_ramdisk(boot.info) is not None else 0)
-    return dom0_modules(banks, boot.info, size, boot.profile, devices)
+    return dom0_modules(banks, boot.info, size, boot.profile, devices, more_ram=boot.more_ram)
 
 
 def _mapped(boot: Boot) -> Iterator[Mapped]:
@@ -107,7 +107,7 @@ def _mapped(boot: Boot) -> Iterator[Mapped]:
 def kernel_of_dom0(boot: Boot) -> Outcome:
     """A scan that ended early has seen none of the modules that a boot loader put further on."""
     unseen = [node.path for node, _ in dom0_modules_of(boot.host.tree)] if boot.info.stopped_at is not None else []
-    return kernel_probe(boot.info, boot.profile, unseen)
+    return kernel_probe(boot.info, boot.profile, unseen, more_ram=boot.more_ram)
 
 
 def construct_domain(boot: Boot) -> Outcome:

@@ -19,10 +19,11 @@ _INT32_MAX: Final = (1 << 31) - 1
 
 
 class Refused(NamedTuple):
-    """Xen's lines, the panic last, and the cause in our words."""
+    """Xen's lines, the panic last, and the cause in our words; ``unless`` is as a `Stop` has it."""
 
     lines: tuple[str, ...]
     because: str = ""
+    unless: str = ""
 
 
 def parse_dom0less_node(boot: Boot, domu: DomU) -> Iterator[Refused]:

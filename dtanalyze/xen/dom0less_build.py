@@ -21,7 +21,7 @@ from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.guest_memory import free_bytes, no_memory, p2m_pool
 from dtanalyze.xen.hypervisor_node import domu_regions, search_crash, written_domu_tree
 from dtanalyze.xen.irq import FIRST_SPI
-from dtanalyze.xen.kernel import copied_into_a_hole, place_modules
+from dtanalyze.xen.kernel import copied_into_a_hole, place_modules, read_from_nowhere
 from dtanalyze.xen.stage import DATA_ABORT, Outcome, Passed, Stop
 from dtanalyze.xen.static_memory import static_memory_failure
 from dtanalyze.xen.vcpu_affinity import domain_vcpu_affinity
@@ -50,7 +50,8 @@ def create_domUs(boot: Boot) -> Stop | None:  # noqa: N802  # upstream's name
     for domu in boot.domus:
         refused = next(_refusals(boot, domu), None)
         if refused is not None:
-            return Stop("domains", refused.lines, refused.because, domu.node.path, domu.node.path)
+            path = domu.node.path
+            return Stop("domains", refused.lines, refused.because, path, path, unless=refused.unless)
     served = boot.has_dom0 or any(domu.capabilities & CAPS_XENSTORE for domu in boot.domus)
     wanting = next((domu for domu in boot.domus if domu.xenstore), None)
     if wanting is not None and not served and not boot.profile.xenstore_needs_dom0:
@@ -124,6 +125,7 @@ def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
     if boot.info.modules and not _has_kernel(boot, domu.node):
         lines = ("Missing kernel boot module?", profile.gives_up(given_up, _ENOENT))
         yield Refused(lines, f"no module below {domu.node.path} is a kernel that Xen knows")
+    yield from _from_nowhere(boot, domu, "Kernel")
     if domu.is_hardware_domain:
         yield from _hardware_devices(boot, domu, given_up)
     else:
@@ -166,8 +168,19 @@ def _filled(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
         yield from no_memory(boot, domu)
     yield from (Refused((*item.lines, profile.gives_up(given_up, _EINVAL)), item.because) for item in _shm(boot, domu))
     yield from _no_vpl011(boot, domu, given_up)
+    yield from _from_nowhere(boot, domu, "DTB")
     yield from _no_tree(boot, domu, given_up)
     yield from _no_place(boot, domu)
+    yield from _from_nowhere(boot, domu, "Ramdisk")
+
+
+def _from_nowhere(boot: Boot, domu: DomU, kind: str) -> Iterator[Refused]:
+    """A module of one kind is read where Xen is told that it lies, RAM or not."""
+    for item in boot.info.modules:
+        if item.kind == kind and item.node.rpartition("/")[0] == domu.node.path:
+            stop = read_from_nowhere(boot.info, item, "domains", more_ram=boot.more_ram)
+            if stop is not None:
+                yield Refused(stop.lines, stop.because, stop.unless)
 
 
 def _hardware_devices(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:

@@ -14,7 +14,7 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
 from dtanalyze.xen.bootfdt import BankType, BootInfo, Module
 from dtanalyze.xen.profile import XenProfile
-from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
+from dtanalyze.xen.stage import DATA_ABORT, Open, Outcome, Passed, Stop
 
 __all__ = [
     "Mapped",
@@ -25,6 +25,7 @@ __all__ = [
     "dom0_ramdisk",
     "kernel_probe",
     "place_modules",
+    "read_from_nowhere",
 ]
 
 _PAGE: Final = 4096
@@ -55,19 +56,35 @@ def _first(info: BootInfo, kind: str) -> Module | None:
     return next((item for item in info.modules if item.kind == kind and not item.domu), None)
 
 
-def kernel_probe(info: BootInfo, profile: XenProfile, unseen: Sequence[str] = ()) -> Outcome:
+def kernel_probe(
+    info: BootInfo, profile: XenProfile, unseen: Sequence[str] = (), *, more_ram: bool = False
+) -> Outcome:
     """Look for dom0's kernel; a tree without any module is one that a boot loader has yet to fill in.
 
-    ``unseen`` are modules of the tree past the node at which the scan ended without a word.
+    ``unseen`` are modules of the tree past the node at which the scan ended without a word. ``more_ram`` takes it that there
+    is RAM behind addresses that the tree does not list as such.
     """
     kernel = dom0_kernel(info)
     if kernel is not None and kernel.size:
-        return Passed((f"kernel {kernel.node or 'as the log says'}, {format_size(kernel.size)}",))
+        saw = (f"kernel {kernel.node or 'as the log says'}, {format_size(kernel.size)}",)
+        return read_from_nowhere(info, kernel, "modules", more_ram=more_ram) or Passed(saw)
     listed = [item.node for item in info.modules if item.node] + list(info.dropped)
     if not listed and not unseen:
         return Open("no module in /chosen: a boot loader adds them")
     lines = ("Missing kernel boot module?", profile.gives_up(f"Could not set up {profile.dom0_called} guest OS", -2))
     return Stop("modules", lines, *_why_missing(info, kernel, listed or [*unseen]))
+
+
+def read_from_nowhere(info: BootInfo, module: Module | None, stage: str, *, more_ram: bool) -> Stop | None:
+    """Return what becomes of Xen when it reads a module that lies in no RAM of the tree (copy_from_paddr).
+
+    It maps whatever address it is given, so that the machine decides: Xen boots where RAM is behind it.
+    """
+    if more_ram or module is None or not module.size or not info.mem or _is_ram(info, module):
+        return None
+    because = f"{module.node} [{module.start:#x}-{module.start + module.size - 1:#x}] is outside the RAM of the tree"
+    unless = f"the machine has RAM at {module.start:#x} that the tree does not list"
+    return Stop(stage, (DATA_ABORT,), because, module.node or None, unless=unless)
 
 
 def _why_missing(info: BootInfo, kernel: Module | None, listed: list[str]) -> tuple[str, str]:
@@ -97,22 +114,27 @@ def place_modules(bank: AddressRange, kernel: int, ramdisk: int, tree: int) -> S
 
 
 def dom0_modules(
-    banks: Sequence[AddressRange], info: BootInfo, tree: int, profile: XenProfile, devices: Sequence[Mapped] = ()
+    banks: Sequence[AddressRange],
+    info: BootInfo,
+    tree: int,
+    profile: XenProfile,
+    devices: Sequence[Mapped] = (),
+    *,
+    more_ram: bool = False,
 ) -> Outcome:
     """Place dom0's modules in its first bank; ``tree`` is the size in bytes of the tree that Xen wrote.
 
-    ``devices`` is what was mapped into dom0 before the modules are copied.
+    ``devices`` is what was mapped into dom0 before the modules are copied; ``more_ram`` is as `kernel_probe` has it.
     """
     kernel, ramdisk = dom0_kernel(info), dom0_ramdisk(info)
     if kernel is None or not banks:
         return Open("where dom0's modules go: kernel or RAM is not known")
-    for module in (kernel, ramdisk):
-        if module is not None and module.size and not _is_ram(info, module):
-            because = f"{module.node} [{module.start:#x}-{module.start + module.size - 1:#x}] is outside the RAM of the tree"
-            return Stop("dom0-modules", ("CPU0: Unexpected Trap: Data Abort",), because, module.node or None)
     stop = place_modules(banks[0], kernel.size, ramdisk.size if ramdisk else 0, tree)
     if stop is not None:
         return stop._replace(node=kernel.node or None)
+    stop = read_from_nowhere(info, ramdisk, "dom0-modules", more_ram=more_ram)
+    if stop is not None:
+        return stop
     stop = _onto_a_device(banks[0], (kernel.size, ramdisk.size if ramdisk else 0, tree), profile, devices)
     if stop is not None:
         return stop

@@ -81,9 +81,22 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
     """
     boot = Boot(host, profile, options)
     run = start_xen(boot)
+    found = _domains(boot, run)
+    unless = run.stop.unless if run.stop is not None else ""
+    if not unless:
+        return found
+    beyond = Boot(host, profile, options, more_ram=True)
+    going_on = _domains(beyond, start_xen(beyond))
+    return tuple(
+        stopped._replace(when=f"unless {unless}", others=(*stopped.others, other._replace(when=f"if {unless}", others=())))
+        for stopped, other in zip(found, going_on, strict=True)
+    )
+
+
+def _domains(boot: Boot, run: Run) -> tuple[Prediction, ...]:
     found = [_dom0(boot, run)._replace(others=_other_starts(boot))] if boot.has_dom0 else []
     found += [_domu(boot, run, domu) for domu in boot.domus]
-    found += [_libxl(boot, run, guest) for guest in _guests(options)]
+    found += [_libxl(boot, run, guest) for guest in _guests(boot.options)]
     return tuple(found)
 
 

@@ -20,7 +20,8 @@ class Prediction(NamedTuple):
 
     ``nodes`` is what becomes of the host's nodes in dom0; ``stages`` is how far Xen came, what each stage saw.
 
-    ``others`` is what becomes of it in starts that place dom0's RAM elsewhere, where the tree does not settle that.
+    ``others`` is what becomes of it in starts that the tree does not settle: dom0's RAM elsewhere, RAM that is not listed.
+    ``when`` says what this start takes to be so, where that is not said by where dom0's RAM lies.
 
     ``arch`` is that of the host's CPUs; ``total`` is how many stages there are.
 
@@ -46,3 +47,4 @@ class Prediction(NamedTuple):
     others: tuple[Prediction, ...] = ()
     domu: DomU | None = None
     toolstack: Toolstack | None = None
+    when: str = ""

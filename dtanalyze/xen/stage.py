@@ -24,6 +24,7 @@ class Stop(NamedTuple):
     ``lines`` are Xen's own, exactly as printed and in order, the panic last; empty when it dies without a word.
     ``because`` is ours: the cause, with node and property. ``node`` is the path of the node to look at, ``domain`` that of
     the domU that cannot be built, when it is one. ``silent`` says that the lines reach no console, which is not up yet.
+    ``unless`` is what may be so, cannot be told from the tree, and lets Xen go on.
     """
 
     stage: str
@@ -32,6 +33,7 @@ class Stop(NamedTuple):
     node: str | None = None
     domain: str | None = None
     silent: bool = False
+    unless: str = ""
 
     @property
     def message(self) -> str:
@@ -42,7 +44,8 @@ class Stop(NamedTuple):
     def text(self) -> str:
         """Everything in one line: Xen's lines, then the cause."""
         quiet = "it dies before the console is up, so that nothing is printed" if self.silent else ""
-        rest = "; ".join(item for item in (self.because if self.lines else "", quiet) if item)
+        on_if = f"it goes on if {self.unless}" if self.unless else ""
+        rest = "; ".join(item for item in (self.because if self.lines else "", quiet, on_if) if item)
         return f"{self.message} ({rest})" if rest else self.message
 
 

@@ -387,6 +387,42 @@ def test_a_module_outside_ram() -> None:
     assert "/chosen/m@60000000" in stop.because
 
 
+IN_DOMAIN = """chosen {{ m@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; }};
+    d {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; cpus = <1>; memory = <0 0x10000>;
+        m@1 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <{kernel} 0x49000000 0 0x1000>; }};
+        m@2 {{ compatible = "multiboot,ramdisk", "multiboot,module"; reg = <{ramdisk} 0x4a000000 0 0x1000>; }}; }}; }};"""
+
+
+@pytest.mark.parametrize(
+    ("body", "stage", "node"),
+    [
+        (MODULES.format(pad=PAD, more="", kernel=MIB, ramdisk=MIB).replace("0 0x48000000 0", "2 0 0"), "modules", "m@48000000"),
+        (MODULES.format(pad=PAD, more="", kernel=MIB, ramdisk=MIB).replace("0 0x60000000 0", "2 0 0"), "dom0-modules", "m@60000000"),
+        (IN_DOMAIN.format(kernel=2, ramdisk=0), "domains", "d/m@1"),
+        (IN_DOMAIN.format(kernel=0, ramdisk=2), "domains", "d/m@2"),
+    ],
+)
+def test_what_lies_behind_an_address_without_ram_is_left_open(body: str, stage: str, node: str) -> None:
+    """Xen maps what it is told to read: 26G4 died of it, 40d booted, since the machine has RAM there that its tree hides."""
+    found = boot(CPUS, TIMER, GICV3, body)
+    assert found.stopped_by is not None and found.stopped_by.stage == stage and f"/chosen/{node} [" in found.stopped_by.because
+    assert found.when.startswith("unless the machine has RAM at 0x2")
+    (going_on,) = found.others
+    assert going_on.stopped_by is None and going_on.when.startswith("if the machine has RAM at 0x2")
+
+
+def test_the_answer_for_a_module_without_ram_names_both_ends() -> None:
+    body = MODULES.format(pad=PAD, more="", kernel=MIB, ramdisk=MIB).replace("0 0x60000000 0", "2 0 0")
+    asked = HostQuestion(CheckOptions(PRESETS["7.3"]), (PRESETS["7.3"],), (preset("4.22"),), (False,))
+    (result,) = check_host(parse(blob(HEAD + CPUS + TIMER + GICV3 + body)), "host.dtb", asked)
+    assert result.verdict is Verdict.NO_BOOT
+    assert [(item.verdict, item.when.split()[0], item.dom0_memory) for item in result.alternatives] == [
+        (Verdict.NO_BOOT, "unless", ()),
+        (Verdict.SCRATCH, "if", ()),
+    ]
+    assert "it goes on if the machine has RAM at 0x200000000" in result.reason and "in some starts only" not in result.reason
+
+
 A15 = CPUS.replace("cortex-a53", "cortex-a15")
 
 
