@@ -30,6 +30,7 @@ MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 TIB: Final = 1 << 40
 
+_UNITS: Final = (("EiB", 1 << 60), ("PiB", 1 << 50), ("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))
 _SUFFIX: Final = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": TIB}
 _NUMBER: Final = r"(0[xX][0-9a-fA-F]{1,40}|[0-9]{1,40})([kKmMgGtT]?)(?:i?[bB])?"
 """No more digits than can be meant: a number of thousands takes Python long to read, or is refused."""
@@ -97,16 +98,18 @@ def parse_ram(text: str) -> AddressRange:
 
 
 def format_size(size: int) -> str:
-    """Return ``size`` bytes in the largest binary unit that divides it or, rounded to one decimal, fits in ten times."""
-    if size == 0:
-        return "0"
-    units = (("TiB", TIB), ("GiB", GIB), ("MiB", MIB), ("KiB", KIB))
-    for unit, factor in units:
-        if size % factor == 0:
-            return f"{size // factor} {unit}"
+    """Return ``size`` bytes in the unit that a person would say.
+
+    It is the largest binary unit of which there is a whole number, or up to ten in quarters (1.5 GiB, 2.25 MiB), or, rounded
+    to one decimal, ten or more.
+    """
+    for unit, factor in _UNITS:
+        quarters = factor < size < 10 * factor and size * 4 % factor == 0
+        if size >= factor and size % factor == 0 or quarters:
+            return f"{size / factor:g} {unit}"
         if size >= 10 * factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} bytes"
+            return f"{size / factor:.1f}".removesuffix(".0") + f" {unit}"
+    return "1 byte" if size == 1 else f"{size} bytes" if size else "0"
 
 
 def format_range(start: int, stop: int) -> str:

@@ -50,7 +50,7 @@ def domain_cannot_be_built(view: HostView) -> Hits:
         return
     for domu in view.domus:
         if domu.node.path == stop.domain:
-            advice, cures = domain_advice(stop.text), tuple(domain_cures(view, domu, stop.text))
+            advice, cures = domain_advice(domu, stop.text), tuple(domain_cures(view, domu, stop.text))
             yield Hit(f"{domu.node.path}: {stop.text}", domu.node.path, (), domu.node.offset, None, advice, cures)
             return
 

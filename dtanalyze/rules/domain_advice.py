@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+from dtanalyze.address.units import KIB, MIB
+from dtanalyze.rules.cures.domains import p2m_pool_mb
+from dtanalyze.xen.dom0less import DomU
+
 __all__ = ["domain_advice"]
+
+_PAGE: Final = 4 * KIB
+_CELL: Final = (1 << 32) - 1
+_P2M_DEFAULT: Final = 256 * MIB
+"""Room for mappings that domain_p2m_pages adds to a domain's RAM."""
 
 _ADVICE: Final = (
     ("is not all RAM", "Correct `xen,static-mem`: all of it has to be RAM of the host."),
@@ -30,6 +39,7 @@ _ADVICE: Final = (
     ("guest banks", "Give the domain less static memory than the guest layout has room for."),
     ('cannot read "memory"', "Add `memory = <0x0 0x40000>;`: two cells, in KiB (256 MiB here)."),
     ("it has no RAM", "Set `memory` to the RAM that the domain is to have: two cells, in KiB."),
+    ("no whole pages", "Round `memory` to whole pages of 4 KiB: {whole}"),
     (
         "domain memory",
         "Lower `memory` to what the host has left beside dom0 and the other domains, or lower `dom0_mem=`.",
@@ -58,6 +68,23 @@ _ADVICE: Final = (
         "Lower `cpus` to what the host's redistributors serve, or leave out `direct-map`: a domain of the guest layout has "
         "room for 128.",
     ),
+    ("static memory are incompatible", "Remove the domain's `xen,static-mem`, or `llc-coloring=` from Xen's command line."),
+    ("domain-cpupool", "Let `domain-cpupool` name a node of /chosen that is a `xen,cpupool` with CPUs, or remove it."),
+    ("v8r_el1_msa", "Remove `v8r_el1_msa` from the domain: it is for machines without an MMU."),
+    ("CONFIG_SCMI_SMC", "Build Xen with CONFIG_SCMI_SMC=y in its .config, or remove `xen,sci_type`."),
+    ("SCI configuration", 'Write `xen,sci_type = "none";` or `"scmi_smc"`, or remove it.'),
+    ("trap-unmapped-accesses", "Set `trap-unmapped-accesses` to 0 or 1, or remove it."),
+    ("xen,vcpu node", "Add `id`, the number of the domain's CPU, to the `xen,vcpu` node."),
+    ("Invalid vcpu_id", "Set `id` of the `xen,vcpu` node below `cpus`: a domain's CPUs count from 0."),
+    ("Invalid pCPU", "Let `hard-affinity` name CPUs of the host alone: they count from 0."),
+    ("set hard affinity", "Let `hard-affinity` name at least one CPU that Xen uses."),
+    ("first bank", "Raise `memory`, or load a smaller kernel or ramdisk: all of them go into the domain's first bank."),
+    ("suitable location", "Raise `memory`, or load a smaller kernel or ramdisk: all go into the domain's first bank."),
+    (
+        "Xenstore support requires dom0",
+        'Write `xen,enhanced = "no-xenstore";`, or load a kernel for dom0, which serves the xenstore.',
+    ),
+    ("Only 1 xenstore domain", "Leave the xenstore capability to one domain, and to none where there is a dom0 kernel."),
     ("nr_spis cannot", "Remove `nr_spis` from the domain."),
     ("incompatible with hardware", "Remove the multiboot,device-tree module from the domain."),
     (
@@ -66,7 +93,12 @@ _ADVICE: Final = (
     ),
     ("direct-mapped", "Give `xen,shared-mem` the same host and guest address."),
     ("missing for", "Give nodes of the partial tree both `xen,reg` and `xen,path`, or neither."),
-    ("may have", "Set `cpus` or `nr_spis` to what the message allows."),
+    ("nr_spis is", "Set `nr_spis` to what the message allows."),
+    ("may have", "Set `cpus` to what the message allows."),
+    ("max_grant_frames is 0", "Set `max_grant_frames` to 1 or more, or remove it: Xen then takes `gnttab_max_frames=`."),
+    ("max_grant_version", "Set `max_grant_version` to 1, or remove it."),
+    (" overflow", "Set the property that the message names to a number below 0x80000000."),
+    ("Failed to allocate P2M pages", "{pool}"),
     (
         "allows 1 to",
         "Set `max_grant_frames` to what the message allows, or raise `gnttab_max_frames=` on Xen's command line.",
@@ -75,6 +107,21 @@ _ADVICE: Final = (
 """Words of Xen's line or of its cause, and what to do; the first that stand there."""
 
 
-def domain_advice(text: str) -> str:
-    """Return what to do about one of Xen's lines; empty for the rule's own."""
-    return next((advice for words, advice in _ADVICE if words in text), "")
+def domain_advice(domu: DomU, text: str) -> str:
+    """Return what to do about one of Xen's lines with its cause; empty for the rule's own."""
+    advice = next((advice for words, advice in _ADVICE if words in text), "")
+    return advice.format(whole=_whole(domu), pool=_pool(domu)) if "{" in advice else advice
+
+
+def _whole(domu: DomU) -> str:
+    """Spell the next size of RAM that is whole pages."""
+    kib = -(-(domu.size or 0) // _PAGE) * _PAGE // KIB
+    return f"`memory = <{kib >> 32:#x} {kib & _CELL:#x}>;`."
+
+
+def _pool(domu: DomU) -> str:
+    """Say what makes the page tables smaller: what the domain asks for itself, or what Xen works them out from."""
+    if domu.p2m_mb is None:
+        return "Lower `memory` or `cpus`: Xen sets page tables apart for both, and the host has no room for them."
+    usual = p2m_pool_mb(domu, _P2M_DEFAULT)
+    return f"Lower `xen,domain-p2m-mem-mb` from {domu.p2m_mb}: {usual} is what Xen takes without it."
