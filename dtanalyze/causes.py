@@ -125,8 +125,8 @@ def _same(one: Finding, other: Finding) -> bool:
 def grouped(result: CheckResult) -> tuple[tuple[Finding, ...], ...]:
     """Return the findings by cause, the worst cause first.
 
-    Findings have one cause when they are at the same node with the same ranges, or when one rule says the same advice of
-    several places.
+    Findings have one cause when they are at the same node with the same ranges, when they are about one overlap, of which
+    each rule may name the other side, or when one rule says the same advice of several places.
     """
     parent: dict[int, int] = {}
 
@@ -139,7 +139,8 @@ def grouped(result: CheckResult) -> tuple[tuple[Finding, ...], ...]:
     for index, item in enumerate(result.findings):
         keys: list[object] = [(item.rule, item.severity, item.advice)]
         if item.ranges:
-            keys.append((item.node, frozenset((span.start, span.stop) for span in item.ranges)))
+            spans = frozenset((span.start, span.stop) for span in item.ranges)
+            keys.append(spans if len(spans) > 1 else (item.node, spans))
         for key in keys:
             first = root(seen.setdefault(key, index))
             parent[root(index)] = first

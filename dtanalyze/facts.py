@@ -55,7 +55,8 @@ class Assumption(NamedTuple):
     """One thing that an answer rests on. ``origin`` is ``tree``, ``option``, ``log``, ``default`` or ``guess``.
 
     ``option`` is what settles it on the command line, None when nothing does. ``matters`` tells whether another value would
-    change the verdict; None where that was not tried. ``sentence`` says all of it.
+    change the verdict; None where that was not tried. ``sentence`` says all of it, ``instead`` what another value gave that
+    was tried, empty where that is said elsewhere.
     """
 
     topic: str
@@ -64,6 +65,7 @@ class Assumption(NamedTuple):
     option: str | None
     sentence: str
     matters: bool | None = None
+    instead: str = ""
 
 
 class HostRange(NamedTuple):

@@ -123,6 +123,18 @@ def test_findings_of_one_cause() -> None:
     assert folded(made) is made
 
 
+def test_the_two_sides_of_one_overlap_are_one_cause() -> None:
+    """X39 names the node that Xen refuses, O03 the one that comes later in Linux: the fault is one."""
+    one, other = result(GOOD).ram[0], result(GOOD).extended_regions[0]
+    found = (
+        Finding("X39", "a", Severity.ERROR, "one", "Do this.", "/a", (one, other)),
+        Finding("B04", "b", Severity.ERROR, "two", "Do that.", "/b", (one,)),
+        Finding("O03", "c", Severity.WARNING, "three", "Do another.", "/b", (other, one)),
+    )
+    made = result(GOOD)._replace(findings=found)
+    assert [[item.rule for item in group] for group in grouped(made)] == [["X39", "O03"], ["B04"]]
+
+
 def test_a_hosts_user_is_not_told_to_edit_what_xen_writes(capsys: pytest.CaptureFixture[str]) -> None:
     _, answer = check(capsys, str(FIXTURES / "dtb" / "hosts" / "06c-1G-dom0-640M.dtb"), "--xen", "4.20")
     found = [item for result in answer["results"] for item in result["findings"] if item["rule"] == "X12"]

@@ -43,12 +43,16 @@ def with_other_values(
     if result.domain != "dom0" or not prediction.info.ram_known:
         return result
 
-    def differs(other: XenOptions) -> bool:
-        return verdict_of(predict(host, xen, other)[0], guests, linux) not in (None, result.verdict)
+    def verdict_with(other: XenOptions) -> Verdict:
+        return verdict_of(predict(host, xen, other)[0], guests, linux) or result.verdict
 
     def told(item: Assumption) -> Assumption:
         if item.topic == "IOMMU" and options.iommu is None and _has_iommu(host):
-            return item._replace(matters=differs(options._replace(iommu=not result.iommu)), option="--iommu")
+            found = verdict_with(options._replace(iommu=not result.iommu))
+            if found is result.verdict:
+                return item._replace(matters=False, option="--iommu")
+            tried = _tried(f"with it {'off' if result.iommu else 'on'}", found, result)
+            return item._replace(matters=True, option="--iommu", instead=tried)
         if item.topic != "grant table" or item.origin != "guess":
             return item
         if result.verdict is Verdict.SCRATCH and result.sections >= _SPARE:
@@ -56,11 +60,16 @@ def with_other_values(
         place = _elsewhere(prediction) if result.verdict in (Verdict.SCRATCH, Verdict.EXHAUSTED) else None
         if place is None:
             return item
-        if differs(options._replace(grant_table=place)):
-            return item._replace(matters=True)
-        return item._replace(sentence=f"{item.sentence}; at {place.start:#x} the verdict is the same")
+        found = verdict_with(options._replace(grant_table=place))
+        # Another place gave the same answer, which says nothing of a third one: not that it cannot matter.
+        matters = True if found is not result.verdict else None
+        return item._replace(matters=matters, instead=_tried(f"at {place.start:#x}", found, result))
 
     return result._replace(assumptions=tuple(map(told, result.assumptions)))
+
+
+def _tried(with_what: str, found: Verdict, result: CheckResult) -> str:
+    return f"{with_what} the verdict is {'the same' if found is result.verdict else found.value}"
 
 
 def _has_iommu(host: Host) -> bool:

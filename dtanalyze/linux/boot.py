@@ -260,11 +260,17 @@ def _hazard_reason(landings: tuple[Landing, ...]) -> str:
         what, span = _described(first.on), format_range(first.on.start, first.on.end + 1)
         what = what.partition(" [")[0]
         why = "nothing stops it, because insert_resource nests one range in the other"
-    more = f" ({_counted(len(landings) - 1, 'more user')} of scratch ranges)" if len(landings) > 1 else ""
+    others = len({_user(item.on) for item in landings}) - 1
+    more = f" ({_counted(others, 'more user')} of scratch ranges)" if others else ""
     return (
         f"Linux places scratch section {first.number + 1}, {format_range(first.range.start, first.range.stop)}, "
         f"on {what} [{span}]; {why}{more}"
     )
+
+
+def _user(on: Unseen | Resource) -> tuple[str | None, int | None]:
+    """Tell one user from another: a range that two runs of sections meet is one."""
+    return on.source, on.range.start if on.range is not None else None
 
 
 def _iomem_reason(room: Capacity) -> str:

@@ -12,6 +12,7 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.report.lines import sentence, wrapped
 from dtanalyze.report.naming import written_at
+from dtanalyze.rules.model import QUOTES_XEN
 
 if TYPE_CHECKING:
     from dtanalyze.report.whole import Report
@@ -79,8 +80,8 @@ def _cause(result: CheckResult, group: tuple[Finding, ...], key: str, report: Re
     head = wrapped(f"{severity.label} {code} {name}{more}{times}", width, first=f"  {key} ", rest=indent)
     yield head[0].replace(severity.label, report.style.severity(severity.label, severity.label), 1)
     yield from head[1:]
-    told = [item for item in dict.fromkeys(_message(item, nodes) for item in group if item.rule == code) if item]
-    told = [item for item in told if item != sentence(result.reason)]
+    messages = (_message(item, nodes, result.reason) for item in group if item.rule == code)
+    told = [item for item in dict.fromkeys(messages) if item]
     most = len(told) if report.verbose else _PLACES
     for text in told[:most]:
         yield from wrapped(text, width, first=indent)
@@ -90,12 +91,19 @@ def _cause(result: CheckResult, group: tuple[Finding, ...], key: str, report: Re
         yield from wrapped(advice, width, first=f"{indent}Do: ", rest=indent + "    ")
 
 
-def _message(item: Finding, nodes: set[str | None]) -> str:
+def _message(item: Finding, nodes: set[str | None], reason: str) -> str:
     named = len(nodes) == 1 or item.node is None or item.node in item.message
-    said = sentence(item.message if named else f"{item.node}: {item.message}")
+    said = _unsaid(item.message if named else f"{item.node}: {item.message}", reason)
     # A file keeps its own letters: terminals and editors open it by name.
     where = written_at(item)
-    return said if where is None else f"{where}: {said}"
+    return ": ".join(item for item in (where, said) if item)
+
+
+def _unsaid(message: str, reason: str) -> str:
+    """Return what of a message the reason of the verdict, a few lines above, has not said; empty when it has said all."""
+    head, _, quoted = message.partition(QUOTES_XEN)
+    left = head if quoted and quoted in reason else message
+    return "" if left in reason else sentence(left)
 
 
 def _counted(hidden: list[tuple[Finding, ...]]) -> str:
@@ -112,13 +120,18 @@ def _commands(result: CheckResult, shown: tuple[tuple[Finding, ...], ...], repor
     """Yield the commands that go on from here: the change as an overlay, and why."""
     width = report.width
     is_a_file = not result.inside and result.path not in ("-", "<bytes>")
-    if is_a_file and any(item.change is not None for item in result.findings):
+    changes = [change for item in result.findings for cure in item.cures[:1] for change in cure.changes]
+    if is_a_file and changes:
         import shlex  # needed where there is something to fix
 
         words = shlex.join(["dtanalyze", "fix", result.path, *report.asked])
-        source = result.path.endswith(".dts")
-        head, tail = ("in the source", "--diff") if source else ("as an overlay", "> fix.dtso")
-        yield from wrapped(f"{words} {tail}", width, first=f"  The change {head}: ", rest="    ")
+        if result.path.endswith(".dts"):
+            said = ("  The change in the source: ", f"{words} --diff")
+        elif any(item.value is None for item in changes):  # which no overlay can say
+            said = ("  The tree with the change: ", f"{words} --apply fixed.dtb")
+        else:
+            said = ("  The change as an overlay: ", f"{words} > fix.dtso")
+        yield from wrapped(said[1], width, first=said[0], rest="    ")
     codes = [code for code in dict.fromkeys(group[0].rule for group in shown) if not code.startswith("V-")][:3]
     if codes:
         yield from wrapped(f"dtanalyze explain {' '.join(codes)}", width, first="  Why, with sources: ", rest="    ")

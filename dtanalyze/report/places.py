@@ -9,7 +9,8 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import counted, format_size
 from dtanalyze.facts import CheckResult, RegionUse, Reuse
 from dtanalyze.linux.boot import Verdict
-from dtanalyze.linux.capacity import Capacity
+from dtanalyze.linux.capacity import Capacity, Landing
+from dtanalyze.linux.iomem import Unseen
 from dtanalyze.linux.unpopulated_alloc import Outcome, Request
 from dtanalyze.report.lines import spanned, wrapped
 
@@ -68,11 +69,16 @@ def _scratch(result: CheckResult, room: Capacity, most: int) -> Iterator[tuple[s
             yield "scratch", f"{spanned(AddressRange(run.start, run.sections * size))}  {run.sections} x {format_size(size)}"
     if room.runs:
         yield "at once", f"{room.largest_request} pages ({format_size(room.largest_request * page)}) at most in one mapping"
-    for landing in room.landings[: 3 if most == 1 else most]:
-        found = landing.on.range
-        yield "! in use", f"{spanned(found) if found else ''}  {getattr(landing.on, 'kind', 'resource')} {landing.on.source}"
-    if most == 1 and len(room.landings) > 3:
-        yield "", f"… and {len(room.landings) - 3} more in use (--verbose)"
+    used = list(dict.fromkeys(_in_use(landing) for landing in room.landings))  # two runs may meet one user
+    yield from (("! in use", text) for text in used[: 3 if most == 1 else most])
+    if most == 1 and len(used) > 3:
+        yield "", f"… and {len(used) - 3} more in use (--verbose)"
+
+
+def _in_use(landing: Landing) -> str:
+    found = landing.on.range
+    kind = landing.on.kind if isinstance(landing.on, Unseen) else "resource"
+    return f"{spanned(found) if found else ''}  {kind} {landing.on.source}"
 
 
 def cost_lines(result: CheckResult, report: Report) -> list[str]:

@@ -111,6 +111,7 @@ def _result() -> dict[str, Any]:
         **dict.fromkeys(("topic", "value", "origin", "sentence"), _TEXT),
         "option": _or_null(_TEXT),
         "matters": _or_null(_SWITCH),
+        "instead": _TEXT,
     }
     reuse = {
         "range": _RANGE,

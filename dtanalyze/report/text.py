@@ -182,6 +182,6 @@ def _assumed(items: Iterable[Assumption], report: Report) -> list[str]:
 
 
 def _worded(item: Assumption) -> str:
-    if item.matters is None:
-        return item.sentence
+    if item.instead or item.matters is None:
+        return f"{item.sentence}; {item.instead}" if item.instead else item.sentence
     return f"{item.sentence}; another value {'changes' if item.matters else 'does not change'} the verdict"

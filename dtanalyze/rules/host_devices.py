@@ -15,7 +15,7 @@ from dtanalyze.rules.cures.changes import empty_change, string_change
 from dtanalyze.rules.cures.memory import placeholder_cures
 from dtanalyze.rules.cures.ranges import address_cures, bus_cures, stray_addresses
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
-from dtanalyze.rules.model import HOST, MOST, Example, Hit, Hits, Rule, rule
+from dtanalyze.rules.model import HOST, MOST, QUOTES_XEN, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
 from dtanalyze.xen.handle_node import Failure, Fate
 
@@ -184,17 +184,32 @@ def address_not_covered_by_ranges(view: HostView) -> Hits:
             continue
         told.add(id(node))
         line = lines.get(id(node))
-        then = f"Xen says: {line}" if line else "Xen's search for holes ends there and dom0 gets no extended region"
+        cures = address_cures(view, node, entry, of_bus) if len(told) <= MOST else ()
+        then = f"{QUOTES_XEN}{line}" if line else "; Xen's search for holes ends there and dom0 gets no extended region"
         yield Hit(
-            f"{node.path} (reg[{entry.nth}]): {where.reason}; {then}",
+            f"{node.path} (reg[{entry.nth}]): {where.reason}{then}",
             node.path,
             (),
             entry.offset,
-            advice=_WIDER.format(bus=where.node) if "do not cover" in where.reason else "",
-            cures=address_cures(view, node, entry, of_bus) if len(told) <= MOST else (),
+            advice=_advice(where, cures),
+            cures=cures,
         )
 
 
+def _advice(where: Untranslatable, cures: tuple[Cure, ...]) -> str:
+    """Say what the first cure does: three faults look alike, and each has another."""
+    for change in cures[0].changes if cures else ():
+        if change.value is None:
+            return _NO_ADDRESSES.format(prop=change.prop, node=change.node)
+        if change.prop == "reg":
+            return _ON_THE_BUS.format(bus=where.node)
+    return _WIDER.format(bus=where.node) if "do not cover" in where.reason else ""
+
+
+_NO_ADDRESSES: Final = (
+    "Remove `{prop}` from {node}: the addresses below it are places inside that device, which the CPU does not reach."
+)
+_ON_THE_BUS: Final = "Write `reg` as an address on {bus}: it holds the CPU's, and the bus moves addresses."
 _WIDER: Final = (
     "Extend `ranges` of {bus} so that it covers the addresses behind it, or remove the nodes that it does not cover."
 )

@@ -11,7 +11,21 @@ from typing import Any, Final, NamedTuple
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.findings import Cure, Finding, Severity, Source
 
-__all__ = ["GUEST", "HOST", "REST", "TREE", "Example", "Hit", "Hits", "NotShown", "Rule", "Statement", "findings", "rule"]
+__all__ = [
+    "GUEST",
+    "HOST",
+    "QUOTES_XEN",
+    "REST",
+    "TREE",
+    "Example",
+    "Hit",
+    "Hits",
+    "NotShown",
+    "Rule",
+    "Statement",
+    "findings",
+    "rule",
+]
 
 _LONG: Final = re.compile(r"[^\s/]{256,}")
 """Longer than any name of a node or a file: the text of a property."""
@@ -23,6 +37,9 @@ GUEST: Final = "guest"
 """Asked of the tree that Linux boots with, given or written by Xen."""
 HOST: Final = "host"
 """Asked of the tree that Xen boots with."""
+
+QUOTES_XEN: Final = "; Xen says: "
+"""Parts a message into what is so and Xen's own line."""
 
 
 class Hit(NamedTuple):

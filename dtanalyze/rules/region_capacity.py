@@ -163,7 +163,7 @@ def region_without_whole_section(view: GuestView) -> Hits:
             continue
         lost = inside.size - got * size
         where = "" if inside == span else ", as far as the linear map holds it"
-        text = f"{region} gives {got} of {could} sections" if could else f"{region} is smaller than a section"
+        text = f"{region} gives {got} of {could} sections" if got else f"{region} holds no aligned section"
         yield Hit(
             f"{text} of {format_size(size)}{where}: {format_size(lost)} are lost to alignment",
             view.node.path if view.node is not None else None,

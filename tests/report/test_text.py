@@ -8,6 +8,7 @@ from dtanalyze.facts import Assumption
 from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.report.lines import sentence, wrapped
 from dtanalyze.report.text import check_text
+from tests.linux.build import answer, guest, reg
 from tests.report.made import GOOD, result
 
 
@@ -63,7 +64,40 @@ def test_notes_are_counted_beside_something_worse() -> None:
 
 
 def test_what_the_reason_said_is_not_said_again() -> None:
-    assert actions(at("/a", result(GOOD).reason)) == ["  E1 error X01 odd", "     Do: Do this.", WHY]
+    reason = result(GOOD).reason
+    nothing = ["  E1 error X01 odd", "     Do: Do this.", WHY]
+    assert actions(at("/a", reason)) == nothing
+    assert actions(at("/a", reason.partition(", ")[2])) == nothing, "a part of it"
+    assert actions(at("/a", f"/a is wrong; Xen says: {reason}")) == [nothing[0], "     /a is wrong.", *nothing[1:]]
+    assert actions(at("/a", "/a is wrong; Xen says: no"))[1] == "     /a is wrong; Xen says: no."
+
+
+def test_what_stands_in_two_runs_of_sections_is_one_user() -> None:
+    """A device over all of the address space: both regions' sections are laid over it, and it is told once."""
+    everywhere = f'dev@0 {{ compatible = "v,d"; {reg([(0xb000000, (1 << 64) - 0xb000000)])} }};'
+    text = check_text(answer(guest([(0x80000000, 0x8000000), (0x90000000, 0x8000000)], everywhere)), verbose=True)
+    assert text.count("! in use") == 1
+    assert "(16 EiB)" in text and "more user" not in text
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("a.dtb", b"", "  The change as an overlay: dtanalyze fix a.dtb > fix.dtso"),
+        ("a.dtb", None, "  The tree with the change: dtanalyze fix a.dtb --apply fixed.dtb"),  # no overlay can say it
+        ("a.dts", b"", "  The change in the source: dtanalyze fix a.dts --diff"),
+    ],
+)
+def test_the_command_is_one_that_makes_the_change(path: str, value: bytes | None, said: str) -> None:
+    cure = Cure((Change("/a", "reg", value, "<0x0>"),))
+    made = result(GOOD)._replace(path=path, findings=(at("/a", "/a one").with_cures((cure,)),))
+    assert said in check_text(made, width=200).splitlines()
+
+
+def test_what_another_value_gave_is_told() -> None:
+    guess = Assumption("X", "a", "guess", "--x", "X: a (--x)", matters=True, instead="at 0x1 the verdict is exhausted")
+    text = check_text(result(GOOD)._replace(assumptions=(guess,)))
+    assert "  - X: a (--x); at 0x1 the verdict is exhausted\n" in text
 
 
 def test_the_command_that_makes_the_change() -> None:

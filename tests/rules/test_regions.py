@@ -85,7 +85,7 @@ def test_what_alignment_costs_is_counted_within_the_map() -> None:
     assert told(answer(guest([(0x4034000000, 0x50000000)]), V39), "X12") == []
     (short,) = told(answer(guest([(0x403E000000, 0x50000000)]), V39), "X12")
     assert short == (
-        "extended region 0 [0x403e000000-0x408dffffff] is smaller than a section of 128 MiB, as far as the linear map holds it: 32 MiB are lost to alignment"
+        "extended region 0 [0x403e000000-0x408dffffff] holds no aligned section of 128 MiB, as far as the linear map holds it: 32 MiB are lost to alignment"
     )
     (odd,) = told(answer(guest([(0x100200000, 2 * S)])), "X12")
     assert (

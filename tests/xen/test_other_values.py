@@ -31,6 +31,7 @@ def test_an_iommu_that_would_change_the_verdict_is_said() -> None:
     """Without one Xen gives what RAM is left; with one its search for holes loses all at a range of size zero."""
     found = assumed(host(EMPTY), "IOMMU")
     assert (found.matters, found.option) == (True, "--iommu")
+    assert found.instead.startswith("with it o") and found.instead.endswith("the verdict is balloon")
     assert assumed(host(SMMU), "IOMMU").matters is False
     assert assumed(host(), "IOMMU").matters is None, "a board without one has nothing to switch on"
     assert assumed(host(EMPTY), "IOMMU", tries=False).matters is None
@@ -48,7 +49,7 @@ DOM0 = XenOptions(dom0_banks=(AddressRange(0x48000000, 0x18000000),))
 def test_a_grant_table_whose_place_decides_is_said() -> None:
     """16 MiB below the end of RAM, at 0x67000000, it cuts that section."""
     found = assumed(ram(0x44000000, 0x68000000), "grant table", DOM0)
-    assert found.matters is True
+    assert (found.matters, found.instead) == (True, "at 0x67000000 the verdict is exhausted")
     there = XenOptions(dom0_banks=DOM0.dom0_banks, grant_table=AddressRange(0x67000000, 0x40000))
     linux = (PRESETS["6.12"],)
     asked = HostQuestion(CheckOptions(linux=linux[0]), linux, (XEN["4.22"],), (None,), there)
@@ -59,7 +60,7 @@ def test_a_grant_table_whose_place_decides_is_said() -> None:
 def test_a_grant_table_whose_place_does_not_decide_names_the_other() -> None:
     found = assumed(ram(0x44000000, 0x70000000), "grant table", DOM0)  # two sections, of which it cuts one there
     assert found.matters is None
-    assert found.sentence.endswith("; at 0x6f000000 the verdict is the same")
+    assert found.instead == "at 0x6f000000 the verdict is the same"
 
 
 @pytest.mark.parametrize("place", [0x60000000, 0x67E00000, 0x68000000, 0x77000000])
