@@ -25,8 +25,13 @@ _OUTSIDE: Final = (
     "Leave it so, unless the domain needs more scratch space: Xen makes this region, and Linux uses the part that its "
     "linear map holds."
 )
+_NO_SECTION: Final = (
+    "Lower `dom0_mem=` on Xen's command line: Xen makes the regions, of RAM too that dom0 leaves. Or add `ext_regions=0` "
+    "to it, and Linux balloons."
+)
 _BY_XEN: Final = {
     **dict.fromkeys(("X01", "X02", "X03", "X04", "X05", "X06", "X07"), _COVERS),
+    "X11": _NO_SECTION,
     "X12": _SIZED,
     **dict.fromkeys(("X13", "X14"), _OUTSIDE),
 }

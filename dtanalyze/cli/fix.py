@@ -7,6 +7,7 @@ from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, note, say
 from dtanalyze.cli.option import Argument, Option
 from dtanalyze.cli.outputs import asked as given_words
+from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.replacing import write_file
 from dtanalyze.cli.run import Sources, each_input, report_failures, usage_errors
 from dtanalyze.cli.source_fix import SourceFix, source_fix, write_sources
@@ -108,7 +109,7 @@ def command(
             if write:
                 write_sources(changed)
                 note(written_text(changed.files))
-    note(summary_text(found, path, given_words(call), made=write or apply is not None))
+    note(summary_text(found, path, given_words(call), made=write or apply is not None, width=columns()))
     if apply is not None and not found.edits:
         note(f"{apply}: not written, there is nothing to change")
     if any(item.severity is Severity.ERROR for result in found.after for item in result.findings):

@@ -6,6 +6,7 @@ from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.cli import options
 from dtanalyze.cli.console import LeaveError, say
+from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
@@ -47,7 +48,7 @@ def command(
 
         say(document([overlaps_json(*item) for item in results], failures, __version__))
     else:
-        say("\n".join(overlaps_text(*item, style=style) for item in results))
+        say("\n".join(overlaps_text(*item, style=style, width=columns()) for item in results))
     report_failures(failures)
     if failures:
         raise LeaveError(2)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from dtanalyze.cli import options, xen_options
+from dtanalyze.cli import options, outputs, xen_options
+from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, say
 from dtanalyze.cli.option import Option
 from dtanalyze.cli.replacing import write_file
@@ -26,6 +27,7 @@ dtanalyze predict board.dtb --emit-dtb dom0.dtb
 
 
 def command(
+    call: Call,
     paths: options.PathsArgument,
     *,
     format_: options.FormatOption = "text",
@@ -98,7 +100,11 @@ def command(
     else:
         from dtanalyze.report.predict import predict_text
 
-        texts = [predict_text(path, item, style=style, quiet=quiet, explain=explain) for path, item in results]
+        width, words = outputs.columns(), outputs.asked(call)
+        texts = [
+            predict_text(path, item, style=style, quiet=quiet, explain=explain, width=width, asked=words)
+            for path, item in results
+        ]
         say(("" if quiet else "\n").join(texts))
     report_failures(failures)
     if failures:

@@ -14,6 +14,7 @@ from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.report.foreign import document, visible
 from dtanalyze.report.json import finding_json
+from dtanalyze.report.lines import WIDTH, fitted
 from dtanalyze.rules.cures.changes import body_lines, stated_value
 
 __all__ = ["fix_json", "overlay_text", "summary_text"]
@@ -51,7 +52,7 @@ def _comment(text: str) -> str:
     return visible(text).replace("*/", "* /")
 
 
-def summary_text(fix: Fix, path: str, asked: Iterable[str] = (), *, made: bool = False) -> str:
+def summary_text(fix: Fix, path: str, asked: Iterable[str] = (), *, made: bool = False, width: int = WIDTH) -> str:
     """Say what the changes do: each offer with before and after, then verdict and counts, domain by domain.
 
     ``made`` tells that they were made already, so that no command for it is wanted.
@@ -79,7 +80,7 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = (), *, made: bool =
     if fix.edits and not made:
         how = ("--write",) if path.endswith(".dts") else ("--apply", "fixed.dtb")
         lines.append(f"  to apply: {shlex.join(['dtanalyze', 'fix', path, *asked, *how])}")
-    return document(lines)
+    return document([lines[0], *fitted(lines[1:], width)])
 
 
 def _of_which(result: CheckResult, fix: Fix) -> str:

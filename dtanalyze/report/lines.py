@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range, format_size
 
-__all__ = ["WIDTH", "sentence", "spanned", "wrapped"]
+__all__ = ["WIDTH", "fitted", "sentence", "spanned", "wrapped"]
 
 WIDTH: Final = 80
 """Columns where nobody says otherwise: a log, a pipe, a file."""
@@ -36,6 +37,15 @@ def wrapped(text: str, width: int, *, first: str = "", rest: str | None = None) 
             lines.append(line[:cut])
             line = rest + line[cut:]
     return [*lines, line] if line.strip() or not lines else lines
+
+
+def fitted(lines: Iterable[str], width: int) -> list[str]:
+    """Return lines that begin with their indentation, those that are too long wrapped two columns further in."""
+    out = []
+    for line in lines:
+        indent = line[: len(line) - len(line.lstrip())]
+        out += wrapped(line, width, first=indent, rest=f"{indent}  ") if len(line) > width else [line]
+    return out
 
 
 def _cut(line: str, width: int, least: int) -> int:

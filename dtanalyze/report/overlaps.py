@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
-from dtanalyze.address.units import format_range
+from dtanalyze.address.units import counted, format_range
 from dtanalyze.report.foreign import document
+from dtanalyze.report.lines import WIDTH, fitted, wrapped
 from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.rules.overlap import Overlap, Side
 
 __all__ = ["overlaps_json", "overlaps_text"]
 
+_OPEN: Final = "nothing in the tree explains it (O02)"
 
-def overlaps_text(path: str, overlaps: Iterable[Overlap], *, style: Style = PLAIN) -> str:
-    """Return three lines for each pair: the two sides and the reason."""
+
+def overlaps_text(path: str, overlaps: Iterable[Overlap], *, style: Style = PLAIN, width: int = WIDTH) -> str:
+    """Return each pair: the two sides and the reason."""
     listed = tuple(overlaps)
     lines = []
     for item in listed:
-        why = item.reason or style.severity("warning", "nothing in the tree explains it (O02)")
-        lines += [f"  {_shown(item.one)}", f"  {_shown(item.other)}", f"    {item.shape}: {why}", ""]
+        reason = f"    {item.shape}: {item.reason or _OPEN}"
+        told = fitted([f"  {_shown(item.one)}", f"  {_shown(item.other)}", reason], width)
+        lines += [*(line.replace(_OPEN, style.severity("warning", _OPEN)) for line in told), ""]
     open_ = sum(not item.reason for item in listed)
-    pairs = f"{len(listed)} pair{'' if len(listed) == 1 else 's'}"
-    head = style.bold(f"{path}: {pairs} of devices share addresses, {open_} without a reason")
-    return document([head, *lines]).rstrip() + "\n"
+    pairs = f"{counted(len(listed), 'pair')} of devices share{'s' if len(listed) == 1 else ''} addresses"
+    head = wrapped(f"{path}: {pairs}, {open_} without a reason", width, rest="  ")
+    return document([*map(style.bold, head), *lines]).rstrip() + "\n"
 
 
 def _shown(side: Side) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
-from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.address.units import format_range, format_size
+from dtanalyze.address.range import RawRange
+from dtanalyze.address.units import counted, format_size
 from dtanalyze.facts import Predicted
 from dtanalyze.report.foreign import document
+from dtanalyze.report.lines import WIDTH, fitted, spanned, wrapped
 from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.stage import Open, Outcome, Stop
@@ -24,48 +25,72 @@ _METHODS: Final = {
 
 
 def predict_text(
-    path: str, predicted: Predicted, *, style: Style = PLAIN, quiet: bool = False, explain: bool = False
+    path: str,
+    predicted: Predicted,
+    *,
+    style: Style = PLAIN,
+    quiet: bool = False,
+    explain: bool = False,
+    width: int = WIDTH,
+    asked: Iterable[str] = (),
 ) -> str:
-    """Return the report for one domain under one release."""
+    """Return the report for one domain under one release; ``asked`` are the options that a command which goes on repeats."""
     prediction = predicted.prediction
     if quiet:
-        return document([_headline(path, predicted, style)])
-    lines = [_headline(path, predicted, style), "", style.bold("Assumed")]
-    lines += [f"  - {item}" for item in prediction.assumed]
-    lines += ["", style.bold("Addresses"), *_addresses(prediction)]
+        return document([_headline(path, predicted, style, 1 << 20)[0]])
+    lines = _headline(path, predicted, style, width)
+    if prediction.stopped_by is not None and path != "-":
+        import shlex  # needed where something is to be done
+
+        lines += ["", style.bold("What to do")]
+        lines += fitted([f"  {shlex.join(['dtanalyze', 'check', path, *asked])} says what to change"], width)
+    sections = [("Addresses", _addresses(prediction, width)), ("Assumed", [f"  - {item}" for item in prediction.assumed])]
     if explain:
-        lines += ["", style.bold("How Xen boots"), *_stages(prediction)]
-        lines += ["", style.bold("Step by step"), *(f"  {step}" for step in _steps(prediction))]
+        sections.append(("How Xen boots", [*_stages(prediction)]))
+        sections.append(("Step by step", [f"  {step}" for step in _steps(prediction)]))
+    for title, body in sections:
+        lines += ["", style.bold(title), *fitted(body, width)]
     return document(lines)
 
 
-def _headline(path: str, predicted: Predicted, style: Style) -> str:
+def _headline(path: str, predicted: Predicted, style: Style, width: int) -> list[str]:
+    """Say in the first lines what comes out, its word coloured."""
+    label, word, rest = _outcome_of(predicted)
+    who = f"{path}: {predicted.prediction.domain}, Xen {predicted.prediction.xen}: "
+    lines = wrapped(f"{who}{word}{rest}", width, rest="  ")
+    at = next((number for number, line in enumerate(lines) if word in line), None)
+    if at is not None:
+        head, _, tail = lines[at].rpartition(word)
+        lines[at] = f"{head}{style.severity(label, word)}{tail}"
+    return lines
+
+
+def _outcome_of(predicted: Predicted) -> tuple[str, str, str]:
+    """Return the severity, the word for it, and what else there is to say."""
     prediction = predicted.prediction
-    who = f"{path}: {prediction.domain}, Xen {prediction.xen}"
     stop, regions = prediction.stopped_by, prediction.regions
     if stop is not None:
-        return f"{who}: {style.severity('error', 'no-boot')} ({stop.stage}): {stop.text}"
+        return "error", "no-boot", f" ({stop.stage}): {stop.text}"
     count = len(regions.ranges)
     if not count:
         why = f", -{regions.error}: {regions.message}" if regions.error else f": {regions.message}"
-        return f"{who}: {style.severity('warning', 'no extended region')}{why}"
+        return "warning", "no extended region", why
     total = format_size(sum(item.size for item in regions.ranges))
     linux = f"; Linux {predicted.guest.linux.name}: {predicted.guest.verdict.value}" if predicted.guest else ""
-    return f"{who}: {style.severity('ok', f'{count} extended region' + ('s' if count > 1 else ''))}, {total}{linux}"
+    return "ok", counted(count, "extended region"), f", {total}{linux}"
 
 
-def _addresses(prediction: Prediction) -> Iterator[str]:
-    for bank in prediction.info.mem:
-        yield f"  host RAM           {_shown(RawRange(bank.start, bank.size))}  {bank.node}"
-    for bank in prediction.info.reserved_mem:
-        yield f"  reserved           {_shown(RawRange(bank.start, bank.size))}  {bank.node}"
-    for item in prediction.memory:
-        known = "" if prediction.memory_known else "  predicted"
-        yield f"  domain's RAM       {_shown(item)}{known}"
+def _addresses(prediction: Prediction, width: int) -> list[str]:
+    """Return a row for each range: what it is, where, and which node says so."""
+    known = "" if prediction.memory_known else "  predicted"
+    info = prediction.info
+    banks = [("host RAM", bank) for bank in info.mem] + [("reserved", bank) for bank in info.reserved_mem]
+    rows = [(label, f"{spanned(RawRange(bank.start, bank.size))}  {bank.node}") for label, bank in banks]
+    rows += [("domain's RAM", f"{spanned(item)}{known}") for item in prediction.memory]
     if prediction.grant_table is not None:
-        yield f"  grant table        {_shown(prediction.grant_table)}"
-    for index, item in enumerate(prediction.regions.ranges):
-        yield f"  extended region {index:<2} {_shown(item)}"
+        rows.append(("grant table", spanned(prediction.grant_table)))
+    rows += [(f"extended region {index}", spanned(item)) for index, item in enumerate(prediction.regions.ranges)]
+    return [line for label, text in rows for line in wrapped(text, width, first=f"  {label:<18} ")]
 
 
 def _stages(prediction: Prediction) -> Iterator[str]:
@@ -90,6 +115,3 @@ def _steps(prediction: Prediction) -> Iterator[str]:
         yield prediction.regions.message
     yield f"left after rounding to 2 MiB and dropping what is below 64 MiB: {len(prediction.regions.ranges)}"
 
-
-def _shown(item: AddressRange | RawRange) -> str:
-    return f"{format_range(item.start, item.stop)} ({format_size(item.size)})"

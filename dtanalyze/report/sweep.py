@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
+from dtanalyze.address.units import counted
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.foreign import document
+from dtanalyze.report.groups import groups_of, what_is_safe, what_to_do, where, why
 from dtanalyze.report.lines import WIDTH, wrapped
 from dtanalyze.report.style import PLAIN, Style
 
@@ -19,12 +20,12 @@ _REASONS = 6
 
 
 def sweep_text(results: Sequence[CheckResult], *, style: Style = PLAIN, width: int = WIDTH) -> str:
-    """Return the tables for the results of one input; below each, the reasons that occur, most frequent first."""
+    """Return the tables for the results of one input; below each what came out alike, the worst first, and what to do."""
     if not results:
         return ""
     lines: list[str] = []
     for domain in dict.fromkeys(item.domain for item in results):
-        cells = [item for item in results if item.domain == domain]
+        cells = tuple(item for item in results if item.domain == domain)
         title = f"{cells[0].path}" + (f" ({domain})" if domain else "")
         lines += [*map(style.bold, wrapped(title, width)), *_table(cells, width), "", *_reasons(cells, width), ""]
     return document(lines)[:-1]
@@ -92,11 +93,18 @@ def _drawn(rows: Sequence[str], first: int, columns: Sequence[_Column]) -> Itera
         yield (f"{row:<{first}}" + "".join(f"  {item.cells[place]:<{item.width}}" for item in columns)).rstrip()
 
 
-def _reasons(cells: Sequence[CheckResult], width: int) -> list[str]:
-    counts = Counter((item.verdict.value, item.reason) for item in cells)
-    ordered = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-    lines = []
-    for (verdict, reason), count in ordered[:_REASONS]:
-        lines += wrapped(f"{verdict}: {reason}", width, first=f"  {count} x ")
-    more = len(ordered) - _REASONS
-    return lines + ([f"  … and {more} more reason{'' if more == 1 else 's'} (--format json)"] if more > 0 else [])
+def _reasons(cells: tuple[CheckResult, ...], width: int) -> list[str]:
+    """Say of each group of cells that came out alike how many they are, why, where, and what to do."""
+    groups = groups_of(cells)
+    lines = wrapped(what_is_safe(cells), width, first="  ")
+    for group in groups[:_REASONS]:
+        first = f"  {len(group.cells)} x "
+        rest = " " * len(first)
+        lines += wrapped(f"{group.verdict.value}: {why(group)}", width, first=first)
+        place, advice = where(group, cells), what_to_do(group, cells)
+        if len(groups) > 1:
+            lines += wrapped(f"With {place}." if place != "the rest" else "With the rest.", width, first=rest)
+        if advice:
+            lines += wrapped(advice, width, first=f"{rest}Do: ", rest=f"{rest}    ")
+    more = len(groups) - _REASONS
+    return lines + ([f"  … and {counted(more, 'more reason')} (--format json)"] if more > 0 else [])

@@ -14,6 +14,7 @@ from dtanalyze.cli import main
 ROOT = Path(__file__).parents[2]
 BOOTS = ROOT / "fixtures" / "dtb" / "boots"
 HOSTS = ROOT / "fixtures" / "dtb" / "hosts"
+BOARDS = ROOT / "fixtures" / "dtb" / "boards"
 GOOD = str(BOOTS / "02-dom0-x417-l612.dtb")
 CUT = str(BOOTS / "01-dom0-x420-l612.dtb")
 EXHAUSTED = str(BOOTS / "06c-1G-dom0-640M.dtb")
@@ -316,8 +317,19 @@ def test_predict_json(run: Run) -> None:
 
 def test_predict_text(run: Run) -> None:
     out = run("predict", str(HOSTS / "01-dom0-x420-l612.dtb"), "--xen", "4.20", "--explain")[1]
-    assert "dom0, Xen 4.20: 2 extended regions, 1526 MiB" in out
+    assert "dom0, Xen 4.20: 2 extended regions, 1526 MiB" in " ".join(out.split())
     assert "remove the domain's RAM 0x60000000-0x7fffffff" in out
+    assert max(map(len, out.splitlines())) <= 80
+    assert out.index("\nAddresses\n") < out.index("\nAssumed\n") < out.index("\nHow Xen boots\n")
+    assert "  host RAM           0x40000000-0xbfffffff (2 GiB) /memory@40000000\n" in out
+
+
+def test_predict_of_a_board_that_stops_names_the_command_that_says_what_to_do(run: Run) -> None:
+    board = str(BOARDS / "xilinx-zynqmp-zcu102-rev1.0.dtb")
+    out = run("predict", board, "--xen", "4.20", "--dom0-mem", "1G")[1]
+    said = " ".join(out.partition("\nWhat to do\n")[2].partition("\n\n")[0].split())
+    assert said == f"dtanalyze check {board} --xen 4.20 --dom0-mem 1G says what to change"
+    assert run("predict", board, "--xen", "4.20", "--quiet")[1].count("\n") == 1
 
 
 @pytest.mark.parametrize(

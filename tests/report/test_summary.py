@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from dtanalyze.facts import CheckResult
+from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS
 from dtanalyze.report import rendered
@@ -44,22 +46,41 @@ def test_the_summary_comes_with_more_than_one_input() -> None:
     assert "Summary" not in rendered("text", report(GOOD))
 
 
+def lines_of(cells: list[CheckResult]) -> list[str]:
+    return sweep_text(cells).rstrip().splitlines()
+
+
 @pytest.mark.parametrize(
     ("reasons", "last"),
-    [(6, "  1 x scratch: 5"), (7, "  … and 1 more reason (--format json)"), (9, "  … and 3 more reasons (--format json)")],
+    [(6, "      With Linux 5."), (7, "  … and 1 more reason (--format json)"), (9, "  … and 3 more reasons (--format json)")],
 )
 def test_six_reasons_are_given_under_a_sweep(reasons: int, last: str) -> None:
-    one = result(GOOD)._replace(tree="host", xen="4.20")
+    one = result(BALLOON)._replace(tree="host", xen=None, cause=None, findings=())
     cells = [one._replace(reason=str(number), linux=PRESETS["6.12"]._replace(name=str(number))) for number in range(reasons)]
-    assert sweep_text(cells).splitlines()[-1] == last
+    assert lines_of(cells)[-1] == last
 
 
-def test_the_most_frequent_reason_comes_first() -> None:
-    one = result(GOOD)._replace(tree="host", xen="4.20", reason="rare")
+def test_the_worst_comes_first_and_then_the_most_frequent() -> None:
+    one = result(BALLOON)._replace(tree="host", xen="4.20", reason="rare", cause=None, findings=())
+    good = result(GOOD)._replace(tree="host", xen="4.20", reason="fine")
     cells = [one, *(one._replace(reason="often", linux=PRESETS["6.12"]._replace(name=name)) for name in "ab")]
-    assert [line.strip() for line in sweep_text(cells).splitlines() if " x " in line] == [
-        "2 x scratch: often",
-        "1 x scratch: rare",
+    cells += [good._replace(linux=PRESETS["6.12"]._replace(name=name)) for name in "cdef"]
+    assert [line.strip() for line in lines_of(cells) if " x " in line] == [
+        "2 x balloon: Often.",
+        "1 x balloon: Rare.",
+        "4 x scratch: 9 sections, clear of everything.",
+    ]
+
+
+def test_one_stop_under_every_release_is_told_once_with_what_to_do() -> None:
+    """Xen's release stands in the reason, and the cause is the same."""
+    cause = Finding("B07", "c", Severity.ERROR, "no", "Add it.", "/gic")
+    one = result(GOOD)._replace(tree="host", verdict=Verdict.NO_BOOT, findings=(cause,), cause=cause)
+    cells = [one._replace(xen=xen, reason=f"Xen {xen} stops (gic): no") for xen in ("4.19", "4.20")]
+    assert lines_of(cells)[-3:] == [
+        "  None of them gives scratch pages.",
+        "  2 x no-boot: Xen stops (gic): no.",
+        "      Do: Add it.",
     ]
 
 
@@ -74,4 +95,5 @@ def test_a_table_that_is_too_wide_joins_kernels_that_come_out_alike_and_goes_on_
     assert joined[1].split() == ["Linux", "v2", "Linux", "5.16", "Linux", "5.17", "to", "6.12"]
     narrow = sweep_text(cells, width=30).splitlines()
     assert max(map(len, narrow)) <= 30
+    narrow = narrow[: narrow.index("")]
     assert [line.strip() for line in narrow if "Linux" in line] == ["Linux v2", "Linux 5.16", "Linux 5.17 to 6.12"]

@@ -7,11 +7,14 @@ import pytest
 from dtanalyze.analysis import CheckOptions
 from dtanalyze.analysis.host import check_host
 from dtanalyze.analysis.questions import HostQuestion
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.facts import CheckResult
 from dtanalyze.linux.profile import PRESETS
 from dtanalyze.rules.examples import host as board
 from dtanalyze.rules.registry import ALL_RULES
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.profile import PRESETS as XEN
+from tests.conftest import FIXTURES
 from tests.linux.build import answer, guest, reg
 from tests.trees import tree
 
@@ -94,3 +97,20 @@ def test_what_switches_the_regions_off_is_named(words: str, asked: bool | None, 
     (found,) = [item for item in result.findings if item.rule == "X22"]
     assert found.advice == advice
     assert [item.value for item in (found.change,) if item] == ([line.encode() + b"\0"] if line else [])
+
+
+def test_a_host_without_a_section_is_not_told_to_edit_regions_that_xen_makes() -> None:
+    """And what it is told does what it says: with the option on Xen's line Linux balloons."""
+    blob = (FIXTURES / "dtb" / "hosts" / "06c-1G-dom0-640M.dtb").read_bytes()
+
+    def asked(**options: object) -> CheckResult:
+        xen = XenOptions(**options)  # type: ignore[arg-type]
+        question = HostQuestion(CheckOptions(linux=PRESETS["6.12"]), (PRESETS["6.12"],), (XEN["4.20"],), (None,), xen)
+        (result,) = check_host(parse(blob), "host.dtb", question)
+        return result
+
+    result = asked()
+    (found,) = [item for item in result.findings if item.rule == "X11"]
+    assert result.verdict == "exhausted" and "Add a region" not in found.advice
+    assert "add `ext_regions=0` to it, and Linux balloons" in found.advice
+    assert asked(ext_regions=False).verdict == "balloon"

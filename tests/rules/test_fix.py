@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -32,8 +33,8 @@ class Ran:
 
 
 def run(capsys: pytest.CaptureFixture[str], *argv: str) -> Ran:
-    with pytest.raises(SystemExit) as left:
-        main(list(argv))
+    with patch("dtanalyze.cli.fix.columns", return_value=10_000), pytest.raises(SystemExit) as left:
+        main(list(argv))  # wide enough that no sentence is broken
     printed = capsys.readouterr()
     return Ran(left.value.code if isinstance(left.value.code, int) else 0, printed.out, printed.err)
 
