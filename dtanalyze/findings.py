@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.devicetree.source_map import Place, Remark
 
-__all__ = ["Change", "Cure", "Finding", "Place", "Remark", "Severity", "Source", "Step"]
+__all__ = ["Change", "Cure", "Finding", "Place", "Remark", "Rewrite", "Severity", "Source", "SourceCure", "Step"]
 
 
 class Severity(StrEnum):
@@ -105,12 +105,32 @@ class Step(NamedTuple):
     place: Place
 
 
+class Rewrite(NamedTuple):
+    """Text of a source from the beginning of ``line`` up to ``column`` of the line ``stop``, and what takes its place.
+
+    The column is the first, but where the file ends without a newline. A piece without length: the text is put there.
+    """
+
+    file: str
+    line: int
+    stop: int
+    column: int
+    text: str
+
+
+class SourceCure(NamedTuple):
+    """A cure as lines of the sources: what it is in a sentence, and every change that belongs to it."""
+
+    text: str
+    rewrites: tuple[Rewrite, ...]
+
+
 class Finding(NamedTuple):
     """One thing worth acting on, with the node, the ranges and the byte offset in the file that show it.
 
     ``cures`` are ways to remove it, the smallest first, where such can be told, ``change`` is the first change of the first;
     ``place`` is where it was written, where the sources are known, and ``flows`` how the addresses of each node that it
-    speaks of came about, line by line.
+    speaks of came about, line by line. ``in_source`` is what ``fix`` would write there, where somebody wants to know.
     """
 
     rule: str
@@ -125,6 +145,7 @@ class Finding(NamedTuple):
     place: Place | None = None
     cures: tuple[Cure, ...] = ()
     flows: tuple[tuple[Step, ...], ...] = ()
+    in_source: SourceCure | None = None
 
     def with_cures(self, cures: tuple[Cure, ...]) -> "Finding":
         """Return the finding with other cures."""

@@ -168,9 +168,11 @@ def command(
     remarks: dict[Remark, None] = {}
     own: set[str] = set()
 
+    # SARIF alone has a place for changes of the sources, which take longer than the answer.
+    fixes = any(name == "sarif" for name, _ in wanted)
     # Nothing is enclosed: what a cluster is sent has to be found there by its name.
     analyse: Callable[[TreeInput], tuple[CheckResult, ...]] = (
-        partial(checked, options=asked, question=question)
+        partial(checked, options=asked, question=question, offering=sourcing if fixes else None)
         if board is None
         else partial(checked_partial, board=board, question=question)
     )

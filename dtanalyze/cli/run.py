@@ -143,13 +143,22 @@ def complain_of(error: BaseException) -> None:
         complain(line)
 
 
-def checked(item: TreeInput, options: CheckOptions, question: HostQuestion) -> tuple[CheckResult, ...]:
-    """Return the results for one tree, with offsets into the file that it stands in."""
+def checked(
+    item: TreeInput, options: CheckOptions, question: HostQuestion, offering: Sourcing | None = None
+) -> tuple[CheckResult, ...]:
+    """Return the results for one tree, with offsets into the file that it stands in.
+
+    With ``offering``, findings carry the change of the sources that cures them, where no overlay says something else.
+    """
     results = check(item.data, item.name, options, question)
     if item.file != item.name:
         results = tuple(result._replace(file=item.file) for result in results)
     if item.places is not None:
         results = in_sources(item.data, item.places, results)
+        if offering is not None and item.original is item.data:
+            from dtanalyze.cli.source_offers import with_source_cures
+
+            results = with_source_cures(item.data, offering.source or item.file, results, (options, question), offering)
     if item.original is not item.data:
         results = in_file(item.original, results)
     if item.places is not None and item.places.remarks:

@@ -1,7 +1,8 @@
 """SARIF 2.1.0, for code scanning.
 
 A devicetree blob has no lines. Results give the byte offset and the node's path as a logical location, and line 1 beside
-them: GitHub shows no result without a line (ossf/scorecard#1458).
+them: GitHub shows no result without a line (ossf/scorecard#1458). With sources there are lines, the lines that an address
+came by as code flows, and as fixes what `dtanalyze fix` would write.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from urllib.parse import quote
 from dtanalyze.controls.identity import Identity
 from dtanalyze.controls.settings import FileUsed
 from dtanalyze.errors import InputFailure
-from dtanalyze.findings import Finding, Place, Severity, Step
+from dtanalyze.findings import Finding, Place, Rewrite, Severity, SourceCure, Step
 from dtanalyze.report.foreign import json_text, visible
 from dtanalyze.report.naming import Placed, cell_in_file, digest, failure_text, placed, relative
 from dtanalyze.report.rules import rule_page
@@ -156,6 +157,7 @@ def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, An
         "locations": [where],
         **({"relatedLocations": [{"id": 1, "physicalLocation": blob}, *_related(finding, report.root)]} if source else {}),
         **({"codeFlows": _code_flows(finding, report.root)} if finding.flows else {}),
+        **({"fixes": [_fix(finding.in_source, report.root)]} if finding.in_source else {}),
         **({"baselineState": state} if report.baseline is not None else {}),
         # GitHub compares the second key only, and else hashes the "line" of a binary file.
         "partialFingerprints": {"ruleNodeDomain/v1": fingerprint, "primaryLocationLineHash": fingerprint},
@@ -207,6 +209,24 @@ def _code_flows(finding: Finding, root: str) -> list[dict[str, Any]]:
 
 def _location(step: Step, root: str) -> dict[str, Any]:
     return {"message": {"text": visible(step.text)}, "physicalLocation": _written(step.place, root)}
+
+
+def _fix(cure: SourceCure, root: str) -> dict[str, Any]:
+    """Return the change of each file as whole lines; an empty region puts its text there."""
+    changes: dict[str, list[dict[str, Any]]] = {}
+    for item in cure.rewrites:
+        changes.setdefault(item.file, []).append(_replacement(item))
+    return {
+        "description": {"text": visible(cure.text)},
+        "artifactChanges": [
+            {"artifactLocation": {"uri": _uri(file, root)}, "replacements": found} for file, found in changes.items()
+        ],
+    }
+
+
+def _replacement(item: Rewrite) -> dict[str, Any]:
+    region = {"startLine": item.line, "startColumn": 1, "endLine": item.stop, "endColumn": item.column}
+    return {"deletedRegion": region, **({"insertedContent": {"text": item.text}} if item.text else {})}
 
 
 def _uri(path: str, root: str) -> str:

@@ -7,7 +7,9 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+import fastjsonschema
 import pytest
 
 from dtanalyze.cli import main
@@ -208,3 +210,53 @@ def test_hostile_text_in_the_source_is_shown_as_escapes(folder: Path, capsys: py
     assert b"\x1b[2J::error::x \xff */" in (folder / "out.diff").read_bytes()
     assert run(capsys, "fix", "boards/board.dts", *KERNEL, "--write").status == 0
     assert b"\x1b[2J::error::x \xff */" in dtsi.read_bytes()
+
+
+def applied(text: str, replacements: list[dict[str, Any]]) -> str:
+    """Make the replacements of SARIF in a text, the last first (3.57: a region's end column is behind it)."""
+    lines = text.split("\n")
+    starts = [sum(len(line) + 1 for line in lines[:number]) for number in range(len(lines))]
+    for item in reversed(replacements):
+        region = item["deletedRegion"]
+        begin = starts[region["startLine"] - 1] + region["startColumn"] - 1
+        end = starts[region["endLine"] - 1] + region["endColumn"] - 1
+        text = text[:begin] + item.get("insertedContent", {}).get("text", "") + text[end:]
+    return text
+
+
+@pytest.mark.parametrize("end", ["\n", "", "\r\n"])
+def test_sarif_has_the_change_of_the_source(folder: Path, capsys: pytest.CaptureFixture[str], end: str) -> None:
+    """The same change as --write makes, as its readers make it: the text of the include, worked out by hand."""
+    source = "\n".join(DTSI.splitlines()).replace("\n", end or "\n") + end
+    with (folder / "boards" / "soc.dtsi").open("w", newline="") as file:
+        file.write(source)
+    log = json.loads(run(capsys, "check", "boards/board.dts", *KERNEL, "--format", "sarif").out)
+    schema = json.loads((Path(__file__).parents[1] / "report" / "sarif-2.1.0-rtm.5.json").read_text(encoding="utf-8"))
+    fastjsonschema.compile(schema, use_default=False)(log)
+    fixes = [item["fixes"] for item in log["runs"][0]["results"] if item["ruleId"] == "X34"]
+    assert fixes and all(item == fixes[0] for item in fixes), "one change cures all devices of the bus"
+    (only,) = fixes[0]
+    assert only["description"]["text"].startswith("Set ranges of /soc.")
+    (change,) = only["artifactChanges"]
+    assert change["artifactLocation"] == {"uri": "boards/soc.dtsi"}
+    assert applied(source, change["replacements"]) == source.replace(BEFORE, AFTER)
+    assert (folder / "boards" / "soc.dtsi").read_bytes().decode() == source, "nothing was written"
+
+
+def test_sarif_has_no_change_that_the_source_cannot_say(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two nodes of one macro, of which one would have to change."""
+    text = DTSI.replace("ranges = <0x0 0x1 0x0 0x10000000>;", "RANGES").replace("/ {", "#define RANGES ranges = <0x0 0x1 0x0 0x10000000>;\n/ {", 1)
+    (folder / "boards" / "soc.dtsi").write_text(text)
+    log = json.loads(run(capsys, "check", "boards/board.dts", *KERNEL, "--format", "sarif").out)
+    found = [item for item in log["runs"][0]["results"] if item["ruleId"] == "X34"]
+    assert found and not any("fixes" in item for item in found)
+
+
+def test_after_write_nothing_is_left_to_apply(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "to apply: dtanalyze fix boards/board.dts" in run(capsys, "fix", "boards/board.dts", *KERNEL, "--diff").err
+    assert "to apply" not in run(capsys, "fix", "boards/board.dts", *KERNEL, "--write").err
+
+
+def test_a_report_names_the_change_in_the_source(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(capsys, "check", "boards/board.dts", *KERNEL).out
+    assert "The change in the source: dtanalyze fix boards/board.dts --linux 6.12 --diff" in " ".join(out.split())
