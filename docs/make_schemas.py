@@ -1,4 +1,4 @@
-"""Write the JSON schemas of the report and of the settings file: ``python docs/make_schemas.py docs/schema``."""
+"""Write the JSON schemas of every answer and of the settings file: ``python docs/make_schemas.py docs/schema``."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from dtanalyze.controls.schema import settings_schema
+from dtanalyze.report.command_schemas import COMMAND_SCHEMAS
 from dtanalyze.report.schema import report_schema
 
 __all__ = ["SCHEMAS", "written"]
 
-SCHEMAS: Final = {"report.schema.json": report_schema, "dtanalyze.schema.json": settings_schema}
+SCHEMAS: Final = {
+    "report.schema.json": report_schema,
+    "dtanalyze.schema.json": settings_schema,
+    **{f"{name}.schema.json": make for name, make in COMMAND_SCHEMAS.items()},
+}
 
 
 def written(schema: dict[str, Any]) -> str:

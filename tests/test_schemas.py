@@ -33,7 +33,15 @@ def made_by(name: str) -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["report.schema.json", "dtanalyze.schema.json"])
+def test_every_answer_has_a_schema() -> None:
+    commands = {path.stem for path in (ROOT / "dtanalyze" / "cli").glob("*.py") if "def command(" in path.read_text()}
+    told = {name for name in commands if '"json"' in (ROOT / "dtanalyze" / "cli" / f"{name}.py").read_text()} | {"check", "fix"}
+    assert told == {"check", "predict", "fix", "diff", "addresses", "overlaps", "selftest", "verify", "rules"}
+    published = {path.name.removesuffix(".schema.json") for path in (DOCS / "schema").iterdir()}
+    assert published == told - {"check"} | {"report", "dtanalyze", "refusals"}
+
+
+@pytest.mark.parametrize("name", sorted(made_by("make_schemas").SCHEMAS))
 def test_the_published_files_are_those_of_today(name: str) -> None:
     maker = made_by("make_schemas")
     assert (DOCS / "schema" / name).read_text() == maker.written(maker.SCHEMAS[name]()), "make docs"
@@ -50,8 +58,13 @@ def closed(schema: Any) -> Any:
 
 
 @cache
+def answers(name: str) -> Any:
+    """Return the schema of a command's answer, closed: what is printed has to hold nothing that it does not name."""
+    return fastjsonschema.compile(closed(json.loads((DOCS / "schema" / f"{name}.schema.json").read_text())))
+
+
 def report() -> Any:
-    return fastjsonschema.compile(closed(json.loads((DOCS / "schema" / "report.schema.json").read_text())))
+    return answers("report")
 
 
 @cache
@@ -78,6 +91,76 @@ def test_what_is_printed_fits_and_holds_nothing_more(capsys: pytest.CaptureFixtu
     found = answer(capsys, *argv)
     assert found["results"]
     report()(found)
+
+
+HOSTS, BOARDS = FIXTURES / "dtb" / "hosts", FIXTURES / "dtb" / "boards"
+OTHERS = [
+    ("predict", (*map(str, sorted(HOSTS.glob("*.dtb"))[:6]), str(ROOT / "README.md"), "--iommu", "both")),
+    ("predict", (*map(str, sorted(BOARDS.glob("*.dtb"))[:6]), "--memory", "0x80000000+2G")),
+    ("addresses", tuple(map(str, sorted(BOARDS.glob("*.dtb"))[:6]))),
+    ("addresses", (*map(str, sorted(BOARDS.glob("*.dtb"))[:3]), "--rules", "xen")),
+    ("overlaps", tuple(map(str, sorted(BOARDS.glob("*.dtb"))))),
+    ("diff", (str(BOOTS / "06c-1G-dom0-640M.dtb"), str(BOOTS / "16b-zcu102-61dtb-x420.dtb"))),
+    ("diff", (str(BOOTS / "16b-zcu102-61dtb-x420.dtb"), str(BOOTS / "11e-is-ram.dtb"))),
+    ("fix", (str(BOOTS / "06c-1G-dom0-640M.dtb"), "--alternatives")),
+    ("fix", (str(BOOTS / "11e-is-ram.dtb"), "--linux", "6.12")),
+    ("selftest", (str(BOOTS / "01-dom0-x420-l612.dtb"),)),
+    ("rules", ()),
+]
+
+
+def printed(capsys: pytest.CaptureFixture[str], *argv: str) -> Any:
+    with pytest.raises(SystemExit):
+        main([*argv, "--format", "json"])
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(("command", "argv"), OTHERS, ids=[f"{name}-{number}" for number, (name, _) in enumerate(OTHERS)])
+def test_what_other_commands_print_fits_and_holds_nothing_more(
+    capsys: pytest.CaptureFixture[str], command: str, argv: tuple[str, ...]
+) -> None:
+    answers(command)(printed(capsys, command, *argv))
+
+
+def test_the_account_of_refusals_fits(capsys: pytest.CaptureFixture[str]) -> None:
+    answers("refusals")(printed(capsys, "rules", "--refusals"))
+
+
+def test_what_verify_prints_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.evidence.test_verify import evidence
+
+    found = printed(capsys, "verify", *evidence("01-dom0-x420-l612", tmp_path))
+    assert found["results"][0]["comparisons"]
+    answers("verify")(found)
+
+
+@pytest.mark.skipif(shutil.which("dtc") is None or shutil.which("cpp") is None, reason="no dtc or cpp: the answer of fix --diff is NOT held")
+def test_what_fix_prints_of_a_source_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.cli.test_fix_source import BOARD, DTSI
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "board.dts").write_text(BOARD)
+    (tmp_path / "soc.dtsi").write_text(DTSI)
+    found = printed(capsys, "fix", "board.dts", "--linux", "6.12", "--diff")
+    assert found["results"][0]["source"]["files"]
+    answers("fix")(found)
+    report()(printed(capsys, "check", "board.dts", "--linux", "6.12"))
+
+
+def test_a_wrong_answer_of_another_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    good = printed(capsys, "predict", str(HOSTS / "06c-1G-dom0-640M.dtb"))
+    changes: list[Callable[[Any], object]] = [
+        lambda item: item["results"][0].pop("dom0_memory"),
+        lambda item: item["results"][0].update(method="guess"),
+        lambda item: item["results"][0]["check"].update(verdict="fine"),
+        lambda item: item["results"][0]["boot"].update(memory=[["0x0"]]),
+        lambda item: item.pop("errors"),
+    ]
+    for change in changes:
+        bad = json.loads(json.dumps(good))
+        change(bad)
+        with pytest.raises(fastjsonschema.JsonSchemaException):
+            answers("predict")(bad)
 
 
 def test_suppressed_baseline_and_settings_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import Annotated, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
@@ -22,6 +22,9 @@ from dtanalyze.inputs.files import Given, expanded
 from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.report.whole import Report
 from dtanalyze.version import __version__
+
+if TYPE_CHECKING:  # asked for by --baseline only
+    from dtanalyze.controls.baseline import Defaults
 
 __all__ = ["EPILOG", "SETTINGS", "command"]
 
@@ -210,6 +213,8 @@ def command(
     with usage_errors():
         if remarks:
             controls = control_options.with_remarks(controls, remarks, own, control.today)
+        if control.baseline is not None or control.write_baseline is not None:
+            controls = controls._replace(defaults=_defaults(kernel, host))
         answer = control_options.controlled(answer, controls)
         answer = answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
     written = outputs.write(wanted, answer)
@@ -223,6 +228,16 @@ def command(
         raise LeaveError(2)
     if threshold is not None and _reaches(answer.results, threshold):
         raise LeaveError(1)
+
+
+def _defaults(kernel: options.KernelGroup, host: xen_options.HostGroup) -> "Defaults":
+    """Return the releases that are asked about because nobody named any."""
+    from dtanalyze.controls.baseline import Defaults
+    from dtanalyze.xen.profile import release_of
+
+    linux = kernel.profiles()[0].name if kernel.linux is None and kernel.kconfig is None else None
+    xen = release_of(None).name if host.xen is None and host.xen_log is None else None
+    return Defaults(linux, xen)
 
 
 def _watched(given: dict[str, Any]) -> int:

@@ -20,7 +20,7 @@ from dtanalyze.report.whole import Report
 if TYPE_CHECKING:  # read only when asked for: start-up is most of a check's time
     from datetime import date
 
-    from dtanalyze.controls.identity import Identity
+    from dtanalyze.controls.baseline import Baseline, Defaults
     from dtanalyze.controls.selection import Selection
     from dtanalyze.controls.suppressions import Suppression
 
@@ -112,10 +112,11 @@ class Controls(NamedTuple):
     """What was asked for; ``baseline`` None when none is given."""
 
     selection: "Selection | None"
-    baseline: "frozenset[Identity] | None"
+    baseline: "Baseline | None"
     write_baseline: str | None
     suppressions: "tuple[Suppression, ...]" = ()
     today: "date | None" = None
+    defaults: "Defaults | None" = None
 
 
 def _with_suppressions(controls: Controls, table: tuple[str, Any] | None, file: str | None, today: str | None) -> Controls:
@@ -183,21 +184,24 @@ def controlled(report: Report, controls: Controls) -> Report:
 
         groups = Seen(groups, partial(apply_selection, chosen=controls.selection))
     if controls.write_baseline is not None:
-        _write_baseline(controls.write_baseline, groups, report.root)
+        _write_baseline(controls.write_baseline, groups, report.root, controls.defaults)
     if controls.baseline is None:
         return report._replace(groups=groups)
-    from dtanalyze.controls.baseline import compare
+    from dtanalyze.controls.baseline import Defaults, compare
 
-    found = compare((result for group in groups for result in group), controls.baseline, report.root)
+    everything = (result for group in groups for result in group)
+    found = compare(everything, controls.baseline, report.root, controls.defaults or Defaults())
     left = iter(found.results)
     groups = tuple(tuple(next(left) for _ in group) for group in groups)
     return report._replace(groups=groups, baseline=found)
 
 
-def _write_baseline(path: str, groups: Iterable[tuple[CheckResult, ...]], root: str) -> None:
-    from dtanalyze.controls.baseline import write_baseline
+def _write_baseline(
+    path: str, groups: Iterable[tuple[CheckResult, ...]], root: str, defaults: "Defaults | None"
+) -> None:
+    from dtanalyze.controls.baseline import Defaults, write_baseline
 
-    text = write_baseline((result for group in groups for result in group), root)
+    text = write_baseline((result for group in groups for result in group), root, defaults or Defaults())
     try:
         write_file(path, text.encode("utf-8", "surrogateescape"))
     except UsageError as error:

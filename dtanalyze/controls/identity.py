@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
 
 __all__ = ["Identity", "identified", "lasting_path", "relative"]
+
+
+_AS_THEY_ARE: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class Identity(NamedTuple):
@@ -39,23 +43,27 @@ def relative(path: str, root: str) -> str:
     return path
 
 
-def identified(results: Iterable[CheckResult], root: str | None) -> Iterator[tuple[Identity, CheckResult, Finding]]:
+def identified(
+    results: Iterable[CheckResult], root: str | None, renamed: Mapping[str, str] = _AS_THEY_ARE
+) -> Iterator[tuple[Identity, CheckResult, Finding]]:
     """Yield every finding with what identifies it; two that are alike are told apart by their order.
 
-    Paths are as seen from ``root``; with None they do not count.
+    Paths are as seen from ``root``; with None they do not count. ``renamed`` are releases (``linux 7.3``, ``xen 4.22``) that
+    count as others.
     """
     seen: Counter[tuple[str, str, str, str]] = Counter()
     for result in results:
         for finding in result.findings:
             path = "" if root is None else relative(result.path, root)
-            key = (path, _cell(result), finding.rule, lasting_path(finding.node or ""))
+            key = (path, _cell(result, renamed), finding.rule, lasting_path(finding.node or ""))
             seen[key] += 1
             yield Identity(*key, seen[key]), result, finding
 
 
-def _cell(result: CheckResult) -> str:
+def _cell(result: CheckResult, renamed: Mapping[str, str]) -> str:
     # A guest's tree names its release itself: a newer Xen makes no new finding of an old one.
     xen = f"xen {result.xen or '-'}" if result.tree == "host" else ""
     iommu = {True: "iommu", False: "no iommu", None: ""}[result.iommu]
     domain = lasting_path(result.domain or result.tree)
-    return " ".join(item for item in (domain, f"linux {result.linux.name}", xen, iommu) if item)
+    releases = (renamed.get(item, item) for item in (f"linux {result.linux.name}", xen))
+    return " ".join(item for item in (domain, *releases, iommu) if item)

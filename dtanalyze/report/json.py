@@ -66,7 +66,8 @@ def render(report: Report) -> Iterator[str]:
 
 
 def _baseline(found: Compared) -> dict[str, Any]:
-    return {"known": len(found.known), "absent": [item._asdict() for item in found.absent]}
+    absent = [item._asdict() for item in found.absent]
+    return {"known": len(found.known), "absent": absent, "renamed": dict(found.renamed)}
 
 
 def document(

@@ -5,181 +5,155 @@ A consumer may meet keys that it does not know: those are added without a new ``
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from dtanalyze.findings import Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import Arch
 from dtanalyze.linux.unpopulated_alloc import Outcome
-from dtanalyze.report.json import SCHEMA_VERSION
+from dtanalyze.report.schema_parts import (
+    COUNT,
+    DIALECT,
+    HEX,
+    LINE,
+    RANGE,
+    SWITCH,
+    TEXT,
+    answer,
+    list_of,
+    object_of,
+    or_null,
+    part,
+    results,
+    words,
+)
 
-__all__ = ["DIALECT", "report_schema"]
-
-DIALECT: Final = "http://json-schema.org/draft-07/schema#"
-_TEXT: Final = {"type": "string"}
-_COUNT: Final = {"type": "integer", "minimum": 0}
-_SWITCH: Final = {"type": "boolean"}
-_HEX: Final = {"type": "string", "pattern": "^0x[0-9a-f]+$"}
-_LINE: Final = {"type": "integer", "minimum": 1}
-_RANGE: Final = {
-    "type": "array",
-    "items": _HEX,
-    "minItems": 2,
-    "maxItems": 2,
-    "description": "First address, and the one behind the last.",
-}
+__all__ = ["report_schema", "result_parts"]
 
 
 def report_schema() -> dict[str, Any]:
     """Return the schema, draft 7."""
-    optional = {"suppressed": _list(_ref("suppressed")), "settings": _list(_settings()), "baseline": _baseline()}
-    answer = _object(
-        {
-            "schema_version": {"const": SCHEMA_VERSION},
-            "tool": _object({"name": {"const": "dtanalyze"}, "version": _TEXT}),
-            "results": _list(_ref("result")),
-            "errors": _list(_object({"path": _TEXT, "message": _TEXT, "offset": _or_null(_COUNT)})),
-        },
-        optional,
-    )
-    parts = {
-        "finding": _finding(),
-        "result": _result(),
-        "view": _view(),
-        "held": _object({"kind": _TEXT, "range": _RANGE, "node": _or_null(_TEXT)}),
-        "suppressed": _suppressed(),
-    }
-    return {"$schema": DIALECT, "title": "dtanalyze check --format json", **answer, "definitions": parts}
+    optional = {"suppressed": list_of(part("suppressed")), "settings": list_of(_settings()), "baseline": _baseline()}
+    whole = answer(results(part("result")), optional)
+    definitions = {**result_parts(), "suppressed": _suppressed()}
+    return {"$schema": DIALECT, "title": "dtanalyze check --format json", **whole, "definitions": definitions}
 
 
-def _object(needed: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"type": "object", "required": list(needed), "properties": {**needed, **(optional or {})}}
-
-
-def _list(of: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": of}
-
-
-def _or_null(what: dict[str, Any]) -> dict[str, Any]:
-    return {"oneOf": [{"type": "null"}, what]}
-
-
-def _ref(name: str) -> dict[str, Any]:
-    return {"$ref": f"#/definitions/{name}"}
-
-
-def _words(words: type[Verdict] | type[Severity] | type[Arch] | type[Outcome]) -> dict[str, Any]:
-    return {"enum": [item.value for item in words]}
+def result_parts() -> dict[str, Any]:
+    """Return the definitions that a result of ``check`` and its findings are made of."""
+    held = object_of({"kind": TEXT, "range": RANGE, "node": or_null(TEXT)})
+    return {"finding": _finding(), "result": _result(), "view": _view(), "held": held}
 
 
 def _finding() -> dict[str, Any]:
-    place = {"file": _TEXT, **dict.fromkeys(("line", "column", "last_line", "last_column"), _LINE)}
-    return _object(
+    place = {"file": TEXT, **dict.fromkeys(("line", "column", "last_line", "last_column"), LINE)}
+    return object_of(
         {
             "rule": {"type": "string", "pattern": "^[A-Z]+[0-9]*(-[a-z-]+)?$"},
-            "name": _TEXT,
-            "severity": _words(Severity),
-            "message": _TEXT,
-            "advice": _TEXT,
-            "node": _or_null(_TEXT),
-            "ranges": _list(_RANGE),
-            "offset": _or_null(_COUNT),
+            "name": TEXT,
+            "severity": words(Severity),
+            "message": TEXT,
+            "advice": TEXT,
+            "node": or_null(TEXT),
+            "ranges": list_of(RANGE),
+            "offset": or_null(COUNT),
         },
         {
             "cause": {"type": "string", "pattern": "^[EWI][0-9]+$", "description": "Findings of one cause share it."},
-            "change": _object({"node": _TEXT, "property": _TEXT, "dts": _or_null(_TEXT)}),
-            "source": _object(place),
-            "flows": _list(_list(_object({"text": _TEXT, **place}))),
+            "change": object_of({"node": TEXT, "property": TEXT, "dts": or_null(TEXT)}),
+            "source": object_of(place),
+            "flows": list_of(list_of(object_of({"text": TEXT, **place}))),
         },
     )
 
 
 def _result() -> dict[str, Any]:
-    alternative = _object(
-        {"kaslr": _or_null(_SWITCH), "verdict": _words(Verdict), "sections": _COUNT},
-        {"dom0_memory": _list(_RANGE), "when": _TEXT},
+    alternative = object_of(
+        {"kaslr": or_null(SWITCH), "verdict": words(Verdict), "sections": COUNT},
+        {"dom0_memory": list_of(RANGE), "when": TEXT},
     )
     request = {
-        "pages": _COUNT,
-        "outcome": _words(Outcome),
-        "taken": _list(_RANGE),
-        "error": _or_null(_TEXT),
-        "message": _or_null(_TEXT),
+        "pages": COUNT,
+        "outcome": words(Outcome),
+        "taken": list_of(RANGE),
+        "error": or_null(TEXT),
+        "message": or_null(TEXT),
     }
-    run = {"range": _RANGE, "state": _TEXT, "order": _or_null(_list(_COUNT)), "region": _or_null(_COUNT)}
+    run = {"range": RANGE, "state": TEXT, "order": or_null(list_of(COUNT)), "region": or_null(COUNT)}
     assumption = {
-        **dict.fromkeys(("topic", "value", "origin", "sentence"), _TEXT),
-        "option": _or_null(_TEXT),
-        "matters": _or_null(_SWITCH),
-        "instead": _TEXT,
+        **dict.fromkeys(("topic", "value", "origin", "sentence"), TEXT),
+        "option": or_null(TEXT),
+        "matters": or_null(SWITCH),
+        "instead": TEXT,
     }
     reuse = {
-        "range": _RANGE,
-        "balloon": _or_null(_object({"sections_before": _COUNT, "range": _RANGE})),
-        "pci": _list(_TEXT),
-        "drivers": _list(_TEXT),
+        "range": RANGE,
+        "balloon": or_null(object_of({"sections_before": COUNT, "range": RANGE})),
+        "pci": list_of(TEXT),
+        "drivers": list_of(TEXT),
     }
-    return _object(
+    return object_of(
         {
-            "path": _TEXT,
+            "path": TEXT,
             "tree": {"enum": ["host", "dom0", "domu"]},
-            "domain": _or_null(_TEXT),
-            "linux": _TEXT,
-            "arch": _words(Arch),
-            "xen": _or_null(_TEXT),
-            "iommu": _or_null(_SWITCH),
-            "assumed": _list(_TEXT),
-            "verdict": _words(Verdict),
-            "reason": _TEXT,
-            "kaslr": _or_null(_SWITCH),
-            "alternatives": _list(alternative),
-            "target": _or_null(_TEXT),
-            "grant_table": _or_null(_RANGE),
-            "extended_regions": _list(_RANGE),
-            "section_size": _HEX,
-            "page_size": _HEX,
-            "sections": _COUNT,
-            "pages": _COUNT,
-            "largest_request": _COUNT,
-            "section_runs": _list(_object(run)),
-            "requests": _list(_object(request)),
-            "views": _object({name: _or_null(_ref("view")) for name in ("xen_resource", "iomem_resource")}),
-            "assumptions": _list(_object(assumption)),
-            "cause": _or_null(_object({"rule": _TEXT, "node": _or_null(_TEXT), "key": _or_null(_TEXT)})),
-            "findings": _list(_ref("finding")),
+            "domain": or_null(TEXT),
+            "linux": TEXT,
+            "arch": words(Arch),
+            "xen": or_null(TEXT),
+            "iommu": or_null(SWITCH),
+            "assumed": list_of(TEXT),
+            "verdict": words(Verdict),
+            "reason": TEXT,
+            "kaslr": or_null(SWITCH),
+            "alternatives": list_of(alternative),
+            "target": or_null(TEXT),
+            "grant_table": or_null(RANGE),
+            "extended_regions": list_of(RANGE),
+            "section_size": HEX,
+            "page_size": HEX,
+            "sections": COUNT,
+            "pages": COUNT,
+            "largest_request": COUNT,
+            "section_runs": list_of(object_of(run)),
+            "requests": list_of(object_of(request)),
+            "views": object_of({name: or_null(part("view")) for name in ("xen_resource", "iomem_resource")}),
+            "assumptions": list_of(object_of(assumption)),
+            "cause": or_null(object_of({"rule": TEXT, "node": or_null(TEXT), "key": or_null(TEXT)})),
+            "findings": list_of(part("finding")),
         },
-        {"host": _host(), "reuse": _list(_object(reuse))},
+        {"host": _host(), "reuse": list_of(object_of(reuse))},
     )
 
 
 def _view() -> dict[str, Any]:
-    children = _list(_ref("view"))
-    return _object({"name": _TEXT, "range": _RANGE, "source": _or_null(_TEXT), "claim": _TEXT, "children": children})
+    children = list_of(part("view"))
+    return object_of({"name": TEXT, "range": RANGE, "source": or_null(TEXT), "claim": TEXT, "children": children})
 
 
 def _host() -> dict[str, Any]:
-    module = {"kind": _TEXT, "range": _RANGE, "node": _or_null(_TEXT), "users": _list(_TEXT)}
-    scan = {"node": _TEXT, "kind": _TEXT, "ranges": _list(_RANGE), "state": _TEXT}
-    return _object(
+    module = {"kind": TEXT, "range": RANGE, "node": or_null(TEXT), "users": list_of(TEXT)}
+    scan = {"node": TEXT, "kind": TEXT, "ranges": list_of(RANGE), "state": TEXT}
+    return object_of(
         {
-            **dict.fromkeys(("memory", "reserved", "devices"), _list(_ref("held"))),
-            "modules": _list(_object(module)),
-            "stopped_by": _or_null(_object({"stage": _TEXT, "node": _or_null(_TEXT)})),
-            "scan": _list(_object(scan)),
+            **dict.fromkeys(("memory", "reserved", "devices"), list_of(part("held"))),
+            "modules": list_of(object_of(module)),
+            "stopped_by": or_null(object_of({"stage": TEXT, "node": or_null(TEXT)})),
+            "scan": list_of(object_of(scan)),
         }
     )
 
 
 def _suppressed() -> dict[str, Any]:
-    needed = {"path": _TEXT, "domain": _or_null(_TEXT), "finding": _ref("finding"), "reason": _TEXT, "owner": _TEXT}
-    end = _or_null({"type": "string", "format": "date"})
-    return _object({**needed, "expires": end}, {"source": _object({"file": _TEXT, "line": _LINE})})
+    needed = {"path": TEXT, "domain": or_null(TEXT), "finding": part("finding"), "reason": TEXT, "owner": TEXT}
+    end = or_null({"type": "string", "format": "date"})
+    return object_of({**needed, "expires": end}, {"source": object_of({"file": TEXT, "line": LINE})})
 
 
 def _settings() -> dict[str, Any]:
-    return _object({"path": _TEXT, "keys": _list(_TEXT), "without_effect": _list(_TEXT)})
+    return object_of({"path": TEXT, "keys": list_of(TEXT), "without_effect": list_of(TEXT)})
 
 
 def _baseline() -> dict[str, Any]:
-    gone = _object({"path": _TEXT, "cell": _TEXT, "rule": _TEXT, "node": _TEXT, "number": _COUNT})
-    return _object({"known": _COUNT, "absent": _list(gone)})
+    gone = object_of({"path": TEXT, "cell": TEXT, "rule": TEXT, "node": TEXT, "number": COUNT})
+    renamed = {"type": "object", "patternProperties": {"^(linux|xen) ": TEXT}, "additionalProperties": False}
+    return object_of({"known": COUNT, "absent": list_of(gone), "renamed": renamed})

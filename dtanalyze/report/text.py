@@ -83,8 +83,14 @@ def _decided(report: Report) -> str:
 def _compared(found: Compared) -> str:
     """Say what of the baseline is still there and what is gone."""
     lines = [f"Baseline: {len(found.known)} known, {len(found.absent)} gone"]
+    lines += [f"  {now} counts as {then}, the default when the baseline was written" for now, then in _titles(found)]
     lines += [f"  gone: {item.rule} {item.node or '/'} ({item.path}, {item.cell})" for item in found.absent]
     return document(lines)
+
+
+def _titles(found: Compared) -> Iterator[tuple[str, ...]]:
+    for pair in found.renamed:
+        yield tuple(item.capitalize() for item in pair)
 
 
 def group_text(results: Sequence[CheckResult], report: Report) -> list[str]:

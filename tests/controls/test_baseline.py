@@ -157,3 +157,50 @@ def test_the_difference_of_two_trees(folder: Folder) -> None:
     (folder.place / "bad.dtb").rename(folder.place / "old.dtb")
     status, out, _ = diff()
     assert status == 0 and "  fixed  error X01 region-over-device" in out and "hazard -> scratch" in out
+
+
+def as_of(folder: Folder, **defaults: str) -> None:
+    """Make the baseline one that an older program wrote, whose newest releases were others."""
+    path = folder.place / "known.json"
+    data = json.loads(path.read_text())
+    assert data["defaults"] == {"linux": "7.3", "xen": "4.22"}
+    text = json.dumps({**data, "defaults": {**data["defaults"], **defaults}})
+    path.write_text(text.replace("linux 7.3", f"linux {defaults['linux']}").replace("xen 4.22", f"xen {defaults['xen']}"))
+
+
+def test_a_baseline_outlives_a_new_default_release(folder: Folder) -> None:
+    folder.write(device(0x88000000))
+    folder.check("--write-baseline", "known.json")
+    as_of(folder, linux="7.1", xen="4.21")
+    status, out, _ = folder.check("--baseline", "known.json")
+    assert status == 0 and "Baseline: 2 known, 0 gone\n  Linux 7.3 counts as Linux 7.1, the default when" in out
+    answer = json.loads(folder.check("--baseline", "known.json", "--format", "json")[1])
+    assert answer["baseline"] == {"known": 2, "absent": [], "renamed": {"linux 7.3": "linux 7.1", "xen 4.22": "xen 4.21"}}
+    # Whoever names a release asks about that one.
+    assert folder.check("--baseline", "known.json", "--linux", "7.3")[0] == 1
+
+
+def test_a_baseline_about_a_release_stays_with_it(folder: Folder) -> None:
+    folder.write(device(0x88000000))
+    folder.check("--linux", "6.12", "--write-baseline", "known.json")
+    assert json.loads((folder.place / "known.json").read_text())["defaults"] == {"linux": None, "xen": "4.22"}
+    assert folder.check("--linux", "6.12", "--baseline", "known.json")[0] == 0
+    assert folder.check("--baseline", "known.json")[0] == 1, "another kernel was asked about"
+
+
+def test_a_host_trees_baseline_outlives_a_new_release_of_xen(folder: Folder) -> None:
+    (folder.place / "board.dtb").write_bytes(
+        dtb("#address-cells = <1>; #size-cells = <1>; memory@0 { reg = <0 0x10000000>; };")
+    )
+    assert folder.check("--write-baseline", "known.json")[0] == 1
+    as_of(folder, linux="7.2", xen="4.21")
+    status, out, _ = folder.check("--baseline", "known.json")
+    assert status == 0 and "Xen 4.22 counts as Xen 4.21" in out
+
+
+@pytest.mark.parametrize("defaults", [[], {"linux": 7}, {"kernel": "7.3"}, "7.3"])
+def test_defaults_that_are_none(folder: Folder, defaults: object) -> None:
+    folder.write()
+    (folder.place / "known.json").write_text(json.dumps({"baseline_version": 1, "defaults": defaults, "findings": []}))
+    status, _, err = folder.check("--baseline", "known.json")
+    assert status == 2 and err.startswith("dtanalyze: ") and "baseline: defaults" in err
