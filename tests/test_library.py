@@ -81,7 +81,7 @@ PARAMETERS = {
 FIELDS = {
     "Result": """path tree domain linux xen iommu assumed verdict reason kaslr alternatives grant_table extended_regions regions
         ram answer findings reuse file cause assumptions host remarks""",
-    "Finding": "rule name severity message advice node ranges offset change place cures flows",
+    "Finding": "rule name severity message advice node ranges offset change place cures flows in_source",
     "Predicted": "prediction guest host",
     "Devicetree": "name data original tree file places",
     "AddressRange": "start size",

@@ -117,7 +117,7 @@ def _fix() -> dict[str, Any]:
         "overlay": _NAME,
         "edits": list_of(object_of({**change, "before": _NAME, "not_in_overlay": _NAME})),
         "offers": list_of(object_of(offer)),
-        "results": list_of(object_of({**_CELL, "verdict": after, "reason": TEXT})),
+        "results": list_of(object_of({**_CELL, "verdict": after, "reason": TEXT, "new": list_of(part("finding"))})),
         "left": list_of(left),
     }
     return _made("fix", answer(results(object_of(result, {"source": object_of(source)}))), checked=True)
