@@ -1,6 +1,8 @@
 """One non-empty range of addresses, and its unchecked cousin."""
 
-from typing import Final, NamedTuple
+from typing import Final
+
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["ADDRESS_SPACE", "AddressRange", "RawRange"]
 

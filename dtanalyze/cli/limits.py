@@ -13,10 +13,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.address.units import GIB, MIB, format_size, parse_size
 from dtanalyze.errors import InputError, UsageError
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["DEFAULT_MEMORY", "DEFAULT_SECONDS", "MOST_JOBS", "Limits", "Spent", "TimeUpError", "limits_from", "within"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
@@ -11,6 +10,7 @@ from dtanalyze.controls.identity import identified
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import WORST_FIRST
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["CellChange", "Moved", "changes"]
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Identity", "identified", "lasting_path", "relative"]
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.errors import InputError
 from dtanalyze.evidence.lines import XEN, cleaned, read_lines
 from dtanalyze.evidence.linux_console import LinuxConsole, read_linux_console
 from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Bundle", "Item", "Named", "gathered", "memblock_ranges", "version_of"]
 

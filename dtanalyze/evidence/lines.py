@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, Final, Generic, NamedTuple, TypeVar
+from typing import BinaryIO, Final, Generic, TypeVar
+
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["LONGEST", "XEN", "Fact", "Line", "cleaned", "continued", "lines_of", "linux_text", "read_lines", "xen_texts"]
 

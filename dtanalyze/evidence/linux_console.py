@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.errors import InputError
 from dtanalyze.evidence.lines import Fact, Line, linux_text
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["EfiRange", "LinuxConsole", "read_linux_console"]
 

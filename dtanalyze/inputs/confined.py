@@ -14,9 +14,10 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.errors import InputError
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["MAX_OUTPUT", "Ran", "die_with", "run_confined"]
 

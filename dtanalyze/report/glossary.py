@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
+from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.lines import wrapped
 from dtanalyze.report.style import PLAIN, Style
 

@@ -1,6 +1,6 @@
 """Colour for terminals; without it every style is the identity."""
 
-from typing import NamedTuple
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["PLAIN", "TERMINAL", "Style"]
 

@@ -7,12 +7,13 @@ arch/arm/dom0less-build.c, from 4.21 common/device-tree/dom0less-bindings.c). Wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.assigned import Assigned, assigned_ranges
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.profile import XenProfile

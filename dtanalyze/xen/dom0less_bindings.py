@@ -8,8 +8,9 @@ releases may name the other first. Left out: a Xen for machines without an MMU.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
+from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.dom0less import CAPS_HARDWARE, CAPS_MASK, DomU, device_tree_module, first_cell
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.errors import InputError
+from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["EfiConfig", "Value", "read_efi_config"]
 
