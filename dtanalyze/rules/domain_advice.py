@@ -21,6 +21,10 @@ _ADVICE: Final = (
         "outside the RAM",
         "Load the module into RAM, or correct its reg. If there is RAM, list it in a memory node.",
     ),
+    (
+        "Unable to map",
+        "Load a smaller one, packed for example: Xen maps it whole, and has 1 GiB of addresses for all that it maps.",
+    ),
     ("a phandle of", "Number the phandles of the partial tree from 1 on."),
     ("Missing property 'cpus'", "Add `cpus = <1>;`, or as many as the guest is to have."),
     (

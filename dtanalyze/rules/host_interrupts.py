@@ -10,6 +10,7 @@ from dtanalyze.rules.examples import host
 from dtanalyze.rules.host_devices import HANDLE_NODE, failures_of_kind
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
+from dtanalyze.xen.stage import DATA_ABORT
 
 __all__ = ["HOST_INTERRUPTS"]
 
@@ -108,6 +109,9 @@ _INCOMPLETE: Final = (
     ("don't match", "Give the second and the fourth entry of reg the same size."),
     ("v2m", "Correct reg, arm,msi-base-spi and arm,msi-num-spis of the MSI frame."),
     ("aligned", "Correct reg of the interrupt controller: its entries begin at whole pages."),
+    ("ioremap", "Correct the size in reg: Xen has 1 GiB of addresses for all that it maps."),
+    ("remap", "Correct the size in reg of the MSI frame: Xen has 1 GiB of addresses for all that it maps."),
+    ("two frames", "Correct the size in reg: each CPU needs 128 KiB of redistributor."),
     ("rdist base", "Make #redistributor-regions agree with the number of entries in reg, less the distributor's."),
 )
 
@@ -134,8 +138,8 @@ def interrupt_controller_incomplete(view: HostView) -> Hits:
     if not view.first or stop is None or stop.stage != "interrupt-controller" or stop.node is None:
         return
     node = view.board.tree.find(stop.node)
-    if node is not None and stop.message.startswith("GIC"):
-        advice = next((advice for words, advice in _INCOMPLETE if words in stop.message), "")
+    if node is not None and stop.message.startswith(("GIC", DATA_ABORT)):
+        advice = next((advice for words, advice in _INCOMPLETE if words in stop.text), "")
         yield Hit(stop.text, node.path, (), property_offset(node), advice=advice, cures=tuple(gic_cures(view, node)))
 
 

@@ -28,6 +28,11 @@ _ADVICE: Final = (
     ),
     ("boot-scan", "", "Correct the node that Xen's line names."),
     ("memory", "is no RAM of it", "Correct the reservation or the static memory: all of it has to be RAM of the host."),
+    (
+        "memory",
+        "no block of Xen's heap",
+        "Give Xen more heap: enlarge `xen,static-heap` or remove it, list more RAM, or make the tree smaller.",
+    ),
     ("memory", "", "Correct the memory nodes: RAM has to hold Xen, its frame table and the page tables of all RAM."),
     ("platform", "firmware", "Update the board's firmware, as Xen's line says: no change of the tree makes up for it."),
     (
@@ -67,6 +72,11 @@ _ADVICE: Final = (
         "dom0-modules",
         "Data Abort",
         "Load the module into RAM, or correct its reg. If there is RAM, list it in a memory node.",
+    ),
+    (
+        "dom0-modules",
+        "Unable to map",
+        "Load a smaller one, packed for example: Xen maps it whole, and has 1 GiB of addresses for all that it maps.",
     ),
     ("dom0-modules", "mapped", "Set another `dom0_mem=`, so that Xen puts dom0's first bank apart from that device."),
     (

@@ -15,7 +15,7 @@ from dtanalyze.address.units import MIB
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.page_alloc import MAX_ORDER, MAX_ZONE, PAGE_SHIFT, Heap, bits_to_zone
 
-__all__ = ["Dom0Allocation", "Dom0Memory", "allocate_memory_11", "p2m_table_orders"]
+__all__ = ["Dom0Allocation", "Dom0Memory", "allocate_memory_11", "get_order_from_bytes", "p2m_table_orders"]
 
 _PAGE: Final = 1 << PAGE_SHIFT
 _MIN_BANK0: Final = 128 * MIB

@@ -14,11 +14,12 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.build import Build
-from dtanalyze.xen.stage import Outcome, Passed, Stop
+from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 
 __all__ = ["CpuPools", "cpupool_init"]
 
 _STAGE: Final = "cpupools"
+_NO_CHOSEN: Final = "/chosen missing. Boot time cpupools can't be parsed from DT."
 _NO_REG, _NO_LOGICAL_CPU, _WRONG_NODE, _CORRUPTED_NODE = -1, -2, -3, -4
 _SCHEDULERS: Final = ("credit", "credit2")
 _OPTIONAL_SCHEDULERS: Final = {"rtds": "SCHED_RTDS", "null": "SCHED_NULL", "arinc653": "SCHED_ARINC653"}
@@ -113,7 +114,9 @@ def _hwid(cpu: Node) -> int:
 
 
 def cpupool_init(pools: CpuPools) -> Outcome:
-    """Make the pools that the tree describes."""
+    """Make the pools that the tree describes; a tree without /chosen is one that a boot loader has yet to fill in."""
+    if pools.read and pools.tree.root.child("chosen") is None:
+        return Open(f"{_NO_CHOSEN!r} stops Xen where no boot loader adds it")
     stop = pools.stop()
     count = len(pools.nodes)
     return stop or Passed((f"{count} pool{'' if count == 1 else 's'} of the tree",))

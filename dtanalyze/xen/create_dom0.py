@@ -19,6 +19,7 @@ from dtanalyze.xen.hypervisor_node import dom0_regions, search_crash
 from dtanalyze.xen.kernel import Mapped, dom0_modules, dom0_ramdisk, kernel_probe
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 from dtanalyze.xen.vgic import gic_node, vgic_max_vcpus, vgic_v3_served
+from dtanalyze.xen.vmap import vmap_of_gic
 
 __all__ = [
     "construct_domain",
@@ -96,7 +97,8 @@ def modules_of_dom0(boot: Boot) -> Outcome:
     size = len(blob)
     if blob and devices:  # a page that cannot be written decides, so that each byte counts
         size = bytes_needed(parse(blob).root) + (INITRD_SIZE if dom0_ramdisk(boot.info) is not None else 0)
-    return dom0_modules(banks, boot.info, size, boot.profile, devices, more_ram=boot.more_ram)
+    mapped = vmap_of_gic(boot.host.tree.root)
+    return dom0_modules(banks, boot.info, size, boot.profile, devices, mapped=mapped, more_ram=boot.more_ram)
 
 
 def _mapped(boot: Boot) -> Iterator[Mapped]:

@@ -21,11 +21,12 @@ from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.guest_memory import free_bytes, no_memory, p2m_pool
 from dtanalyze.xen.hypervisor_node import domu_regions, search_crash, written_domu_tree
 from dtanalyze.xen.irq import FIRST_SPI
-from dtanalyze.xen.kernel import copied_into_a_hole, place_modules, read_from_nowhere
+from dtanalyze.xen.kernel import copied_into_a_hole, place_modules, read_from_nowhere, unmapped
 from dtanalyze.xen.stage import DATA_ABORT, Outcome, Passed, Stop
 from dtanalyze.xen.static_memory import static_memory_failure
 from dtanalyze.xen.vcpu_affinity import domain_vcpu_affinity
 from dtanalyze.xen.vgic import vgic_max_vcpus, vgic_v3_served
+from dtanalyze.xen.vmap import vmap_of_gic
 
 __all__ = ["create_domUs", "domains"]
 
@@ -246,10 +247,13 @@ def _no_tree(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
 
 def _no_place(boot: Boot, domu: DomU) -> Iterator[Refused]:
     """kernel_load: kernel, tree and ramdisk go into the first bank; the tree is never larger than its step of 2 MiB."""
-    sizes = {item.kind: item.size for item in boot.info.modules if item.node.rpartition("/")[0] == domu.node.path}
-    if "Kernel" not in sizes or not domu.memory:
+    modules = {item.kind: item for item in boot.info.modules if item.node.rpartition("/")[0] == domu.node.path}
+    kernel, ramdisk = modules.get("Kernel"), modules.get("Ramdisk")
+    if kernel is None or not domu.memory:
         return
-    stop = place_modules(domu.memory[0], sizes["Kernel"], sizes.get("Ramdisk", 0), 1)
+    called = boot.called(domu) if boot.profile.copies_to == "d0" else boot.profile.copies_to
+    stop = place_modules(domu.memory[0], kernel.size, ramdisk.size if ramdisk else 0, 1)
+    stop = stop or unmapped((kernel, ramdisk), vmap_of_gic(boot.host.tree.root), called)
     if stop is not None:
         yield Refused(stop.lines, stop.because)
 

@@ -17,8 +17,9 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.profile import XenProfile
-from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
+from dtanalyze.xen.stage import DATA_ABORT, Open, Outcome, Passed, Stop
 from dtanalyze.xen.vgic import can_be_primary
+from dtanalyze.xen.vmap import fits_into_vmap
 
 __all__ = ["find_controller", "gic_init", "gic_preinit", "is_gicv3"]
 
@@ -31,6 +32,8 @@ _STRIDE_64K: Final = 128 * KIB
 _QEMU_GICV2: Final = 64 * KIB
 _QUIRK_64K: Final = "apm,xgene-storm"
 """The platform whose GIC has pages 64 KiB apart (PLATFORM_QUIRK_GIC_64K_STRIDE)."""
+_SGI_FRAME: Final = 64 * KIB
+"""Where a redistributor's second frame begins (SGI_base)."""
 _V2M_SPIS: Final = range(32, 1020)
 
 
@@ -114,7 +117,7 @@ def _gicv2(tree: Tree, node: Node, entries: tuple[RegEntry, ...]) -> _Problem | 
             return _Problem(line, _no_entry(entries, index, "a GICv2 that can virtualise names four registers"))
     if not _has_interrupt(tree, node):
         return _Problem("GICv2: Cannot find the maintenance IRQ", "it names no interrupt of its own")
-    return _sizes(tree, entries) or _v2m(node) or _unaligned(entries)
+    return _sizes(tree, entries) or _v2m(node) or _unaligned(entries) or _too_large(entries)
 
 
 def _sizes(tree: Tree, entries: tuple[RegEntry, ...]) -> _Problem | None:
@@ -137,6 +140,8 @@ def _v2m(node: Node) -> _Problem | None:
             return _Problem("GICv2: Cannot find a valid v2m frame address", f"{frame.path} has no address")
         base, count = (_u32(frame, f"arm,msi-{name}") for name in ("base-spi", "num-spis"))
         if not base or not count:
+            if not fits_into_vmap(next(iter(reg_entries(frame, XEN))).size):
+                return _Problem("GICv2: Cannot remap v2m register frame", f"reg of {frame.path} is too large to be mapped")
             continue
         if base < _V2M_SPIS.start:
             return _Problem(f"GICv2: Invalid v2m base SPI:{base}", f"arm,msi-base-spi of {frame.path} is below 32")
@@ -145,6 +150,12 @@ def _v2m(node: Node) -> _Problem | None:
             line = f"GICv2: Number of v2m SPIs ({count}) exceed maximum ({most})"
             return _Problem(line, f"arm,msi-num-spis of {frame.path} reaches beyond the last SPI")
     return None
+
+
+def _too_large(entries: tuple[RegEntry, ...]) -> _Problem | None:
+    if fits_into_vmap(entries[1].size):
+        return None
+    return _Problem("GICv2: Failed to ioremap for GIC CPU interface", f"reg[1] has {entries[1].size:#x} bytes")
 
 
 def _unaligned(entries: tuple[RegEntry, ...]) -> _Problem | None:
@@ -169,6 +180,17 @@ def _gicv3(tree: Tree, node: Node, entries: tuple[RegEntry, ...]) -> _Problem | 
         return _Problem("GICv3: Cannot find the maintenance IRQ", "it names no interrupt of its own")
     if stated == 0:
         return _Problem("Failed to initialize the GIC drivers", "#redistributor-regions is 0: no CPU has a redistributor")
+    return _redistributors(tuple(entry.size for entry in entries[1 : 1 + (stated or 1)]))
+
+
+def _redistributors(sizes: tuple[int, ...]) -> _Problem | None:
+    """Each region is mapped whole; a page of both frames of the first CPU is read, in whichever region it lies."""
+    for region, size in enumerate(sizes):
+        if not fits_into_vmap(size, sizes[:region]):
+            line = f"GICv3: Failed to ioremap rdist region for region {region}"
+            return _Problem(line, f"reg[{1 + region}] has {size:#x} bytes")
+    if len(sizes) == 1 and sizes[0] <= _SGI_FRAME:
+        return _Problem(DATA_ABORT, f"reg[1] has {sizes[0]:#x} bytes, and a redistributor has two frames of 64 KiB")
     return None
 
 

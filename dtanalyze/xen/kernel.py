@@ -7,7 +7,7 @@ compressed needs more room than its module has.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from dtanalyze.address.range import AddressRange
@@ -16,6 +16,7 @@ from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.bootfdt import BankType, BootInfo, Module
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import DATA_ABORT, Open, Outcome, Passed, Stop
+from dtanalyze.xen.vmap import fits_into_vmap
 
 __all__ = [
     "Mapped",
@@ -27,6 +28,7 @@ __all__ = [
     "kernel_probe",
     "place_modules",
     "read_from_nowhere",
+    "unmapped",
 ]
 
 _PAGE: Final = 4096
@@ -121,11 +123,13 @@ def dom0_modules(
     profile: XenProfile,
     devices: Sequence[Mapped] = (),
     *,
+    mapped: Sequence[int] = (),
     more_ram: bool = False,
 ) -> Outcome:
     """Place dom0's modules in its first bank; ``tree`` is the size in bytes of the tree that Xen wrote.
 
-    ``devices`` is what was mapped into dom0 before the modules are copied; ``more_ram`` is as `kernel_probe` has it.
+    ``devices`` is what was mapped into dom0 before the modules are copied, ``mapped`` the sizes that Xen keeps mapped,
+    ``more_ram`` is as `kernel_probe` has it.
     """
     kernel, ramdisk = dom0_kernel(info), dom0_ramdisk(info)
     if kernel is None or not banks:
@@ -133,7 +137,9 @@ def dom0_modules(
     stop = place_modules(banks[0], kernel.size, ramdisk.size if ramdisk else 0, tree)
     if stop is not None:
         return stop._replace(node=kernel.node or None)
-    stop = read_from_nowhere(info, ramdisk, "dom0-modules", more_ram=more_ram)
+    stop = unmapped((kernel, ramdisk), mapped, profile.copies_to) or read_from_nowhere(
+        info, ramdisk, "dom0-modules", more_ram=more_ram
+    )
     if stop is not None:
         return stop
     stop = _onto_a_device(banks[0], (kernel.size, ramdisk.size if ramdisk else 0, tree), profile, devices)
@@ -166,6 +172,16 @@ def _onto_a_device(
             line = f"Unable to copy the DTB to d0 memory (left = {start + size - at} bytes)"
         because = f"{device.node} is mapped into dom0 at {at:#x}, over its RAM, where Xen puts its {what}"
         return Stop("dom0-modules", (line,), because, device.node)
+    return None
+
+
+def unmapped(modules: Iterable[Module | None], mapped: Sequence[int], called: str) -> Stop | None:
+    """Return what Xen says of the first kernel or ramdisk that it cannot map whole to copy it to the domain ``called``."""
+    for module in modules:
+        if module is not None and not fits_into_vmap(module.size, mapped):
+            what = "kernel" if module.kind == "Kernel" else "initrd"
+            because = f"{module.node} has {format_size(module.size)}, and Xen has 1 GiB of addresses for all that it maps"
+            return Stop("dom0-modules", (f"Unable to map the {called} {what}",), because, module.node or None)
     return None
 
 

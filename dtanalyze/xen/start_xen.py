@@ -26,7 +26,7 @@ from dtanalyze.xen.create_dom0 import (
     modules_of_dom0,
 )
 from dtanalyze.xen.dom0less_build import domains
-from dtanalyze.xen.early_fdt_map import early_fdt_map
+from dtanalyze.xen.early_fdt_map import early_fdt_map, relocate_fdt
 from dtanalyze.xen.efi_stub import efi_start
 from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.iommu import iommu_setup
@@ -148,6 +148,13 @@ def _ram_twice(banks: tuple[Bank, ...]) -> tuple[str, str] | None:
     return None
 
 
+def _relocate_fdt(boot: Boot) -> Outcome:
+    found = boot.free_memory
+    if isinstance(found, XenBug) or not boot.ram_known:
+        return Passed()
+    return relocate_fdt(boot.host.tree, found)
+
+
 def _console(boot: Boot) -> Outcome:
     """Without a console Xen boots on, unseen."""
     return Passed((boot.console.path if boot.console is not None else "no UART of the tree",))
@@ -167,6 +174,7 @@ STAGES: Final = (
         lambda boot: parse_arch_dom0_param(boot.host.args, boot.profile, boot.build),
     ),
     Stage("memory", "setup_mm", _memory),
+    Stage("memory", "relocate_fdt", _relocate_fdt),
     Stage("platform", "platform_init", lambda boot: platform_init(boot.host.tree)),
     Stage("timer", "preinit_xen_time", lambda boot: preinit_xen_time(boot.host.tree, boot.profile)),
     Stage(

@@ -9,12 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from dtanalyze.address.units import MIB, format_size
 from dtanalyze.board.architecture import ARM32
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.boot import Boot
+from dtanalyze.xen.page_alloc import PAGE_SHIFT, XenBug
 
 __all__ = ["TRIGGERS", "Trigger", "unmodelled"]
+
+_SMALL: Final = 4 * MIB
+"""Xen's own structures take about 300 pages with a small tree (booted with 70 less: it died in scheduler_init)."""
 
 
 class Trigger(NamedTuple):
@@ -77,6 +82,14 @@ def _sve(boot: Boot) -> str | None:
     return domain.path if domain is not None else "dom0=sve" if boot.host.args.dom0_sve else None
 
 
+def _small_heap(boot: Boot) -> str | None:
+    free = boot.free_memory
+    if isinstance(free, XenBug) or not boot.ram_known:
+        return None
+    left = sum(stop - start for start, stop in free.regions) << PAGE_SHIFT
+    return f"{format_size(left)} of it" if left < _SMALL else None
+
+
 def _tee(boot: Boot) -> str | None:
     node = _first(boot, "linaro,optee-tz", "arm,ffa") if boot.build.has("TEE") else None
     return node.path if node is not None else None
@@ -106,6 +119,7 @@ TRIGGERS: Final = (
     Trigger("many-banks", "a node of RAM that has no room for its banks", _many_banks),
     Trigger("pci-passthrough", "PCI devices that Xen drives itself", _never, ("pci-passthrough",)),
     Trigger("scmi", "SCMI for a domain", _never, ("scmi-smc-passthrough",)),
+    Trigger("small-heap", "what of Xen itself finds no room in its heap", _small_heap),
     Trigger("sve", "how long SVE's vectors may be", _sve, ("dom0",)),
     Trigger("tee", "the mediator of a trusted OS", _tee, ("tee",)),
     Trigger("flask", "the policy of FLASK", _flask, ("flask", "xsm")),

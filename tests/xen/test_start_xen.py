@@ -19,14 +19,17 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.errors import InputError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS
-from dtanalyze.xen.build import read_build
+from dtanalyze.xen.build import build_named, read_build
+from dtanalyze.xen.early_fdt_map import relocate_fdt
 from dtanalyze.xen.fdt_sw import bytes_needed
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.page_alloc import BootAllocator
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import preset
 from dtanalyze.xen.stage import Open, Passed, Stop
 from dtanalyze.xen.start_xen import STAGES
+from dtanalyze.xen.vmap import fits_into_vmap
 from tests.xen.build import blob
 
 HEAD = """#address-cells = <2>; #size-cells = <2>; interrupt-parent = <1>;
@@ -202,6 +205,16 @@ def test_no_interrupt_controller(gic: str, because: str, release: str, line: str
         (gone(GICV3, ", <0 0x80a0000 0 0xf60000>"), "GICv3: No rdist base found for region 0"),
         (gone(GICV3, "phandle", "#redistributor-regions = <2>; phandle"), "GICv3: No rdist base found for region 1"),
         (gone(GICV3, "interrupts = <1 9 4>;"), "GICv3: Cannot find the maintenance IRQ"),
+        # ioremap_nocache has 1 GiB of addresses (VMAP_VIRT_SIZE): 40g-redistributors-of-1-tib; both sizes have to be equal
+        (GICV2.replace("0x8010000 0 0x2000", "0x8010000 0 0x40000000").replace("0x8040000 0 0x2000", "0x8040000 0 0x40000000"),
+         "GICv2: Failed to ioremap for GIC CPU interface"),
+        (gone(FRAMED, "<80>", "<0>").replace("0x8080000 0 0x1000", "0x8080000 0 0x40000000"),
+         "GICv2: Cannot remap v2m register frame"),
+        (gone(GICV3, "0 0xf60000", "0 0x40000000"), "GICv3: Failed to ioremap rdist region for region 0"),
+        (gone(GICV3, "0 0xf60000>", "0 0x20000000>, <0 0x40000000 0 0x20000000>").replace(
+            "phandle", "#redistributor-regions = <2>; phandle"), "GICv3: Failed to ioremap rdist region for region 1"),
+        # 40g-redistributor-of-32-kib: the second frame of 64 KiB is not mapped
+        (gone(GICV3, "0 0xf60000", "0 0x10000"), "CPU0: Unexpected Trap: Data Abort"),
     ],
 )  # fmt: skip
 def test_registers_and_interrupt_of_the_controller(gic: str, line: str) -> None:
@@ -217,6 +230,8 @@ def test_registers_and_interrupt_of_the_controller(gic: str, line: str) -> None:
         gone(GICV2, "0x8010000 0 0x2000", "0x8010000 0 0x1000"),  # a CPU interface of 4 KiB counts as 8
         gone(FRAMED, "<80>", "<0>"),  # the hardware says
         gone(FRAMED, "<64>", "<912>"),
+        gone(FRAMED, "<80>", "<0>").replace("0x8080000 0 0x1000", "0x8080000 0 0x10000000"),
+        GICV2.replace("0x8010000 0 0x2000", "0x8010000 0 0x3fff7000").replace("0x8040000 0 0x2000", "0x8040000 0 0x3fff7000"),
     ],
 )
 def test_controllers_that_xen_takes(gic: str) -> None:
@@ -426,6 +441,47 @@ def test_the_answer_for_a_module_without_ram_names_both_ends() -> None:
 A15 = CPUS.replace("cortex-a53", "cortex-a15")
 
 
+@pytest.mark.parametrize(
+    ("release", "size", "line"),
+    [
+        ("4.20", 0x40000000, "Unable to map the hwdom initrd"),
+        ("4.22", 0x40000000, "Unable to map the d1 initrd"),
+        ("4.22", 0x3F000000, None),  # 1008 MiB go beside a GICv3's 15 MiB, as 40f booted
+    ],
+)
+def test_a_domains_ramdisk_is_mapped_whole(release: str, size: int, line: str | None) -> None:
+    body = IN_DOMAIN.format(kernel=0, ramdisk=1).replace("0x4a000000 0 0x1000", f"0x4a000000 0 {size:#x}")
+    body = body.replace("memory = <0 0x10000>", "memory = <0 0x200000>")
+    more = 'memory@100000000 { device_type = "memory"; reg = <1 0 2 0>; };'
+    stop = stop_of(CPUS, TIMER, GICV3, more, body, release=release)
+    assert (stop.lines if stop else None) == ((line,) if line else None)
+
+
+def test_what_can_be_mapped_at_once() -> None:
+    """2^18 pages, 8 of them for the bitmap that counts them (vm_low), one before each mapping."""
+    assert fits_into_vmap(((1 << 18) - 9) * 4096) and not fits_into_vmap(((1 << 18) - 9) * 4096 + 1)
+    assert fits_into_vmap(((1 << 18) - 15) * 4096, (4096, 8193)) and not fits_into_vmap(((1 << 18) - 14) * 4096, (4096, 8193))
+
+
+def test_the_tree_is_copied_into_one_block() -> None:
+    """40e: 11 pages are left of a static heap, and a tree of 12 pages takes 16 that lie together; 20,000 bytes take 8."""
+    free = BootAllocator()
+    free.init_boot_pages(0x50000000, 0x5000B000)
+    small, large = (parse(blob(f'{HEAD} pad {{ a = "{"x" * size}"; }};')) for size in (20_000, 40_000))
+    assert isinstance(relocate_fdt(small, free), Passed)
+    stop = relocate_fdt(large, free)
+    assert isinstance(stop, Stop) and stop.silent
+    assert stop.lines == ("Unable to allocate memory for relocating the Device-Tree.",)
+
+
+def test_pools_of_cpus_want_chosen() -> None:
+    """btcpupools_dtb_parse panics without it; a boot loader adds it with the modules."""
+    found = {stage.name: outcome for stage, outcome in boot(CPUS, TIMER, GICV3).stages}
+    assert isinstance(found["cpupools"], Open) and "/chosen missing. Boot time cpupools" in found["cpupools"].because
+    stock = boot(CPUS, TIMER, GICV3, build=build_named("stock"))
+    assert isinstance({stage.name: outcome for stage, outcome in stock.stages}["cpupools"], Passed)
+
+
 def test_a_32_bit_host_has_no_extended_regions() -> None:
     """make_hypervisor_node: extended regions not supported for 32-bit guests."""
     found = boot(A15, TIMER.replace("armv8", "armv7"), GICV2)
@@ -466,11 +522,12 @@ def test_how_far_the_answer_reaches(tmp_path: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         main(["predict", str(board), "--explain"])
     printed = capsys.readouterr().out
-    assert "How Xen boots" in printed and "interrupt-controller gic_preinit: /gic@8000000 (GICv3)" in printed
+    words = " ".join(printed.split())
+    assert "How Xen boots" in words and "interrupt-controller gic_preinit: /gic@8000000 (GICv3)" in words
     board.write_bytes(blob(HEAD + CPUS + TIMER))
     with pytest.raises(SystemExit):
         main(["predict", str(board), "--explain"])
-    assert f"gic_preinit: REFUSES: {NO_INTC}" in capsys.readouterr().out
+    assert f"gic_preinit: REFUSES: {NO_INTC}" in " ".join(capsys.readouterr().out.split())
 
 
 def test_modules_that_xens_own_loader_loads() -> None:
