@@ -22,6 +22,7 @@ __all__ = [
     "InputError",
     "InputFailure",
     "OverlayError",
+    "PackedError",
     "SourceTextError",
     "UsageError",
 ]
@@ -58,6 +59,10 @@ class SourceTextError(DtanalyzeError):
 
 class InputError(DtanalyzeError):
     """A file beside the tree (kernel .config, /proc/iomem, boot log) cannot be used."""
+
+
+class PackedError(InputError):
+    """A compressed file beside the tree is broken, cut off, or larger than it may be once it is unpacked."""
 
 
 class UsageError(DtanalyzeError):

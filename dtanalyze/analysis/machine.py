@@ -79,10 +79,13 @@ def _line(tree: Tree, printed: str, source: str, line: int) -> Comparison:
     chosen = tree.root.child("chosen")
     prop = chosen.prop("bootargs") if chosen is not None else None
     mine, seen = " ".join((prop.string or "").split()) if prop is not None else "", " ".join(printed.split())
+    whole, said = "".join(mine.split()), "".join(seen.split())  # where a log is wrapped, blanks are a guess
     # printk cuts a line at about 1,000 characters (LOG_LINE_MAX).
-    same = mine == seen or (len(seen) > _LONG_LINE and mine.startswith(seen))
+    same = whole == said or (len(seen) > _LONG_LINE and whole.startswith(said))
+    cut = not same and bool(said) and whole.startswith(said)
     cause = "" if same else "CONFIG_CMDLINE, or the boot loader gave another line than the tree has"
-    agrees: bool | None = True if same else None if not mine else False
+    cause = "the log's line is cut, or the kernel was given less" if cut else cause
+    agrees: bool | None = True if same else None if not mine or cut else False
     return Comparison("Linux's command line", mine or "none", seen, agrees, source, line, cause)
 
 

@@ -14,11 +14,24 @@ from dtanalyze.verdicts import LOG_CONTRADICTS
 from dtanalyze.xen.prediction import Prediction
 
 if TYPE_CHECKING:  # only a caller with a log needs its reader
-    from dtanalyze.evidence.xen_console import XenConsole
+    from dtanalyze.evidence.lines import Fact
+    from dtanalyze.evidence.xen_console import PrintedRegion, XenConsole
 
-__all__ = ["against_console", "contradictions", "ram_listed", "reach", "regions", "same_ram", "shown", "xen_line"]
+__all__ = [
+    "against_console",
+    "contradictions",
+    "is_part_of_ram",
+    "ram_listed",
+    "reach",
+    "regions",
+    "same_ram",
+    "shown",
+    "xen_line",
+]
 
 _SHOWN: Final = 8
+_TELLING: Final = 40
+"""So many letters of Xen's last line, or all of it, say which it is."""
 
 
 def shown(ranges: Iterable[AddressRange]) -> str:
@@ -52,8 +65,9 @@ def reach(predictions: Sequence[Prediction], console: XenConsole, source: str) -
 
 
 def _alike(one: str, other: str) -> bool:
-    """Compare Xen's lines without regard to blanks: a log may have been wrapped."""
-    return "".join(one.split()).rstrip(".") == "".join(other.split()).rstrip(".")
+    """Compare Xen's lines without regard to blanks, the printed one as far as it goes: a log may have been wrapped."""
+    mine, seen = "".join(one.split()).rstrip("."), "".join(other.split()).rstrip(".")
+    return mine == seen or (len(seen) >= _TELLING and mine.startswith(seen))
 
 
 def regions(predictions: Sequence[Prediction], console: XenConsole, source: str) -> Iterator[Comparison]:
@@ -71,7 +85,19 @@ def regions(predictions: Sequence[Prediction], console: XenConsole, source: str)
         if mine and not seen and not refused and console.started is None:
             yield Comparison(what, shown(mine), "the log ends before them", None, source)
             continue
+        if _is_part(mine, facts, console):
+            yield Comparison(what, shown(mine), shown(seen), None, source, line, "the log lacks lines of them")
+            continue
         yield Comparison(what, shown(mine), shown(seen), mine == seen, source, line)
+
+
+def _is_part(mine: tuple[AddressRange, ...], facts: Sequence[Fact[PrintedRegion]], console: XenConsole) -> bool:
+    """Tell whether the regions are those that were predicted, as far as the log has their lines: Xen counts them."""
+    numbers = [fact.value.number for fact in facts]
+    fits = all(number < len(mine) and mine[number] == fact.value.range for number, fact in zip(numbers, facts, strict=True))
+    lost = set(range(max(numbers, default=-1))) - set(numbers)
+    behind = len(mine) - 1 - max(numbers, default=len(mine))
+    return bool(facts) and fits and (bool(lost) if console.goes_on else bool(lost) or behind > 0)
 
 
 def _named(predictions: Sequence[Prediction]) -> Iterator[tuple[str, Prediction]]:
@@ -106,7 +132,16 @@ def ram_listed(ram: Sequence[AddressRange], console: XenConsole, source: str) ->
         return None
     same = same_ram(ram, seen)
     cause = "" if same else "the boot loader changed the memory nodes, or the log is another board's"
-    return Comparison("RAM", shown(ram), shown(seen), same, source, console.ram[0].line, cause)
+    agrees: bool | None = same
+    if not same and is_part_of_ram(ram, console):
+        agrees, cause = None, "the log may begin among its lines"
+    return Comparison("RAM", shown(ram), shown(seen), agrees, source, console.ram[0].line, cause)
+
+
+def is_part_of_ram(ram: Iterable[AddressRange], console: XenConsole) -> bool:
+    """Tell whether a log lists RAM of the tree's only, and may lack the first lines of it."""
+    seen = RangeSet(item.value for item in console.ram)
+    return console.begun is None and not list(seen.difference(RangeSet(ram)))
 
 
 def xen_line(line: str, console: XenConsole, source: str) -> Comparison | None:
@@ -115,8 +150,9 @@ def xen_line(line: str, console: XenConsole, source: str) -> Comparison | None:
     if printed is None:
         return None
     mine, seen = line.strip(), printed.value.strip()
-    agrees, cause = mine == seen, "the boot loader, or xen.cfg, gave Xen another line than the tree has"
-    if not agrees and (not mine or (seen and mine.startswith(seen))):
+    whole, said = "".join(mine.split()), "".join(seen.split())  # where a log is wrapped, blanks are a guess
+    agrees, cause = whole == said, "the boot loader, or xen.cfg, gave Xen another line than the tree has"
+    if not agrees and (not mine or (seen and whole.startswith(said))):
         cause = "the log's line is cut" if mine else "the boot loader wrote it into the tree: taken from the log"
         return Comparison("Xen's command line", mine or "none", seen, None, source, printed.line, cause)
     return Comparison("Xen's command line", mine, seen, agrees, source, printed.line, "" if agrees else cause)

@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
+from dtanalyze.analysis.evidence_trees import Trees, partial_trees, sorted_trees
 from dtanalyze.analysis.guest import check_guest, kind_of
 from dtanalyze.analysis.host import tree_ram
 from dtanalyze.analysis.machine import linux_comparisons, linux_of
-from dtanalyze.analysis.observed import ram_listed, reach, regions, same_ram, shown, xen_line
+from dtanalyze.analysis.observed import is_part_of_ram, ram_listed, reach, regions, same_ram, shown, xen_line
 from dtanalyze.analysis.pairing import wrong_pairing
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.analysis.written_tree import against_tree
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.errors import BlobError, InputError
+from dtanalyze.errors import InputError
 from dtanalyze.evidence.bundle import Bundle, version_of
 from dtanalyze.evidence.xen_console import XenConsole
 from dtanalyze.facts import Comparison
@@ -24,7 +25,6 @@ from dtanalyze.xen.boot_log import log_of
 from dtanalyze.xen.build import BUILDS, DEFAULT
 from dtanalyze.xen.command_line import xen_bootargs
 from dtanalyze.xen.options import XenOptions, usable
-from dtanalyze.xen.partial_tree import PartialTree
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import PRESETS, XenProfile, preset, release_of
@@ -35,6 +35,7 @@ __all__ = ["Given", "Verified", "verify"]
 _ANY_START: Final = "one of the places that concurrent scrubbing allows"
 _OPEN_START: Final = "concurrent scrubbing decides, and this start was not among those computed"
 _ANOTHER_SIZE: Final = "another dom0_mem than Xen was started with, or the model of Xen's allocator is wrong here"
+_LINES_LOST: Final = "the log lacks lines of it"
 _SHORT: Final = "Failed to allocate requested dom0 memory"
 
 
@@ -59,20 +60,9 @@ class Verified(NamedTuple):
         return tuple(item for item in self.comparisons if item.agrees is False)
 
 
-class _Trees(NamedTuple):
-    host: tuple[str, Tree] | None
-    guests: tuple[tuple[str, Tree], ...]
-    partial: tuple[tuple[str, Tree], ...] = ()
-
-    @property
-    def guest(self) -> tuple[str, Tree] | None:
-        """The tree that the kernel's log speaks of: dom0's, where it is there."""
-        return next((item for item in self.guests if kind_of(item[1]) == "dom0"), next(iter(self.guests), None))
-
-
 def verify(bundle: Bundle, given: Given) -> Verified:
     """Return what agrees and what does not; raise `InputError` when the evidence holds nothing to compare."""
-    trees = _sorted_trees(bundle)
+    trees = sorted_trees(bundle)
     if trees.host is None and trees.guest is None:
         raise InputError("the evidence holds no devicetree: name the board's, or the one in /sys/firmware/fdt")
     said = (bundle.xen, bundle.linux, bundle.iomem, bundle.iomem_after, bundle.memblock, bundle.cmdline, trees.guest)
@@ -102,54 +92,8 @@ def verify(bundle: Bundle, given: Given) -> Verified:
     return Verified(tuple(profile), wrong, tuple(ordered))
 
 
-def _sorted_trees(bundle: Bundle) -> _Trees:
-    """Tell the board's tree from the one that Linux booted with: the guest has a hypervisor node, or no boot modules."""
-    found = []
-    for name, data in bundle.trees:
-        try:
-            found.append((name, parse(data)))
-        except BlobError as error:
-            raise InputError(f"{name}: {error}") from error
-    partial = tuple(item for item in found if _is_partial(item[1]))
-    found = [item for item in found if not _is_partial(item[1])]
-    found.sort(key=lambda item: (kind_of(item[1]) != "host", not has_modules(item[1])))
-    first = found[0][1] if found else None
-    # A board's own tree may hold a hypervisor node; beside the tree of a guest, the boot modules tell.
-    if first is not None and (kind_of(first) == "host" or (len(found) > 1 and has_modules(first))):
-        return _Trees(found[0], tuple(found[1:]), partial)
-    return _Trees(None, tuple(found), partial)
-
-
-def _is_partial(tree: Tree) -> bool:
-    """Tell whether it is the content of a multiboot,device-tree module: devices to pass through, and no machine."""
-    root = tree.root
-    return root.child("passthrough") is not None and root.child("chosen") is None and root.child("hypervisor") is None
-
-
-def _partial_trees(trees: _Trees) -> tuple[tuple[str, PartialTree], ...]:
-    """Return the partial trees under the domains they are for: those whose node names a device-tree module, in order."""
-    chosen = trees.host[1].root.child("chosen") if trees.host is not None else None
-    domains = [
-        node.path
-        for node in chosen or ()
-        if node.is_compatible("xen,domain") and any(child.is_compatible("multiboot,device-tree") for child in node.children)
-    ]
-    unlike = {tree.totalsize: (name, tree) for name, tree in trees.partial}
-    if len(domains) != len(unlike):
-        return ()
-    return tuple(
-        (path, PartialTree(tree, tree.totalsize, name)) for path, (name, tree) in zip(domains, unlike.values(), strict=True)
-    )
-
-
 def _native(name: str) -> Comparison:
     return Comparison("the tree Xen writes", "one for each domain", "Linux ran without Xen", None, name)
-
-
-def has_modules(tree: Tree) -> bool:
-    """Tell whether a boot loader has put boot modules into the tree: what it hands to Xen, and nobody to Linux."""
-    chosen = tree.root.child("chosen")
-    return any("multiboot," in name or name.startswith("xen,linux-") for node in chosen or () for name in node.compatible)
 
 
 def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> XenProfile:
@@ -191,21 +135,22 @@ class _Host:
         release: XenProfile,
         options: XenOptions,
         bundle: Bundle,
-        trees: _Trees,
+        trees: Trees,
     ) -> None:
         self.source, self.console = bundle.xen or ("", XenConsole())
         self.tree, self.release = tree, release
         log = log_of(self.console)
         firmware = bundle.linux[1].efi_ram if bundle.linux is not None and not tree_ram(tree) else ()
-        memory = options.memory or log.ram or firmware
         listed = tree_ram(tree)
         self.listed = listed
+        printed = () if listed and is_part_of_ram(listed, self.console) else log.ram
+        memory = options.memory or printed or firmware
         options = options._replace(log=log, memory=() if same_ram(listed, memory) else memory)
         if self.console.package is not None and options.build == DEFAULT:
             # Debian's and Ubuntu's packages are built with upstream's defaults, and nothing that a tree asks for beside.
             options = options._replace(build=BUILDS["debian"])
         options = _as_written(options, self.console, trees.guest)
-        self.options = usable(options._replace(partial_trees=(*options.partial_trees, *_partial_trees(trees))))
+        self.options = usable(options._replace(partial_trees=(*options.partial_trees, *partial_trees(trees))))
         self.host = prepare(tree, self.options)
         self.started = prepare(tree, self.options._replace(log=None)).tree
         self.known = self._predicted(self.options)
@@ -260,6 +205,10 @@ class _Host:
         seen = self.console.banks_of("d0")
         mine = next((item for item in self.alone if item.domain == "dom0"), None)
         if not seen or mine is None:
+            return
+        if not self.console.whole_banks_of("d0"):
+            line = self.console.banks[0].line
+            yield Comparison("dom0's RAM", shown(mine.memory), shown(seen), None, self.source, line, _LINES_LOST)
             return
         starts = (mine, *mine.others)
         same = any(same_ram(item.memory, seen) for item in starts)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable
 from typing import BinaryIO, Final
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
-from dtanalyze.errors import InputError
+from dtanalyze.errors import InputError, PackedError
 from dtanalyze.evidence.lines import XEN, cleaned, read_lines
 from dtanalyze.evidence.linux_console import LinuxConsole, read_linux_console
 from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
@@ -26,11 +25,10 @@ _VERSION: Final = re.compile(r"Linux version \d+\.\d+\S* .*\n?")
 _CMDLINE: Final = re.compile(r"(?:\S+ )*(?:console|root|rdinit|init|earlycon)=\S*(?: \S+)* ?\n?")
 """/proc/cmdline: one line of words, of which Linux knows one."""
 _TREE: Final = b"\xd0\x0d\xfe\xed"
-_GZIP: Final = b"\x1f\x8b"
 
 
 class Item(NamedTuple):
-    """One file of the evidence; ``open`` may be called more than once."""
+    """One file of the evidence, unpacked; ``open`` may be called more than once."""
 
     name: str
     open: Callable[[], BinaryIO]
@@ -93,12 +91,6 @@ def _with(found: Bundle, item: Item) -> Bundle:
         head = stream.read(_HEAD)
     if head.startswith(_TREE):
         return found._replace(trees=(*found.trees, (item.name, _whole(item))))
-    if head.startswith(_GZIP):
-        head = _unpacked(_whole(item))[:_HEAD]
-        text = _unpacked(_whole(item)).decode("utf-8", "replace")
-        if _is_config(head.decode("utf-8", "replace")):
-            return found._replace(kconfig=Named(item.name, text))
-        return found._replace(unknown=(*found.unknown, item.name))
     return _with_text(found, item, cleaned(head.decode("utf-8", "replace")))
 
 
@@ -128,6 +120,8 @@ def _with_log(found: Bundle, item: Item) -> Bundle:
     try:
         with item.open() as stream:
             xen = read_xen_console(read_lines(stream, XEN))
+    except PackedError:
+        raise
     except InputError:
         xen = None
     try:
@@ -156,10 +150,3 @@ def _whole(item: Item) -> bytes:
     if len(data) > MOST_BYTES:
         raise InputError(f"it has more than {MOST_BYTES >> 20} MiB and is no log")
     return data
-
-
-def _unpacked(data: bytes) -> bytes:
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, MOST_BYTES)
-    except zlib.error as error:
-        raise InputError(f"it begins like a gzip file and is none: {error}") from error

@@ -7,29 +7,57 @@ quoting. Nothing here knows what a line says; only whose it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import BinaryIO, Final, Generic, TypeVar
 
 from dtanalyze.named_tuple import NamedTuple
 
-__all__ = ["LONGEST", "XEN", "Fact", "Line", "cleaned", "continued", "lines_of", "linux_text", "read_lines", "xen_texts"]
+__all__ = [
+    "LONGEST",
+    "MOST_REST",
+    "XEN",
+    "XEN_MARK",
+    "Fact",
+    "Line",
+    "cleaned",
+    "guest_of",
+    "lines_of",
+    "linux_text",
+    "read_lines",
+    "xen_texts",
+]
 
 LONGEST: Final = 1 << 16
 """Bytes of a line that are looked at; what follows is read as another line, so that memory stays bounded."""
 
 _ESCAPE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_QUOTE: Final = re.compile(r"^(?:> ?)+")
-_XEN: Final = "(XEN)"
-XEN: Final = _XEN.encode()
+_QUOTE: Final = re.compile(r"(?:> ?)+(?:[ \t]+(?:> ?)+)*")
+"""Mail quotes a line once for each answer, and some programs with blanks between."""
+_QUOTED_PRINTABLE: Final = re.compile(r"=([0-9A-F]{2})|=$")
+XEN_MARK: Final = "(XEN)"
 """What every line of Xen's console begins with."""
+XEN: Final = XEN_MARK.encode()
 # Xen's console_timestamps=boot, date, datems and raw.
 _XEN_TIME: Final = re.compile(r" ?\[(?:\s*\d+\.\d+|\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:\.\d+)?|[0-9a-f]{16})\]")
-# printk.time, with a level and a caller before or after it; dmesg -T; a journal; a record of /dev/kmsg.
 _LINUX_TIME: Final = re.compile(
-    r"^\d+,\d+,\d+,[^;]*;|"
-    r"\[\s*\d+\.\d{6}\](?:\[\s*[TC]\d+\])? ?|^\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] | kernel: "
+    "|".join(
+        (
+            r"^\d+,\d+,\d+,[^;]*;",  # a record of /dev/kmsg
+            r"\[\s*\d+\.\d{6}(?: <\s*\d+\.\d+>)?\](?:\[\s*[TC]\d+\])? ?",  # printk.time, a caller behind it; dmesg -d
+            r"(?:^|: )\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] ",  # dmesg -T, also with -x
+            r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d,\d{6}[+-]\d\d:\d\d ",  # dmesg --time-format iso
+            r"^\[\s*\+\d+\.\d{6}\] |^\[[A-Z][a-z]{2}\s+\d+ \d\d:\d\d\] ",  # dmesg -H
+            r" kernel: ",  # a journal or syslog
+        )
+    )
 )
+_JOURNAL: Final = re.compile(r"[\w.-]+ kernel: ")
+"""What journalctl -o short-monotonic has behind the time."""
+_GUEST: Final = re.compile(r"\(d(\d+)\) ?$")
+"""What Xen puts before the lines of a domain other than dom0."""
+MOST_REST: Final = 8
+"""So many lines after one may be the rest of it: a command line has up to 1,024 characters."""
 
 T = TypeVar("T")
 
@@ -62,49 +90,57 @@ def cleaned(text: str) -> str:
 def read_lines(stream: BinaryIO, near: bytes = b"") -> Iterator[Line]:
     """Yield the lines of an open file of any size, cleaned; never more than one of them is held.
 
-    With ``near`` only those that hold it, and the one after each, which may be the rest of it: most of a long serial log
-    is a guest's.
+    With ``near`` only those that hold it, and some after each, which may be the rest of it: most of a long serial log is a
+    guest's.
     """
-    number, after = 0, False
+    number, after = 0, 0
     while raw := stream.readline(LONGEST):
         number += 1
-        holds = near in raw
-        if not holds and not after:
+        after = MOST_REST + 1 if near in raw else after - 1
+        if after <= 0:
             continue
-        after = holds
         yield Line(number, _cleaned(raw.decode("utf-8", "replace")))
 
 
 def _cleaned(line: str) -> str:
     if not line.isprintable():
         line = _CONTROL.sub("", _ESCAPE.sub("", line.rstrip("\r\n")))
-    return _QUOTE.sub("", line) if line.startswith(">") else line
+    if line.startswith(">"):
+        line = _QUOTE.sub("", line, count=1)
+    return _printable(line) if "=" in line else line
+
+
+def _printable(line: str) -> str:
+    """Return a line that mail has encoded (quoted-printable) as it was, without the = at its end where it was cut.
+
+    There each = has become =3D; ``dom0_mem=75M`` has one that has not.
+    """
+    marks = _QUOTED_PRINTABLE.findall(line)
+    if "3D" not in marks or len(marks) != line.count("="):
+        return line
+    return _QUOTED_PRINTABLE.sub(lambda match: chr(int(match[1], 16)) if match[1] else "", line)
 
 
 def xen_texts(line: str) -> list[str]:
     """Return what Xen says on this line, without its prefix and timestamp: nothing, or more when lines ran together."""
-    if _XEN not in line:
+    if XEN_MARK not in line:
         return []
-    parts = line.split(_XEN)[1:]
+    parts = line.split(XEN_MARK)[1:]
     return [_XEN_TIME.sub("", part, count=1).removeprefix(" ").rstrip() for part in parts]
 
 
 def linux_text(line: str) -> str | None:
     """Return what Linux's kernel says on this line, without timestamp and level, None where none of it is Linux's."""
     found = _LINUX_TIME.search(line)
-    if found is None or _XEN in line[: found.start()]:
+    if found is None or XEN_MARK in line[: found.start()]:
         return None
-    text, _, _ = line[found.end() :].partition(_XEN)
-    again = _LINUX_TIME.match(text)  # a journal's own, before the kernel's
+    text, _, _ = line[found.end() :].partition(XEN_MARK)
+    again = _LINUX_TIME.match(text) or _JOURNAL.match(text)  # a journal's own, before the kernel's
     return text[again.end() if again is not None else 0 :].rstrip()
 
 
-def continued(lines: Iterable[Line]) -> Iterator[tuple[Line, str]]:
-    """Yield each line with the one after it, which may be the rest of it; the last comes with an empty one."""
-    before: Line | None = None
-    for line in lines:
-        if before is not None:
-            yield before, line.text
-        before = line
-    if before is not None:
-        yield before, ""
+def guest_of(line: str) -> int:
+    """Return the number of the domain whose kernel says this line, 0 where nothing tells it from dom0."""
+    time = _LINUX_TIME.search(line)
+    found = _GUEST.search(line, 0, time.start()) if time is not None else None
+    return int(found[1]) if found is not None else 0

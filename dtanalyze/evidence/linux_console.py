@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.errors import InputError
-from dtanalyze.evidence.lines import Fact, Line, linux_text
+from dtanalyze.evidence.lines import MOST_REST, XEN_MARK, Fact, Line, guest_of, linux_text
+from dtanalyze.evidence.wrapped import whole_line
 from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["EfiRange", "LinuxConsole", "read_linux_console"]
@@ -61,11 +62,11 @@ _ONCE: Final[tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], object]
     (key, re.compile(pattern), value)
     for key, pattern, value in (
         ("model", r"(?:OF: fdt: )?Machine model: (.+)", lambda match: match[1]),
-        ("command_line", r"Kernel command line: (.*)", lambda match: match[1]),
         ("xen", r"Xen (\d+\.\d+) support found", lambda match: match[1]),
         ("kaslr", r"KASLR (enabled|disabled).*", lambda match: match[1] == "enabled"),
     )
 )
+_LINE: Final = "Kernel command line: "
 _VERSION: Final = re.compile(r"Linux version (\d+\.\d+\S*) .*")
 _NODE: Final = re.compile(rf" *node +\d+: {_MEM}")
 _EFI: Final = re.compile(r"efi: mem\d+: \[([^\]]*)\].*range=\[0x([0-9a-f]+)-0x([0-9a-f]+)\].*")
@@ -79,24 +80,69 @@ _REFUSED: Final = (
 
 
 def read_linux_console(lines: Iterable[Line]) -> LinuxConsole:
-    """Return what the last boot in the log says; raise `InputError` when no line of it is Linux's."""
-    seen: dict[str, Any] = {}
-    boots, count = 0, 0
+    """Return what the last boot in the log says; raise `InputError` when no line of it is Linux's.
+
+    Where Xen's console carries the kernels of several domains, dom0's counts, and the first other one where it is silent.
+    """
+    kernels: dict[int, _Kernel] = {}
+    count, bare = 0, False
     for line in lines:
-        text = linux_text(line.text)
+        text, domain = linux_text(line.text), guest_of(line.text)
         if text is None:
-            continue
+            # dmesg -t, or a kernel without printk.time: its lines are known by the first one.
+            bare = bare or (not count and _VERSION.fullmatch(line.text) is not None)
+            if not bare or not line.text or XEN_MARK in line.text:
+                for kernel in kernels.values():
+                    kernel.other(line.text)
+                continue
+            text = line.text
         count += 1
-        version = _VERSION.fullmatch(text)
-        if version is not None:
-            boots += 1
-            seen = {"release": Fact(version[1], line.number)}
-            continue
-        _take(seen, text, line.number)
+        kernels.setdefault(domain, _Kernel()).take(text, line.number)
     if not count:
         raise InputError("no line has a kernel's timestamp: it is not a Linux boot log")
-    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in seen.items()}
-    return LinuxConsole(**given, boots=boots)
+    told = [item.done() for _, item in sorted(kernels.items())]
+    return next((item for item in told if item.release is not None), told[0])
+
+
+class _Kernel:
+    """The log of one kernel that is being read."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, Any] = {}
+        self._boots = 0
+        self._line: tuple[str, int] | None = None
+        self._rest: list[str] = []
+
+    def take(self, text: str, number: int) -> None:
+        """Take a line of it."""
+        self._end_line()
+        version = _VERSION.fullmatch(text)
+        if version is not None:
+            self._boots += 1
+            self._seen = {"release": Fact(version[1], number)}
+        elif text.startswith(_LINE):
+            self._line = text.removeprefix(_LINE), number
+        else:
+            _take(self._seen, text, number)
+
+    def other(self, text: str) -> None:
+        """Take a line without a timestamp: what a terminal or a mail has wrapped of a long command line."""
+        if self._line is not None and len(self._rest) < MOST_REST:
+            self._rest.append(text)
+
+    def done(self) -> LinuxConsole:
+        """Return what its last boot says."""
+        self._end_line()
+        given: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in self._seen.items()
+        }
+        return LinuxConsole(**given, boots=self._boots)
+
+    def _end_line(self) -> None:
+        if self._line is not None:
+            text, number = self._line
+            self._seen.setdefault("command_line", Fact(whole_line(text, self._rest), number))
+        self._line, self._rest = None, []
 
 
 def _take(seen: dict[str, Any], text: str, line: int) -> None:

@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.errors import InputError
-from dtanalyze.evidence.lines import Fact, Line, continued, xen_texts
+from dtanalyze.evidence.lines import MOST_REST, Fact, Line, xen_texts
+from dtanalyze.evidence.wrapped import whole_line
 from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["PrintedBank", "PrintedModule", "PrintedRegion", "XenConsole", "read_xen_console"]
@@ -29,17 +30,19 @@ class PrintedModule(NamedTuple):
 
 
 class PrintedBank(NamedTuple):
-    """A bank of a domain's RAM; ``domain`` is ``d0``, ``d1`` and so on."""
+    """A bank of a domain's RAM; ``domain`` is ``d0``, ``d1`` and so on, ``number`` what Xen counts it by, from 0."""
 
     domain: str
     range: AddressRange
+    number: int
 
 
 class PrintedRegion(NamedTuple):
-    """An extended region of ``domain``."""
+    """An extended region of ``domain``; ``number`` is what Xen counts it by, from 0."""
 
     domain: str
     range: AddressRange
+    number: int
 
 
 class XenConsole(NamedTuple):
@@ -48,7 +51,8 @@ class XenConsole(NamedTuple):
     ``boots`` counts those that the log holds, ``boot`` (from 1) is the one taken. ``version`` is as the banner has it
     (``4.20.5-pre``), ``package`` a distribution's own version of it. ``ended`` is Xen's last line before it stopped,
     ``started`` the line on which it was done. ``refused`` are the domains (``d0``) for which it printed that it found no
-    extended regions.
+    extended regions, ``totals`` the MiB that each domain's RAM is said to have. ``begun`` tells that the log has what stands
+    before the RAM: without it, some of it may be missing.
     """
 
     boots: int = 0
@@ -68,6 +72,21 @@ class XenConsole(NamedTuple):
     refused: tuple[Fact[str], ...] = ()
     ended: Fact[str] | None = None
     started: Fact[str] | None = None
+    totals: tuple[Fact[tuple[str, int]], ...] = ()
+    begun: Fact[bool] | None = None
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the log goes on to where Xen started its domains, or stopped."""
+        return self.started is not None or self.ended is not None
+
+    def whole_banks_of(self, domain: str) -> tuple[AddressRange, ...]:
+        """Return a domain's RAM where no line of it is missing: they count from 0, and come to what was said."""
+        banks = [item.value for item in self.banks if item.value.domain == domain]
+        size = sum(item.range.size for item in banks) >> 20
+        said = next((item.value[1] for item in self.totals if item.value[0] == domain), size)
+        whole = size == said and [item.number for item in banks] == list(range(len(banks)))
+        return tuple(item.range for item in banks) if whole else ()
 
     def banks_of(self, domain: str) -> tuple[AddressRange, ...]:
         """Return where this domain's RAM lies, in the order of the log."""
@@ -152,21 +171,22 @@ def _grant(boot: _Boot, match: re.Match[str], line: int) -> None:
         boot.one("grant_table", found, line)
 
 
-def _building(boot: _Boot, match: re.Match[str], _line: int) -> None:
-    boot.domain = _domain(match[1])
+def _building(boot: _Boot, match: re.Match[str], line: int) -> None:
+    boot.domain = _domain(match[2])
+    boot.many("totals", (boot.domain, int(match[1])), line)
 
 
 def _bank(boot: _Boot, match: re.Match[str], line: int) -> None:
-    found = _range(int(match[2], 16), int(match[3], 16))
+    found = _range(int(match[3], 16), int(match[4], 16))
     if found is not None:
-        boot.many("banks", PrintedBank(_domain(match[1]) if match[1] else boot.domain, found), line)
+        boot.many("banks", PrintedBank(_domain(match[1]) if match[1] else boot.domain, found, int(match[2])), line)
 
 
 def _region(boot: _Boot, match: re.Match[str], line: int) -> None:
-    found = _range(int(match[2], 16), int(match[3], 16))
+    found = _range(int(match[3], 16), int(match[4], 16))
     if found is not None:
         # 4.16 has regions for dom0 alone, and does not name it.
-        boot.many("regions", PrintedRegion(_domain(match[1]) if match[1] else "d0", found), line)
+        boot.many("regions", PrintedRegion(_domain(match[1]) if match[1] else "d0", found, int(match[2])), line)
 
 
 def _domain(name: str) -> str:
@@ -192,28 +212,32 @@ _RULES: Final[tuple[_Rule, ...]] = tuple(
     (re.compile(pattern), action)
     for pattern, action in (
         (r"Xen version (\d+\.\d+\S*)(?: \(((?:Debian|Ubuntu) [^()]+)\))?.*", _banner),
-        (r"Command line: (.*)", _set("command_line", lambda match: match[1])),
+        (r"Checking for initrd in /chosen", _set("begun", lambda _: True)),
         (rf"RAM: {_HEX} - {_HEX}", _ram),
         (rf" ?RESVD\[\d+\]: {_HEX} - {_HEX}", _reserved),
-        (rf"MODULE\[\d+\]: {_HEX} - {_HEX} (\w[\w ]*)", _module),
+        (rf"MODULE\[\d+\]: {_HEX} - {_HEX} (\w[\w ]*?)(?:=20)?", _module),
         (r"Brought up (\d+) CPUs", _set("cpus", lambda match: int(match[1]))),
         (r"I/O virtualisation (en|dis)abled", _set("iommu", lambda match: match[1] == "en")),
         (r"P2M: (\d+)-bit IPA with .*", _set("ipa_bits", lambda match: int(match[1]))),
         (rf"Grant table range: {_HEX}-{_HEX}", _grant),
-        (r"Allocating (?:1:1 )?mappings totalling \d+MB for (d\d+|dom\d+):", _building),
-        (rf"{_DOM}(?:STATIC )?BANK\[\d+\] {_HEX}-{_HEX}(?: \(\d+MB\))?", _bank),
-        (rf"{_DOM}[Ee]xtended region \d+: {_HEX}->{_HEX}", _region),
+        (r"Allocating (?:1:1 )?mappings totalling (\d{1,9})MB for (d\d+|dom\d+):", _building),
+        (rf"{_DOM}(?:STATIC )?BANK\[(\d{{1,9}})\] {_HEX}-{_HEX}(?: \(\d+MB\))?", _bank),
+        (rf"{_DOM}[Ee]xtended region (\d{{1,9}}): {_HEX}->{_HEX}", _region),
         (r"(d\d+): failed to allocate extended regions", lambda boot, match, line: boot.many("refused", match[1], line)),
         (r"Failed to allocate extended regions", lambda boot, _, line: boot.many("refused", "d0", line)),
         (r"Panic on CPU \d+:", _panic),
+        # What a panic repeats; a log may end before it does.
+        (r"(?:Assertion '.*' failed at |Xen BUG at |CPU\d+: Unexpected Trap: ).*", _set("ended", lambda match: match[0])),
         (r"(?:\*\*\* Serial input to|Freed \d+kB init memory).*", _set("started", lambda match: match[0])),
     )
 )
 _LATER: Final = frozenset({"cpus", "iommu", "grant_table", "banks", "ended", "started"})
 """What Xen says long after it has listed the RAM."""
+_LINE: Final = "Command line: "
 _STARTS: Final = (
-    "Xen version", "Command line", "RAM:", "RESVD[", " RESVD[", "MODULE[", "Brought up", "I/O virt", "P2M:", "Grant table r",
-    "Allocating", "d", "BANK[", "STATIC BANK[", "Extended", "Failed to", "Panic on", "***", "Freed",
+    "Xen version", "Command line", "Checking", "RAM:", "RESVD[", " RESVD[", "MODULE[", "Brought up", "I/O virt", "P2M:",
+    "Grant table r", "Allocating", "d", "BANK[", "STATIC BANK[", "Extended", "Failed to", "Panic on", "***", "Freed",
+    "Assertion '", "Xen BUG", "CPU",
 )  # fmt: skip
 
 
@@ -244,13 +268,22 @@ def _kept(boots: list[XenConsole], boot: XenConsole) -> list[XenConsole]:
     return [*best, numbered]
 
 
-def _said(lines: Iterable[Line]) -> Iterator[tuple[int, str, str]]:
-    """Yield what Xen says: line number, text, and the next line where that may be the rest of it."""
-    for line, after in continued(lines):
+def _said(lines: Iterable[Line]) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """Yield what Xen says: line number, text, and the lines before its next one, which may be the rest of it."""
+    held: tuple[int, str] | None = None
+    rest: list[str] = []
+    for line in lines:
         texts = xen_texts(line.text)
-        for place, text in enumerate(texts):
-            last = place == len(texts) - 1
-            yield line.number, text, after.strip() if last and after and not xen_texts(after) else ""
+        if not texts:
+            if len(rest) < MOST_REST:
+                rest.append(line.text)
+            continue
+        if held is not None:
+            yield *held, tuple(rest)
+        yield from ((line.number, text, ()) for text in texts[:-1])
+        held, rest = (line.number, texts[-1]), []
+    if held is not None:
+        yield *held, tuple(rest)
 
 
 def _begins(text: str, seen: dict[str, Any]) -> bool:
@@ -262,15 +295,19 @@ def _begins(text: str, seen: dict[str, Any]) -> bool:
     return text.startswith("RAM: ") and not _LATER.isdisjoint(seen)
 
 
-def _take(boot: _Boot, number: int, text: str, rest: str) -> None:
+def _take(boot: _Boot, number: int, text: str, after: tuple[str, ...]) -> None:
     if boot.after_panic and text.strip():
         boot.one("ended", text.strip(), number)
         boot.after_panic = False
         return
     if not text.startswith(_STARTS):
         return
+    if text.startswith(_LINE):
+        boot.one("command_line", whole_line(text.removeprefix(_LINE), after), number)
+        return
     # A line that the terminal or a mail wrapped: whole only together with the next.
-    wholes = [text + rest, f"{text} {rest}", text] if rest else [text]
+    rest = after[0].strip() if after else ""
+    wholes = [text.removesuffix("=") + rest, f"{text} {rest}", text] if rest else [text]
     for whole in wholes:
         for pattern, action in _RULES:
             match = pattern.fullmatch(whole)

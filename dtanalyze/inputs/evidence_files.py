@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Final
 from dtanalyze.errors import InputError, InputFailure
 from dtanalyze.evidence.bundle import Item
 from dtanalyze.inputs.reading import open_log, read_bytes
+from dtanalyze.inputs.unpacking import plain
 
 __all__ = ["LIVE", "evidence_items", "live_items"]
 
@@ -64,7 +65,7 @@ def live_items(root: Path = Path("/"), *, logs: bool = False) -> Iterator[Item]:
         if path.is_char_device():
             yield Item(name, lambda path=path: io.BytesIO(_records(path)))  # type: ignore[misc]
         elif path.is_file():
-            yield Item(name, lambda path=path: path.open("rb"))  # type: ignore[misc]
+            yield Item(name, lambda path=path: plain(path.open("rb")))  # type: ignore[misc]
     yield from _kernel_config(root)
     yield from _hypervisor(root)
 
@@ -170,4 +171,4 @@ def _unpacked(name: str, stream: BinaryIO) -> Iterator[Item]:
             total += len(data)
             if total > _MOST_BYTES:
                 raise InputError(f"more than {_MOST_BYTES >> 20} MiB unpacked")
-            yield Item(f"{name}:{member.name}", lambda data=data: io.BytesIO(data))  # type: ignore[misc]
+            yield Item(f"{name}:{member.name}", lambda data=data: plain(io.BytesIO(data)))  # type: ignore[misc]

@@ -13,6 +13,7 @@ import sys
 from typing import BinaryIO, Final
 
 from dtanalyze.errors import InputError
+from dtanalyze.inputs.unpacking import plain
 
 __all__ = [
     "MAX_INPUT",
@@ -79,11 +80,11 @@ def read_bytes(path: str, most: int = MAX_INPUT) -> bytes:
 
 
 def open_log(path: str) -> BinaryIO:
-    """Return a regular file of any size, open, for a reader that holds one line of it; raises as `read_bytes`."""
+    """Return a regular file of any size, open and unpacked, for who holds a line of it at a time; raises as `read_bytes`."""
     descriptor = _opened(path)
     try:
         _checked(descriptor, path)
-        return os.fdopen(descriptor, "rb")
+        return plain(os.fdopen(descriptor, "rb"))
     except (InputError, OSError) as error:
         os.close(descriptor)
         raise error if isinstance(error, InputError) else InputError(error.strerror or str(error)) from error

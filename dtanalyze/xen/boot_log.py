@@ -49,7 +49,7 @@ def log_of(console: XenConsole) -> XenLog:
         version=console.version.value.partition("-")[0].partition("rc")[0] if console.version else None,
         ram=tuple(item.value for item in console.ram),
         grant_table=grant.value if grant else None,
-        dom0_banks=console.banks_of("d0"),
+        dom0_banks=console.whole_banks_of("d0"),
         extended_regions=console.regions_of("d0"),
         modules=tuple(
             Module(item.value.kind, *item.value.range, "", False)

@@ -58,9 +58,13 @@ def prepare(tree: Tree, options: XenOptions) -> Host:
 def _logged_line(tree: Tree, options: XenOptions) -> str | None:
     """Return Xen's command line as a log has it, None where it says nothing new: a log may have cut what the tree has."""
     printed = options.log.console.command_line if options.log is not None else None
-    if printed is None or xen_bootargs(tree).strip().startswith(printed.value.strip()):
+    if printed is None or _compact(xen_bootargs(tree)).startswith(_compact(printed.value)):
         return None
     return printed.value
+
+
+def _compact(line: str) -> str:
+    return "".join(line.split())  # where a log is wrapped, blanks are a guess
 
 
 def _same_domains(tree: Tree, options: XenOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,51 @@ def test_linux_says_what_it_runs_on(prefix: str) -> None:
     assert seen.without_target is not None and seen.without_target.line == 12
     ram = [(hex(item.start), hex(item.stop)) for item in seen.efi_ram]
     assert ram == [("0x40000000", "0x48000000"), ("0x48100000", "0x50000000")]
+
+
+FORMS: dict[str, Callable[[int, str], str]] = {
+    "dmesg -t": lambda _, text: text,
+    "dmesg -T": lambda _, text: f"[Mon Jan  2 03:04:05 2026] {text}",
+    "dmesg -xT": lambda _, text: f"kern  :info  : [Mon Jan  2 03:04:05 2026] {text}",
+    "dmesg -H": lambda number, text: f"[Jan 2 03:04] {text}" if number == 0 else f"[  +0.{number:06}] {text}",
+    "dmesg -d": lambda number, text: f"[    0.{number:06} <    0.000001>] {text}",
+    "dmesg --time-format iso": lambda number, text: f"2026-01-02T03:04:05,{number:06}+00:00 {text}",
+    "journalctl": lambda _, text: f"Jan 02 03:04:05 board kernel: {text}",
+    "journalctl -o short-iso": lambda _, text: f"2026-01-02T03:04:05+0000 board kernel: {text}",
+    "journalctl -o short-monotonic": lambda number, text: f"[    0.{number:06}] board.local kernel: {text}",
+    "/dev/kmsg": lambda number, text: f"6,{number},{number},-;{text}",
+    "printk with a caller": lambda number, text: f"[    0.{number:06}][    T0] {text}",
+    "in Xen's log of a guest": lambda number, text: f"(d1) [    0.{number:06}] {text}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_kernels_log_in_every_form(form: str) -> None:
+    texts = [line[15:] for line in DMESG.splitlines()]
+    seen = read_linux_console(lines_of("\n".join(FORMS[form](number, text) for number, text in enumerate(texts))))
+    clean = read_linux_console(lines_of(DMESG))
+    assert seen == clean and clean.command_line is not None and len(clean.refused) == 2
+
+
+def test_a_guests_kernel_is_not_dom0s() -> None:
+    """Booted with a dom0 and a domain of /chosen: Xen puts (d1) before the domain's lines, which come last."""
+    other = "".join(f"(d1) {line}\n" for line in DMESG.replace("6.12.117+deb13-arm64", "5.10.0").splitlines())
+    seen = read_linux_console(lines_of(DMESG + other))
+    assert seen.release is not None and seen.release.value == "6.12.117+deb13-arm64" and seen.boots == 1
+
+
+def test_what_a_user_prints_is_no_boot() -> None:
+    seen = read_linux_console(lines_of(DMESG + "# cat /proc/version\nLinux version 5.10.0 (x) (gcc) #1 SMP\n"))
+    assert seen.release is not None and seen.release.value == "6.12.117+deb13-arm64" and seen.xen is not None
+
+
+@pytest.mark.parametrize("columns", [60, 76, 80])
+def test_a_wrapped_command_line_of_linux(columns: int) -> None:
+    text = "[    0.000000] Kernel command line: console=hvc0 earlycon=xen root=/dev/mmcblk0p2 rw rootwait clk_ignore_unused"
+    lines = "\n".join(text[at : at + columns] for at in range(0, len(text), columns))
+    seen = read_linux_console(lines_of(f"{lines}\n[    0.000000] Memory: 1G"))
+    assert seen.command_line is not None
+    assert "".join(seen.command_line.value.split()) == "".join(text.split(": ")[1].split())
 
 
 def test_only_the_last_boot_of_linux_counts() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import contextlib
 import gzip
 import io
 import json
+import lzma
 import shutil
 import tarfile
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from typing import Any
 import pytest
 
 from dtanalyze.cli import main
+from dtanalyze.inputs import unpacking
 from tests.evidence.noise import NOISE
 from tests.linux.test_kconfig import config
 
@@ -77,6 +81,86 @@ def test_the_state_of_the_log_changes_nothing(
 ) -> None:
     status, result = verify(capsys, *evidence("05b-2banks-rsv", tmp_path, change))
     assert (status, differing(result)) == (0, [])
+
+
+def _utf16(data: bytes) -> bytes:
+    return data.decode().replace("\n", "\r\n").encode("utf-16")
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "xz": lzma.compress,
+    "bzip2": bz2.compress,
+    "two gzip files in one": lambda data: gzip.compress(data[:100]) + gzip.compress(data[100:]),
+    "UTF-16": _utf16,
+    "UTF-8 with its mark": lambda data: b"\xef\xbb\xbf" + data,
+}
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_packed_files_are_read_as_they_are(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All files, the trees too but for UTF-16; and what `check --xen-log` takes from one."""
+    paths = evidence("05b-2banks-rsv", tmp_path)
+    board = shutil.copy(paths[0], tmp_path / "board.dtb")
+    plain = run_check(capsys, str(board), "--xen-log", paths[2])
+    _, unpacked = verify(capsys, *paths)
+    for path in paths[2:] if kind.startswith("UTF") else paths:
+        Path(path).write_bytes(PACKED[kind](Path(path).read_bytes()))
+    status, result = verify(capsys, *paths)
+    assert (status, differing(result)) == (0, [])
+    assert result["comparisons"] == unpacked["comparisons"] and len(result["comparisons"]) > 6
+    assert run_check(capsys, str(board), "--xen-log", paths[2]) == plain != ""
+
+
+def run_check(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    with contextlib.suppress(SystemExit):
+        main(["check", *arguments, "--fdt-address", "0x44000000"])
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (gzip.compress(b"(XEN) Xen version 4.20.4 (x)\n" * 999)[:-20], "it is cut off"),
+        (lzma.compress(b"(XEN) x\n" * 9999)[:-40], "it is cut off"),
+        (b"BZh9 and no more", "it is compressed and cannot be unpacked"),
+        (b"\xfd7zXZ\0" + bytes(99), "it is compressed and cannot be unpacked"),
+    ],
+)
+def test_a_packed_file_that_is_broken(
+    content: bytes, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    for command in (["verify", str(path)], ["check", str(FIXTURES / "dtb/hosts" / f"{NAME}.dtb"), "--xen-log", str(path)]):
+        with pytest.raises(SystemExit) as left:
+            main(command)
+        error = capsys.readouterr().err
+        assert left.value.code == 2 and words in error and str(path) in error and error.count("\n") <= 2
+
+
+def test_a_packed_file_has_no_more_than_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(unpacking, "MOST_UNPACKED", 1 << 20)
+    path = tmp_path / "log"
+    for pack in (gzip.compress, lzma.compress, bz2.compress):
+        path.write_bytes(pack(b"(XEN) x\n" * (1 << 18)))
+        with pytest.raises(SystemExit):
+            main(["verify", str(path)])
+        assert "more than 0 GiB unpacked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("end", ["head", "tail", "both"])
+def test_a_log_of_which_a_part_is_there(end: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Cut at every line: what is there agrees, what is not there is no difference."""
+    paths = evidence("05b-2banks-rsv", tmp_path)
+    lines = Path(paths[2]).read_text().split("\n")
+    for place in range(1, len(lines)):
+        kept = {"head": lines[place:], "tail": lines[:place], "both": lines[place // 2 : place]}[end]
+        Path(paths[2]).write_text("\n".join(kept))
+        status, result = verify(capsys, *paths, "--xen", "4.20")
+        assert (status, differing(result)) == (0, []), kept
 
 
 NAME = "01-dom0-x420-l612"
@@ -217,7 +301,7 @@ def test_an_archive_is_read_and_never_unpacked(tmp_path: Path, capsys: pytest.Ca
     ("content", "words"),
     [
         (b"hello\n", "holds no devicetree"),
-        (b"\x1f\x8bnothing", "it begins like a gzip file and is none"),
+        (b"\x1f\x8bnothing", "it is compressed and cannot be unpacked"),
         (b"\xd0\x0d\xfe\xed\0\0", "at byte offset"),
     ],
 )

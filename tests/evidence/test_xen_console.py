@@ -157,3 +157,54 @@ def test_only_lines_near_xens_are_looked_at() -> None:
     seen = read_xen_console(read_lines(io.BytesIO(text), b"(XEN)"))
     assert [(item.line, hex(item.value.range.stop)) for item in seen.regions] == [(1001, "0x5fe00000")]
     assert [item.line for item in seen.banks] == [2003]
+
+
+LINE = "console=dtuart dtuart=serial0 dom0_mem=1600M dom0_max_vcpus=2 bootscrub=0 vwfi=native sched=null gnttab_max_frames=75"
+
+
+@pytest.mark.parametrize(("noise", "change"), all_noise(), ids=[name for name, _ in all_noise()])
+def test_a_command_line_in_every_state(noise: str, change: Any) -> None:
+    """Where it is wrapped, options of the second half decide too: dom0_mem, in a log found on a mailing list."""
+    seen = console(change(f"(XEN) Command line: {LINE}\n(XEN) Domain heap initialised"))
+    assert seen.command_line is not None and seen.command_line.value.strip() == LINE, noise
+
+
+@pytest.mark.parametrize("columns", range(24, 140))
+def test_a_command_line_wrapped_anywhere(columns: int) -> None:
+    text = f"(XEN) Command line: {LINE}"
+    lines = "\n".join(text[at : at + columns] for at in range(0, len(text), columns))
+    seen = console(f"{lines}\n(XEN) Domain heap initialised")
+    assert seen.command_line is not None and seen.command_line.value == LINE
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("(XEN) Command line: <NULL>\n(XEN) x", ""),
+        ("(XEN) Command line: dom0_mem=75M\n[    0.000000] Booting Linux", "dom0_mem=75M"),
+        ("(XEN) Command line: dom0_mem=1G\nI/TC: Added guest 1\n(XEN) x", "dom0_mem=1G"),
+        ("(XEN) Command line: dom0_mem=1G\n\nsched=null\n", "dom0_mem=1G"),
+    ],
+)
+def test_a_command_line_that_is_whole(text: str, value: str) -> None:
+    seen = console(text)
+    assert seen.command_line is not None and seen.command_line.value == value
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Assertion 's <= e' failed at rangeset.c:189",
+        "Xen BUG at common/page_alloc.c:1393",
+        "CPU0: Unexpected Trap: Data Abort",
+    ],
+)
+def test_a_log_that_ends_before_the_panic_is_printed(line: str) -> None:
+    seen = console(f"(XEN) Xen version 4.16-rc (x)\n(XEN) {line}\n(XEN) ----[ Xen-4.16-rc  arm64  debug=y  Not tainted ]----")
+    assert seen.ended is not None and (seen.ended.value, seen.ended.line) == (line, 2)
+
+
+def test_trailing_blanks_as_mail_encodes_them() -> None:
+    seen = console("(XEN) MODULE[0]: 0000000000e00000 - 0000000000f31fff Xen=20\n(XEN) Command line: a=3Db c=3D=\nd\n")
+    assert [item.value.kind for item in seen.modules] == ["Xen"]
+    assert seen.command_line is not None and seen.command_line.value == "a=b c=d"
