@@ -1,45 +1,34 @@
-"""dtanalyze: what Linux on Xen does with the extended regions of a device tree, known before boot.
+"""What Linux on Xen does with a device tree's extended regions, known before boot.
 
     >>> import dtanalyze
-    >>> results = dtanalyze.check("fixtures/dtb/boots/01-dom0-x420-l612.dtb", linux="6.12")
-    >>> results.verdict == "scratch"
-    True
+    >>> found = dtanalyze.check("fixtures/dtb/boots/05b-2banks-rsv.dtb")
+    >>> assert found.verdict == "scratch"
 
-Functions (help(dtanalyze.check) and so on say more):
+help(dtanalyze.check) lists what may be asked; help() of the others says more.
+    check(tree, ...)        the verdict for each domain, kernel and release
+    predict(tree, ...)      what Xen does with a board's own tree
+    fix(tree, ...)          the smallest changes that remove findings
+    diff(old, new, ...)     what changed from one tree to another
+    map(tree, ...)          the address space: text, SVG, page, notebook
+    overlaps(tree)          devices that share addresses, and why
+    selftest(tree, ...)     whether faults seeded into the tree are caught
+    rules(), explain(word)  the rules; one of them, or a term
+    load(source, ...)       a tree with overlays; read_xen_log(text) a log
+    linux_profile(...)      a kernel from a preset or a .config
 
-    check(tree, ...)       the verdict for each domain, kernel and release: Results
-    predict(tree, ...)     what Xen does with a board's own tree: Predictions
-    fix(tree, ...)         the smallest changes that remove findings, as an overlay
-    diff(old, new, ...)    what changed from one tree to another
-    map(tree, ...)         the address space as text, SVG or a page; a notebook shows it
-    overlaps(tree)         devices that share addresses, and why
-    selftest(tree, ...)    whether the rules catch faults seeded into this tree
-    rules(), explain(word) the rules; one of them, or a term of the glossary
-    load(source, ...)      a tree from a path or bytes, with overlays
-    linux_profile(...)     a kernel from a preset or a .config
-    read_xen_log(text)     what a Xen boot log tells
+A tree is a path, bytes, or what load() returns. What cannot be meant is a
+UsageError, a tree that cannot be read a BlobError, InputError or OSError.
+Results print as the command line prints them; render("json"), to_dict() and
+rows() give them to programs. Verdicts and severities equal their words.
 
-A tree is a path, bytes, or what load() returns. What is asked is written as on the command line:
-
-    linux="6.12"  "6.1,6.12"  "all"         xen="4.20"  ["4.18", "4.20"]  "all"
-    iommu="on"  "off"  "both"               memory="0x40000000+2G", or several
-    need="512M", or pages                   requests=[1, 65536] (pages)
-    dom0_mem="1G"                           kaslr="on"  "off"
-    tree="host"  "dom0"  "domu"             assume_memory="auto"
-    proc_iomem=text of a /proc/iomem        host=XenOptions(...)
-
-Whatever cannot be meant is a UsageError, and a tree that cannot be read a BlobError, InputError or OSError; all but the last
-are DtanalyzeErrors. Results are tuples of Result and print as the command line prints them; render("json"), to_dict() and
-rows() give them to programs: pandas.DataFrame(results.rows()). Verdicts and severities equal their words.
-
-Types: AddressRange, Devicetree, Finding, LinuxProfile, Predicted, Predictions, Result, Results, Severity, Verdict, XenLog,
-XenOptions. All these names keep their meaning within a major version.
+dir(dtanalyze) names the types: Result, Finding, Severity, Verdict and so on.
+All names keep their meaning within a major version.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from dtanalyze.version import __version__
+from dtanalyze.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from dtanalyze.address.range import AddressRange as AddressRange
@@ -51,7 +40,10 @@ if TYPE_CHECKING:
     from dtanalyze.errors import UsageError as UsageError
     from dtanalyze.findings import Finding as Finding
     from dtanalyze.findings import Severity as Severity
-    from dtanalyze.library.asking import check, linux_profile, load, predict
+    from dtanalyze.library.asking import check as check
+    from dtanalyze.library.asking import linux_profile as linux_profile
+    from dtanalyze.library.asking import load as load
+    from dtanalyze.library.asking import predict as predict
     from dtanalyze.library.results import Devicetree as Devicetree
     from dtanalyze.library.results import Predicted as Predicted
     from dtanalyze.library.results import Predictions as Predictions
@@ -60,29 +52,21 @@ if TYPE_CHECKING:
     from dtanalyze.library.tools import Differences as Differences
     from dtanalyze.library.tools import Fixed as Fixed
     from dtanalyze.library.tools import Picture as Picture
-    from dtanalyze.library.tools import diff, explain, fix, map, overlaps, rules, selftest
+    from dtanalyze.library.tools import diff as diff
+    from dtanalyze.library.tools import explain as explain
+    from dtanalyze.library.tools import fix as fix
+    from dtanalyze.library.tools import map as map
+    from dtanalyze.library.tools import overlaps as overlaps
+    from dtanalyze.library.tools import rules as rules
+    from dtanalyze.library.tools import selftest as selftest
     from dtanalyze.linux.boot import Verdict as Verdict
     from dtanalyze.linux.profile import LinuxProfile as LinuxProfile
     from dtanalyze.xen.boot_log import XenLog as XenLog
-    from dtanalyze.xen.boot_log import read_xen_log
+    from dtanalyze.xen.boot_log import read_xen_log as read_xen_log
     from dtanalyze.xen.options import XenOptions as XenOptions
 
-__all__ = [
-    "__version__",
-    "check",
-    "diff",
-    "explain",
-    "fix",
-    "linux_profile",
-    "load",
-    "map",
-    "overlaps",
-    "predict",
-    "read_xen_log",
-    "rules",
-    "selftest",
-]
-# The functions only: help() prints whole classes, base classes included, for every class named here.
+__all__ = ["__version__"]
+# help() prints in full whatever is named here, every class with its bases: what there is stands above, and in dir().
 
 _HOMES: Final = {
     "address.range": ("AddressRange",),

@@ -81,7 +81,20 @@ def linux_profile(name: str | None = None, *, kconfig: str | None = None) -> Lin
 
 
 def check(source: Source, **asked: Unpack[Asked]) -> Results:
-    """Tell which way the scratch-page allocation goes, as ``dtanalyze check`` does.
+    """Tell which way the scratch-page allocation goes, as ``dtanalyze check`` does; what is asked is written as there.
+
+    ==================  =======================================================================================
+    ``linux``, ``xen``  ``"6.12"``, ``"6.1,6.12"``, ``["6.1", "6.12"]``, ``"all"``; a kernel of `linux_profile`
+    ``iommu``           ``"on"``, ``"off"``, ``"both"``, True, False
+    ``memory``          ``"0x40000000+2G"``, or several; ``assume_memory="auto"`` where the tree lists none
+    ``dom0_mem``        ``"1G"``, or bytes
+    ``need``            ``"512M"``, or pages
+    ``requests``        pages of each mapping, in order: ``[1, 65536]``
+    ``kaslr``           ``"on"``, ``"off"``, True, False
+    ``tree``            ``"host"``, ``"dom0"``, ``"domu"``
+    ``proc_iomem``      the text of a recorded /proc/iomem
+    ``host``            what else is known of Xen: `XenOptions`
+    ==================  =======================================================================================
 
     Raises a `DtanalyzeError` for a wrong question or tree.
 
