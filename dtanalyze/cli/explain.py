@@ -6,8 +6,7 @@ from dtanalyze.cli import options
 from dtanalyze.cli.console import say
 from dtanalyze.cli.option import Argument
 from dtanalyze.cli.run import usage_errors
-from dtanalyze.controls.selection import explained
-from dtanalyze.report.glossary import TERMS, Term, term_text
+from dtanalyze.report.glossary import Term, named, term_text
 
 __all__ = ["EPILOG", "command"]
 
@@ -36,6 +35,6 @@ def command(
 
     with usage_errors():
         style = options.style_from(color)
-        found = [TERMS.get(code.lower()) or explained(code) for code in codes]
+        found = [named(code) for code in codes]
     texts = [term_text(item, style=style) if isinstance(item, Term) else explain_text(item, style=style) for item in found]
     say("\n".join(texts))

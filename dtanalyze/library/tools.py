@@ -11,14 +11,13 @@ from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.causes import folded
 from dtanalyze.controls.difference import CellChange, changes
-from dtanalyze.controls.selection import explained
 from dtanalyze.library.asking import checked, load
 from dtanalyze.library.results import Result, Results, Source
 from dtanalyze.library.words import Asked, call_words, question_from
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.difference import difference_json, difference_text
 from dtanalyze.report.fix import overlay_text, summary_text
-from dtanalyze.report.glossary import TERMS, Term, term_text
+from dtanalyze.report.glossary import Term, named, term_text
 from dtanalyze.report.picture.html import picture_html
 from dtanalyze.report.picture.scene import scene
 from dtanalyze.report.picture.svg import picture_svg
@@ -164,7 +163,7 @@ def explain(word: str) -> str:
     >>> print(explain("section").splitlines()[0])
     section
     """
-    found: Term | Any = TERMS.get(word.lower()) or explained(word)
+    found = named(word)
     return term_text(found) if isinstance(found, Term) else explain_text(found)
 
 

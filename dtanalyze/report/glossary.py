@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Final
 
+from dtanalyze.controls.selection import explained
+from dtanalyze.errors import UsageError
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.lines import wrapped
 from dtanalyze.report.style import PLAIN, Style
+from dtanalyze.rules.model import NotShown, Rule, Statement
 
-__all__ = ["TERMS", "Term", "glossary_markdown", "term_text"]
+__all__ = ["TERMS", "Term", "glossary_markdown", "named", "term_text"]
 
 _WIDTH: Final = 80
+_ALIKE: Final = 0.75
+"""So like a term a word has to be that it can be meant: a plural, a letter left out."""
 
 
 class Term(NamedTuple):
@@ -53,9 +59,20 @@ _LISTED: Final = (
     ),
     Term("dom0", "The first domain, which Xen builds itself. It owns the devices.", ("domU", "host tree")),
     Term(
+        "dom0less",
+        "A boot in which Xen itself builds the domains that /chosen of the host tree describes, with or without a dom0.",
+        ("domU", "host tree"),
+    ),
+    Term(
         "domU",
         "Any other domain. A dom0less one is described in /chosen of the host tree; the toolstack (xl) starts the others.",
         ("dom0",),
+    ),
+    Term(
+        "exhausted",
+        "There are extended regions, and none holds an aligned section that Linux can use. Every mapping fails, and Linux "
+        "tries nothing else.",
+        ("section", "alignment loss"),
     ),
     Term(
         "extended region",
@@ -80,10 +97,21 @@ _LISTED: Final = (
         ("claim",),
     ),
     Term(
+        "hole",
+        "A range of machine addresses that no node of the host tree uses. With an IOMMU Xen makes dom0's extended regions "
+        "of the holes, without one of RAM that no domain has.",
+        ("extended region",),
+    ),
+    Term(
         "host tree",
         "The board's own device tree, which firmware hands to Xen. It has no /hypervisor node. Xen reads it and writes the "
         "guest trees.",
         ("guest tree",),
+    ),
+    Term(
+        "iomem",
+        "This kernel takes scratch pages from gaps of iomem_resource, which nobody has declared unused.",
+        ("iomem_resource", "extended region"),
     ),
     Term(
         "iomem_resource",
@@ -106,6 +134,11 @@ _LISTED: Final = (
         "native",
         "Linux does not detect Xen (no usable /hypervisor node) and boots as on bare hardware.",
         ("guest tree",),
+    ),
+    Term(
+        "no-boot",
+        "Xen stops before Linux runs. The reason carries Xen's own line, as the serial console shows it.",
+        ("host tree",),
     ),
     Term(
         "P2M pool",
@@ -131,10 +164,22 @@ _LISTED: Final = (
         ("section", "balloon"),
     ),
     Term(
+        "scrubbing",
+        "Xen clears free memory while it boots, on all CPUs that it has brought up. Which block is clean first decides "
+        "where dom0's RAM lands, so the same tree can get another place at the next start. `bootscrub=0` settles it.",
+        ("dom0",),
+    ),
+    Term(
         "section",
         "The unit in which Linux adds memory: 128 MiB on arm64 with 4K or 16K pages, 512 MiB with 64K. Scratch space "
         "comes in whole aligned sections.",
         ("scratch pages", "extended region"),
+    ),
+    Term(
+        "unknown",
+        "Something that decides the answer is missing, most often the RAM, which a boot loader fills in. The reason names "
+        "the option that supplies it.",
+        ("host tree",),
     ),
     Term(
         "xen_resource",
@@ -146,6 +191,26 @@ _LISTED: Final = (
 
 TERMS: Final[dict[str, Term]] = {item.name.lower(): item for item in _LISTED}
 """Every term by its name in lower case."""
+
+
+def named(word: str) -> Term | Rule | Statement | NotShown:
+    """Return the term or the rule that a word names; raise `UsageError` with the nearest of either when it names none.
+
+    ``scratch`` names the one term that begins with it.
+    """
+    key = " ".join(word.lower().split())
+    if key in TERMS:
+        return TERMS[key]
+    beginning = [term for name, term in TERMS.items() if name.startswith(f"{key} ")]
+    if len(beginning) == 1:
+        return beginning[0]
+    try:
+        return explained(word)
+    except UsageError as error:
+        near = difflib.get_close_matches(word.lower(), TERMS, 1, _ALIKE)
+        if not near:
+            raise
+        raise UsageError(f"no rule and no term is called '{word}'; the nearest is '{TERMS[near[0]].name}'") from error
 
 
 def term_text(term: Term, *, style: Style = PLAIN) -> str:
