@@ -9,6 +9,7 @@ import json
 import pydoc
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -411,6 +412,19 @@ def test_the_examples_run(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
     found = doctest.testmod(importlib.import_module(f"dtanalyze.library.{module}"))
     assert found.failed == 0 and found.attempted >= 4
     assert doctest.testmod(dtanalyze).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("called", "said"),
+    [
+        (lambda: dtanalyze.linux_profile(cast(Any, 6.12)), r'a kernel is called "6\.12" or the like, not 6\.12'),
+        (lambda: dtanalyze.linux_profile(kconfig=cast(Any, b"CONFIG_XEN=y")), r"kconfig takes the text of a \.config, not bytes"),
+        (lambda: dtanalyze.explain(cast(Any, 5)), "explain takes a word, not 5"),
+    ],
+)
+def test_what_is_no_word_is_a_wrong_question(called: Callable[[], object], said: str) -> None:
+    with pytest.raises(dtanalyze.UsageError, match=said):
+        called()
 
 
 def test_help_fits_two_screens() -> None:

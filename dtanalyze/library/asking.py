@@ -73,6 +73,10 @@ def linux_profile(name: str | None = None, *, kconfig: str | None = None) -> Lin
     >>> linux_profile("6.12").page_size
     4096
     """
+    if not isinstance(name, str | None):
+        raise UsageError(f'a kernel is called "6.12" or the like, not {name!r}')
+    if not isinstance(kconfig, str | None):
+        raise UsageError(f"kconfig takes the text of a .config, not {type(kconfig).__name__}")
     if kconfig is None:
         return preset(name or NEWEST)
     from dtanalyze.linux.kconfig import profile_of

@@ -11,6 +11,7 @@ from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.causes import folded
 from dtanalyze.controls.difference import CellChange, changes
+from dtanalyze.errors import UsageError
 from dtanalyze.library.asking import checked, load
 from dtanalyze.library.results import Result, Results, Source
 from dtanalyze.library.words import Asked, call_words, question_from
@@ -163,6 +164,8 @@ def explain(word: str) -> str:
     >>> print(explain("section").splitlines()[0])
     section
     """
+    if not isinstance(word, str):
+        raise UsageError(f"explain takes a word, not {word!r}")
     found = named(word)
     return term_text(found) if isinstance(found, Term) else explain_text(found)
 
