@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,12 @@ SOURCES = {
 }
 
 TREES = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in SOURCES.items()}
+
+
+@cache
+def nodes(name: str) -> tuple[ast.AST, ...]:
+    """Every node of a module's source."""
+    return tuple(ast.walk(TREES[name]))
 
 
 def layer(module: str) -> str:
@@ -39,7 +46,7 @@ def test_the_public_names_come_from_few_places() -> None:
     """The root is above all layers: what it imports when a name is asked for stands here."""
     names = {
         (node.module or "").split(".")[1]
-        for node in ast.walk(TREES["dtanalyze"])
+        for node in nodes("dtanalyze")
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dtanalyze.")
     }
     assert names <= {"address", "errors", "findings", "library", "linux", "version", "xen"}
@@ -127,7 +134,7 @@ def test_files_are_read_in_one_way(name: str) -> None:
             return False
         return not (isinstance(node.func.value, ast.Name) and node.func.value.id == "reading")
 
-    assert any(map(opens, ast.walk(TREES[name]))) <= (name.removeprefix("dtanalyze.") in OPENS)
+    assert any(map(opens, nodes(name))) <= (name.removeprefix("dtanalyze.") in OPENS)
 
 
 EFFECTS = {"cli", "__main__", "inputs", "library"}
@@ -136,8 +143,8 @@ EFFECTS = {"cli", "__main__", "inputs", "library"}
 @pytest.mark.parametrize("name", [name for name in SOURCES if layer(name) not in EFFECTS])
 def test_side_effects_live_where_files_are_read(name: str) -> None:
     called = {
-        node.func.id for node in ast.walk(TREES[name]) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        node.func.id for node in nodes(name) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
     }
     makes_classes = name == "dtanalyze.named_tuple"  # of its own text, with nothing in it but a number
     assert not called & {"print", "open", "input", "exit", "exec"} | ({"eval"} if not makes_classes else set()) & called
-    assert not any(isinstance(node, ast.Global | ast.Nonlocal) for node in ast.walk(TREES[name]))
+    assert not any(isinstance(node, ast.Global | ast.Nonlocal) for node in nodes(name))

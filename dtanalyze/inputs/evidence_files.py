@@ -32,6 +32,8 @@ _RECORD: Final = 8192
 """Bytes of one record of /dev/kmsg at most (PRINTKRB_RECORD_MAX and its prefix)."""
 _MOST_MEMBERS: Final = 1000
 _MOST_BYTES: Final = 64 << 20
+_MOST_STREAMS: Final = 2048
+"""bgzip, whose streams are the smallest, writes one for each 64 KiB."""
 _LZMA_MEMORY: Final = 128 << 20
 """Bytes for a dictionary of lzma, whose size the data states; ``xz -9`` takes 65 MiB."""
 _ARCHIVES: Final = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".tar.bz2")
@@ -145,17 +147,26 @@ def _members(name: str) -> Iterator[Item]:
 
 
 def _plain(data: bytes) -> bytes:
-    """Return the archive without compression; raise `InputError` when it becomes too large."""
-    make = next((make for mark, make in _COMPRESSED if data.startswith(mark)), None)
+    """Return the archive without compression; raise `InputError` when it becomes too large.
+
+    Streams may follow each other, as pbzip2 and bgzip write them: together they are one archive.
+    """
+    mark, make = next((kind for kind in _COMPRESSED if data.startswith(kind[0])), (b"", None))
     if make is None:
         return data
-    worker = make()
-    made: bytes = worker.decompress(data, _MOST_BYTES + 1)
-    if len(made) > _MOST_BYTES:
-        raise InputError(f"more than {_MOST_BYTES >> 20} MiB unpacked")
-    if not worker.eof:
-        raise InputError("it is cut off")
-    return made
+    made, rest, streams = bytearray(), data, 0
+    while rest.startswith(mark):
+        streams += 1
+        if streams > _MOST_STREAMS:  # each leaves the rest as a copy
+            raise InputError(f"more than {_MOST_STREAMS} compressed streams")
+        worker = make()
+        made += worker.decompress(rest, _MOST_BYTES - len(made) + 1)
+        if len(made) > _MOST_BYTES:
+            raise InputError(f"more than {_MOST_BYTES >> 20} MiB unpacked")
+        if not worker.eof:
+            raise InputError("it is cut off")
+        rest = worker.unused_data
+    return bytes(made)
 
 
 def _unpacked(name: str, stream: BinaryIO) -> Iterator[Item]:

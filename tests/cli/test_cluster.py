@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +20,9 @@ from dtanalyze.cli import main
 from dtanalyze.controls.settings import KEYS
 from tests.cli.test_cli import ROOT
 
-pytest.importorskip("distributed", reason="distributed is not installed: whether a cluster gives the same answer is not shown")
+pytestmark = pytest.mark.skipif(
+    find_spec("distributed") is None, reason="distributed is not installed: whether a cluster gives the same answer is not shown"
+)  # fmt: skip
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 SECONDS = 60.0
