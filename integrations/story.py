@@ -148,10 +148,10 @@ class Story:
 
     def _gate(self, *, expect: int) -> str:
         """Do what the GitHub action does, in the same script."""
-        before = self.folder / "before" / "boards" / "board.dts"
+        before = self.folder / "before"
         asked = {
             "TREES": "boards/board.dts",
-            "TREES_BEFORE": str(before) if before.exists() else "",
+            "BASE_FOLDER": str(before) if before.exists() else "",
             "GITHUB_STEP_SUMMARY": "",
             "GITHUB_OUTPUT": "",
             "CHECK_OUTPUT": str(self.folder / "out"),

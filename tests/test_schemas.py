@@ -122,6 +122,17 @@ def test_what_other_commands_print_fits_and_holds_nothing_more(
     answers(command)(printed(capsys, command, *argv))
 
 
+def test_what_diff_prints_of_folders_fits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side, names in (("old", ("a", "b")), ("new", ("b", "c"))):
+        (tmp_path / side).mkdir()
+        for name in names:
+            shutil.copy(BOOTS / "11e-is-ram.dtb", tmp_path / side / f"{name}.dtb")
+    (tmp_path / "new" / "bad.dtb").write_bytes(b"")
+    found = printed(capsys, "diff", str(tmp_path / "old"), str(tmp_path / "new"))
+    assert len(found["trees"]) == 3 and found["errors"]
+    answers("diff")(found)
+
+
 def test_the_account_of_refusals_fits(capsys: pytest.CaptureFixture[str]) -> None:
     answers("refusals")(printed(capsys, "rules", "--refusals"))
 

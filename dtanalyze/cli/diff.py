@@ -1,16 +1,36 @@
 """``dtanalyze diff``."""
 
-from typing import Annotated, Final
+import json
+import os
+from functools import partial
+from typing import Annotated, Any, Final, TypeAlias
 
 from dtanalyze.causes import folded
-from dtanalyze.cli import control_options, options, xen_options
+from dtanalyze.cli import control_options, options, settings, xen_options
+from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, say
 from dtanalyze.cli.option import Argument, Option
+from dtanalyze.cli.pairs import Work, paired, several
 from dtanalyze.cli.run import Sources, checked, each_input, report_failures, usage_errors
+from dtanalyze.controls.difference import CellChange, TreeChange, changes
+from dtanalyze.errors import InputFailure, UsageError
+from dtanalyze.facts import CheckResult
+from dtanalyze.findings import Severity
 from dtanalyze.report import check_format
+from dtanalyze.report.comment import difference_markdown, differences_markdown
+from dtanalyze.report.difference import difference_json, difference_text, differences_json, differences_text
+from dtanalyze.report.foreign import json_text
+from dtanalyze.report.json import SCHEMA_VERSION
+from dtanalyze.report.style import Style
 from dtanalyze.version import __version__
 
-__all__ = ["EPILOG", "command"]
+__all__ = ["EPILOG", "SETTINGS", "command"]
+
+Groups: TypeAlias = list[tuple[CheckResult, ...]]
+Changes: TypeAlias = tuple[CellChange, ...]
+
+SETTINGS: Final = True
+"""Files and the environment may say what the command line does not: the question is that of the gate."""
 
 EPILOG: Final = """Exit status: 0 nothing got worse, 1 a worse verdict, fewer sections or a new finding at or above
 --fail-on, 2 usage or unreadable input.
@@ -20,12 +40,15 @@ Examples:
 dtanalyze diff old.dtb new.dtb
 
 dtanalyze diff old.dtb new.dtb --memory 0x40000000+2G --xen 4.20 --format json
+
+git worktree add ../before main; dtanalyze diff boards boards --old-root ../before --format markdown
 """
 
 
 def command(
-    old: Annotated[str, Argument(metavar="OLD", help="The tree before.", show_default=False)],
-    new: Annotated[str, Argument(metavar="NEW", help="The tree after.", show_default=False)],
+    call: Call,
+    old: Annotated[str, Argument(metavar="OLD", help="The tree before; or a folder, a pattern.", show_default=False)],
+    new: Annotated[str, Argument(metavar="NEW", help="The tree after; or a folder, a pattern.", show_default=False)],
     *,
     format_: Annotated[
         str, Option("--format", metavar="text|json|markdown", help="How to print the answer; markdown for a comment.")
@@ -38,6 +61,15 @@ def command(
             help="Lowest severity of a new finding that counts; with never nothing does.",
         ),
     ] = "error",
+    old_root: Annotated[
+        str | None,
+        Option(
+            "--old-root",
+            metavar="FOLDER",
+            help="Another copy of this folder, of before: OLD, -I and overlays of OLD are seen from there.",
+            show_default=False,
+        ),
+    ] = None,
     color: options.ColorOption = "auto",
     tree: options.TreeGroup,
     kernel: options.KernelGroup,
@@ -45,11 +77,13 @@ def command(
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,
     source: options.SourceGroup,
+    files: settings.QuestionSettingsGroup,
 ) -> None:
-    """Compare two versions of a tree.
+    """Compare two versions of a tree, or of every tree below two folders.
 
     Findings new and fixed, the verdict, regions, RAM and sections.
     """
+    files.tell(call)
     with usage_errors():
         check_format(format_, ("text", "json", "markdown"))
         lowest = control_options.threshold(fail_on)
@@ -59,30 +93,70 @@ def command(
         question = host.question(asked, profiles)
         sourcing = source.sourcing()
         sources = Sources(overlay.read(sourcing), sourcing)
-    groups, failures = each_input([old, new], lambda item: checked(item, asked, question), sources)
-    report_failures(failures)
-    if failures:
-        raise LeaveError(2)
-    if len(groups) != 2:
-        fail(f"diff compares one tree with one, not {len(groups)}")
-    from dtanalyze.controls.difference import changes
-    from dtanalyze.report.difference import difference_json, difference_text
-
-    found = changes(*(map(folded, group) for group in groups))
+        before = sources
+        if old_root is not None:
+            if not os.path.isdir(old_root):
+                raise UsageError(f"--old-root {old_root}: no such folder")
+            old, sourcing = os.path.join(old_root, old), sourcing.below(old_root)
+            overlays = [os.path.join(old_root, item) for item in overlay.overlay or ()]
+            before = Sources(overlay._replace(overlay=overlays).read(sourcing), sourcing)
+    analyse = partial(checked, options=asked, question=question)
+    if several(old) or several(new):
+        with usage_errors():
+            trees, failures = paired(old, new, analyse, before, sources)
+        _many((old, new), trees, failures, format_, style, lowest)
+        return
+    found = _one(*_read(old, analyse, before, new=old_root is not None), *_read(new, analyse, sources))
     if format_ == "json":
-        import json
-
-        from dtanalyze.report.foreign import json_text
-        from dtanalyze.report.json import SCHEMA_VERSION
-
-        head = {"schema_version": SCHEMA_VERSION, "tool": {"name": "dtanalyze", "version": __version__}}
-        answer = {**head, "old": old, "new": new, "changes": difference_json(found)}
-        say(json_text(json.dumps(answer, indent=1)) + "\n")
+        say(_json({"old": old, "new": new, "changes": difference_json(found)}))
     elif format_ == "markdown":
-        from dtanalyze.report.comment import difference_markdown
-
         say(difference_markdown(found, new))
     else:
         say(difference_text(found, style=style))
     if any(change.is_worse(lowest) for change in found):
         raise LeaveError(1)
+
+
+def _read(path: str, analyse: Work, sources: Sources, *, new: bool = False) -> tuple[Groups, list[InputFailure]]:
+    """Return the results of a file; one that may be ``new`` and was not there before has one tree without results."""
+    return ([()], []) if new and not os.path.lexists(path) else each_input([path], analyse, sources)
+
+
+def _one(old: Groups, old_failures: list[InputFailure], new: Groups, new_failures: list[InputFailure]) -> Changes:
+    """Return the change of each cell of one tree."""
+    failures = old_failures + new_failures
+    report_failures(failures)
+    if failures:
+        raise LeaveError(2)
+    if len(old) + len(new) != 2:
+        fail(f"diff compares one tree with one, not {len(old) + len(new)}")
+    return changes(*(map(folded, group) for group in (*old, *new)))
+
+
+def _many(
+    names: tuple[str, str],
+    trees: list[TreeChange],
+    failures: list[InputFailure],
+    format_: str,
+    style: Style,
+    lowest: Severity | None,
+) -> None:
+    """Say what became of the trees of two folders or patterns, and leave with the status that follows."""
+    if format_ == "json":
+        errors = [{"path": item.path, "message": item.message, "offset": item.offset} for item in failures]
+        say(_json({"old": names[0], "new": names[1], "trees": differences_json(trees), "errors": errors}))
+    elif format_ == "markdown":
+        say(differences_markdown(trees))
+    else:
+        say(differences_text(trees, style=style))
+    report_failures(failures)
+    if failures:
+        raise LeaveError(2)
+    # Whoever takes a board away makes nothing worse.
+    if any(change.is_worse(lowest) for tree in trees if tree.new is not None for change in tree.cells):
+        raise LeaveError(1)
+
+
+def _json(content: dict[str, Any]) -> str:
+    head = {"schema_version": SCHEMA_VERSION, "tool": {"name": "dtanalyze", "version": __version__}}
+    return json_text(json.dumps({**head, **content}, indent=1)) + "\n"

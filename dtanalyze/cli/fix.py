@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from dtanalyze.cli import options, xen_options
+from dtanalyze.cli import options, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, note, say
 from dtanalyze.cli.option import Argument, Option
@@ -18,7 +18,10 @@ from dtanalyze.report import check_format
 from dtanalyze.report.source_diff import diff_text, left_text, shown, source_json, written_text
 from dtanalyze.version import __version__
 
-__all__ = ["EPILOG", "command"]
+__all__ = ["EPILOG", "SETTINGS", "command"]
+
+SETTINGS: Final = True
+"""Files and the environment may say what the command line does not: the question is that of the gate."""
 
 EPILOG: Final = """Each change is offered only after it was tried: made in a copy, with the whole question asked again, for
 all releases and kernels asked about. The overlay (or the diff) goes to standard output, what it does to standard error.
@@ -70,6 +73,7 @@ def command(
     mappings: options.MappingGroup,
     host: xen_options.HostGroup,
     source: options.SourceGroup,
+    files: settings.QuestionSettingsGroup,
 ) -> None:
     """Write the smallest changes that remove findings.
 
@@ -78,6 +82,7 @@ def command(
     from dtanalyze.analysis.fix import fix
     from dtanalyze.report.fix import summary_text
 
+    files.tell(call)
     with usage_errors():
         check_format(format_)
         if (diff or write) and source.source is None and not path.endswith(".dts"):

@@ -3,7 +3,8 @@
 from typing import Annotated, Final
 
 from dtanalyze.causes import folded
-from dtanalyze.cli import options, xen_options
+from dtanalyze.cli import options, settings, xen_options
+from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.option import Option
 from dtanalyze.cli.outputs import columns
@@ -13,7 +14,10 @@ from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.style import Style
 
-__all__ = ["EPILOG", "command"]
+__all__ = ["EPILOG", "SETTINGS", "command"]
+
+SETTINGS: Final = True
+"""Files and the environment may say what the command line does not: the question is that of the gate."""
 
 EPILOG: Final = """Examples:
 
@@ -26,6 +30,7 @@ dtanalyze map guest.dtb --list --request 1 --request 40000
 
 
 def command(
+    call: Call,
     paths: options.PathsArgument,
     *,
     html: Annotated[
@@ -43,11 +48,13 @@ def command(
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,
     source: options.SourceGroup,
+    files: settings.QuestionSettingsGroup,
 ) -> None:
     """Draw the address space.
 
     Both views on one axis: what xen_resource offers and the kernel takes of it, and who uses what of iomem_resource.
     """
+    files.tell(call)
     with usage_errors():
         style = options.style_from(color)
         profiles = kernel.profiles()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from dtanalyze.cli import options, outputs, xen_options
+from dtanalyze.cli import options, outputs, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, say
 from dtanalyze.cli.option import Option
@@ -14,7 +14,10 @@ from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
 
-__all__ = ["EPILOG", "command"]
+__all__ = ["EPILOG", "SETTINGS", "command"]
+
+SETTINGS: Final = True
+"""Files and the environment may say what the command line does not: the question is that of the gate."""
 
 EPILOG: Final = """Examples:
 
@@ -57,6 +60,7 @@ def command(
     kernel: options.KernelGroup,
     overlay: options.OverlayGroup,
     source: options.SourceGroup,
+    files: settings.QuestionSettingsGroup,
 ) -> None:
     """Tell what Xen does with a board's own tree.
 
@@ -66,6 +70,7 @@ def command(
     from dtanalyze.analysis.host import predict_host
     from dtanalyze.devicetree.blob import parse
 
+    files.tell(call)
     with usage_errors():
         check_format(format_)
         style = options.style_from(color)

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from dtanalyze.cli.call import Call, Settled, Table
+from dtanalyze.cli.console import complain
 from dtanalyze.cli.option import Group, Option
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # most runs find neither a file nor a variable
     from dtanalyze.controls.settings import Setting
 
 __all__ = [
+    "QuestionSettings",
+    "QuestionSettingsGroup",
     "SettingsGroup",
     "SettingsOptions",
     "parsed_toml",
@@ -41,25 +44,42 @@ _MAYBE: Final = re.compile(
 _INPUTS: Final = (".dtb", ".itb", ".dts", ".dtbo")
 
 
+ConfigOption = Annotated[
+    str | None,
+    Option(
+        "--config",
+        metavar="FILE",
+        help="Settings file. Default: dtanalyze.toml or pyproject.toml, upward from the working folder.",
+        show_default=False,
+    ),
+]
+NoConfigOption = Annotated[bool, Option("--no-config", help="Read no settings file.")]
+
+
+class QuestionSettings(NamedTuple):
+    """Where defaults come from, for commands that ask what a gate asks: of a file they take the keys that they know."""
+
+    config: ConfigOption = None
+    no_config: NoConfigOption = False
+
+    def tell(self, call: Call) -> None:
+        """Say on stderr which files decided about the question, as reports of a gate do."""
+        for used in () if self.no_config else call.settled.files:
+            complain(str(used))
+
+
 class SettingsOptions(NamedTuple):
     """Where defaults come from."""
 
-    config: Annotated[
-        str | None,
-        Option(
-            "--config",
-            metavar="FILE",
-            help="Settings file. Default: dtanalyze.toml or pyproject.toml, upward from the working folder.",
-            show_default=False,
-        ),
-    ] = None
-    no_config: Annotated[bool, Option("--no-config", help="Read no settings file.")] = False
+    config: ConfigOption = None
+    no_config: NoConfigOption = False
     show_settings: Annotated[
         bool, Option("--show-settings", help="Print every setting and where it comes from, and do nothing else.")
     ] = False
 
 
 SettingsGroup = Annotated[SettingsOptions, Group("Settings")]
+QuestionSettingsGroup = Annotated[QuestionSettings, Group("Settings")]
 
 
 def settled(args: Sequence[str]) -> Settled | None:

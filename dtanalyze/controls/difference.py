@@ -12,7 +12,7 @@ from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import WORST_FIRST
 from dtanalyze.named_tuple import NamedTuple
 
-__all__ = ["CellChange", "Moved", "changes"]
+__all__ = ["CellChange", "Moved", "TreeChange", "changes"]
 
 
 class Moved(NamedTuple):
@@ -59,6 +59,23 @@ class CellChange(NamedTuple):
             return found or self.new is None
         verdict = WORST_FIRST.index(self.new.verdict) < WORST_FIRST.index(self.old.verdict)
         return verdict or found or self.sections < 0
+
+
+class TreeChange(NamedTuple):
+    """What became of one tree among many: its name, where it lay before and lies after, and the change of each cell.
+
+    ``old`` is None for a tree that is new, ``new`` for one that is gone.
+    """
+
+    name: str
+    old: str | None
+    new: str | None
+    cells: tuple[CellChange, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing changed."""
+        return all(cell.is_empty for cell in self.cells)
 
 
 def changes(old: Iterable[CheckResult], new: Iterable[CheckResult]) -> tuple[CellChange, ...]:

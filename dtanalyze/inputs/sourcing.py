@@ -30,6 +30,18 @@ class Sourcing(NamedTuple):
     cpp_args: tuple[str, ...] = ()
     dtc: str | None = None
 
+    def below(self, root: str) -> "Sourcing":
+        """Return the same for another copy of the working folder: what is named from here is meant from there."""
+        here = os.getcwd()
+
+        def moved(path: str) -> str:
+            inside = os.path.relpath(os.path.abspath(path), here)
+            return path if inside.startswith("..") else os.path.join(root, inside)
+
+        args = tuple(moved(item) if os.path.isabs(item) else item for item in self.cpp_args)
+        source = None if self.source is None else moved(self.source)
+        return self._replace(includes=tuple(map(moved, self.includes)), cpp_args=args, source=source)
+
 
 def as_named(path: str, file: str) -> str:
     """Return the name that a user has for what a tool calls ``file``, when it compiles the source at ``path``."""

@@ -11,6 +11,7 @@ from dtanalyze.report.schema import result_parts
 from dtanalyze.report.schema_parts import (
     COUNT,
     DIALECT,
+    ERRORS,
     HEX,
     LINE,
     RANGE,
@@ -91,7 +92,12 @@ def _diff() -> dict[str, Any]:
         "regions": object_of({"gained": ranges, "lost": ranges, "moved": list_of(both(RANGE))}),
         "ram": object_of({"gained": ranges, "lost": ranges}),
     }
-    return _made("diff", answer({"old": TEXT, "new": TEXT, "changes": list_of(object_of(change))}), checked=True)
+    changes = list_of(object_of(change))
+    tree = object_of({"name": TEXT, "old": _NAME, "new": _NAME, "changes": changes})
+    whole = answer({"old": TEXT, "new": TEXT}, {"changes": changes, "trees": list_of(tree), "errors": ERRORS})
+    # Of two trees the one, of two folders the other.
+    either = [{"required": ["changes"]}, {"required": ["trees", "errors"]}]
+    return _made("diff", {**whole, "oneOf": either}, checked=True)
 
 
 def _fix() -> dict[str, Any]:

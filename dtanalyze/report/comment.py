@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from dtanalyze.controls.difference import CellChange
+from dtanalyze.address.units import counted
+from dtanalyze.controls.difference import CellChange, TreeChange
 from dtanalyze.findings import Finding
 from dtanalyze.report.markdown import code, plain
 from dtanalyze.report.naming import cell, written_at
 
-__all__ = ["difference_markdown"]
+__all__ = ["difference_markdown", "differences_markdown"]
 
 
 def difference_markdown(changes: tuple[CellChange, ...], path: str) -> str:
@@ -21,6 +22,15 @@ def difference_markdown(changes: tuple[CellChange, ...], path: str) -> str:
     for change in changed:
         lines += _lines(change)
     return "\n".join([*lines, ""])
+
+
+def differences_markdown(trees: Sequence[TreeChange]) -> str:
+    """Return the comment's text for many trees: those that changed, and how many did not."""
+    texts = [difference_markdown(tree.cells, tree.new or tree.name) for tree in trees if not tree.is_empty]
+    same = sum(tree.is_empty for tree in trees)
+    if same or not texts:
+        texts.append(f"**dtanalyze**: nothing changed for Xen and Linux in {counted(same, 'tree')}.\n")
+    return "\n".join(texts)
 
 
 def _lines(change: CellChange) -> Iterator[str]:

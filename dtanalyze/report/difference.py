@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from dtanalyze.address.range import AddressRange, RawRange
-from dtanalyze.address.units import format_range, format_size
-from dtanalyze.controls.difference import CellChange
+from dtanalyze.address.units import counted, format_range, format_size
+from dtanalyze.controls.difference import CellChange, TreeChange
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.foreign import document
 from dtanalyze.report.json import finding_json
 from dtanalyze.report.naming import cell, written_at
 from dtanalyze.report.style import PLAIN, Style
 
-__all__ = ["difference_json", "difference_text"]
+__all__ = ["difference_json", "difference_text", "differences_json", "differences_text"]
 
 
 def difference_text(changes: tuple[CellChange, ...], *, style: Style = PLAIN) -> str:
     """Return each cell's change; a cell without one is one line."""
     return document(line for change in changes for line in _lines(change, style))
+
+
+def differences_text(trees: Sequence[TreeChange], *, style: Style = PLAIN) -> str:
+    """Return the change of each tree that changed, below its name; the others are counted."""
+    lines: list[str] = []
+    for tree in trees:
+        if not tree.is_empty:
+            lines += [f"{tree.name}:", *(f"  {line}" for cell in tree.cells for line in _lines(cell, style)), ""]
+    same = sum(tree.is_empty for tree in trees)
+    return document([*lines, f"{counted(same, 'tree')} without a change"])
+
+
+def differences_json(trees: Iterable[TreeChange]) -> list[dict[str, Any]]:
+    """Return one object for each tree, also for those without a change."""
+    return [
+        {"name": tree.name, "old": tree.old, "new": tree.new, "changes": difference_json(tree.cells)} for tree in trees
+    ]
 
 
 def _lines(change: CellChange, style: Style) -> Iterator[str]:

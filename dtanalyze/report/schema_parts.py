@@ -10,6 +10,7 @@ from dtanalyze.report.json import SCHEMA_VERSION
 __all__ = [
     "COUNT",
     "DIALECT",
+    "ERRORS",
     "HEX",
     "LINE",
     "RANGE",
@@ -39,6 +40,17 @@ RANGE: Final = {
 }
 
 
+ERRORS: Final = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["path", "message", "offset"],
+        "properties": {"path": TEXT, "message": TEXT, "offset": {"oneOf": [{"type": "null"}, COUNT]}},
+    },
+    "description": "Inputs that could not be read, with the byte that shows it.",
+}
+
+
 def answer(needed: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the schema of a whole answer: what all begin with, and what this one holds."""
     tool = object_of({"name": {"const": "dtanalyze"}, "version": TEXT})
@@ -47,8 +59,7 @@ def answer(needed: dict[str, Any], optional: dict[str, Any] | None = None) -> di
 
 def results(of: dict[str, Any]) -> dict[str, Any]:
     """Return what an answer about inputs holds: a list of results, and the inputs that could not be read."""
-    errors = list_of(object_of({"path": TEXT, "message": TEXT, "offset": or_null(COUNT)}))
-    return {"results": list_of(of), "errors": errors}
+    return {"results": list_of(of), "errors": ERRORS}
 
 
 def object_of(needed: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:

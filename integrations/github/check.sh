@@ -6,17 +6,10 @@ dtanalyze=${DTANALYZE:-dtanalyze}
 out=${CHECK_OUTPUT:-dtanalyze-out}
 mkdir -p "$out"
 
-lines() { # name of an array, text: its lines that are not blank
-	local -n into=$1
-	local line
-	into=()
-	while IFS= read -r line; do
-		[ -z "${line//[[:space:]]/}" ] || into+=("$line")
-	done <<<"$2"
-}
-
-lines paths "${TREES:-}"
-lines base "${TREES_BEFORE:-}"
+paths=()
+while IFS= read -r line; do
+	[ -z "${line//[[:space:]]/}" ] || paths+=("$line")
+done <<<"${TREES:-}"
 read -r -a args <<<"${CHECK_ARGS:-}"
 if [ ${#paths[@]} -eq 0 ]; then
 	echo "::error title=dtanalyze::paths names no tree"
@@ -34,9 +27,10 @@ else
 fi
 
 : >"$out/comment.md"
-if [ ${#base[@]} -gt 0 ] && [ ${#base[@]} -eq ${#paths[@]} ]; then
-	for number in "${!paths[@]}"; do
-		"$dtanalyze" diff "${args[@]}" --format markdown -- "${base[$number]}" "${paths[$number]}" >>"$out/comment.md" || true
+if [ -n "${BASE_FOLDER:-}" ] && [ ${#paths[@]} -gt 0 ]; then
+	# Findings are known by node, not by address; includes of before are those of before.
+	for path in "${paths[@]}"; do
+		"$dtanalyze" diff "${args[@]}" --old-root "$BASE_FOLDER" --format markdown -- "$path" "$path" >>"$out/comment.md" || true
 	done
 elif [ -f "$out/report.md" ]; then
 	cat "$out/report.md" >"$out/comment.md"

@@ -188,3 +188,28 @@ def test_a_named_file(desk: Desk) -> None:
     assert "tool.dtanalyze has to be a table" in desk.run()[2]
     (desk.place / "raw.toml").write_bytes(b"\xff")
     assert "raw.toml: not TOML" in desk.run("--config", "raw.toml")[2]
+
+
+@pytest.mark.parametrize("command", ["map", "fix", "predict", "diff"])
+def test_other_commands_ask_what_the_gate_asks(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The kernel stands in the file: none of them has to be told again."""
+    board = FIXTURES / "dtb" / "hosts" / "06c-1G-dom0-640M.dtb"
+    shutil.copy(board, tmp_path / "board.dtb")
+    (tmp_path / "dtanalyze.toml").write_text('linux = "6.6"\njobs = 2\n')
+    monkeypatch.chdir(tmp_path)
+    argv = [command, "board.dtb", *(["board.dtb"] if command == "diff" else [])]
+    argv += ["--format", "json"] if command in ("fix", "predict", "diff") else []
+
+    def said(*more: str) -> tuple[str, str]:
+        with pytest.raises(SystemExit):
+            main([*argv, *more])
+        printed = capsys.readouterr()
+        return printed.out, printed.err
+
+    out, err = said()
+    assert "6.6" in out and "dtanalyze.toml sets linux, jobs" in err
+    assert "6.6" not in said("--linux", "6.12")[0], "the command line stands above the file"
+    out, err = said("--no-config")
+    assert "6.6" not in out and "dtanalyze.toml" not in err

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
@@ -35,51 +34,6 @@ def trees(tmp_path: Path) -> Path:
     folder.mkdir()
     shutil.copy(GOOD, folder / "good.dtb")
     return folder
-
-
-def action(tmp_path: Path, paths: str, base: str = "") -> tuple[subprocess.CompletedProcess[str], Path, str]:
-    summary, output = tmp_path / "summary.md", tmp_path / "output.txt"
-    ran = run(
-        "bash", PARTS / "github" / "check.sh",
-        cwd=tmp_path, TREES=paths, TREES_BEFORE=base, CHECK_ARGS="--linux 6.12", GITHUB_STEP_SUMMARY=str(summary), GITHUB_OUTPUT=str(output),
-    )  # fmt: skip
-    return ran, tmp_path / "dtanalyze-out", output.read_text()
-
-
-def test_the_github_script_annotates_and_leaves_its_files(tmp_path: Path, trees: Path) -> None:
-    shutil.copy(BAD, trees / "a b;$(touch pwned).dtb")
-    ran, out, output = action(tmp_path, "trees\n\n")
-    assert output == "status=1\n" and ran.returncode == 0, "the last step decides, after the uploads"
-    assert ran.stdout.startswith("::error file=trees/a b;$(touch pwned).dtb,title=")
-    assert json.loads((out / "dtanalyze.sarif").read_text())["version"] == "2.1.0"
-    assert ET.parse(out / "dtanalyze.junit.xml").getroot().tag == "testsuites"
-    assert (out / "map.html").read_text().startswith("<!doctype html>")
-    assert (tmp_path / "summary.md").read_text() == (out / "comment.md").read_text() == (out / "report.md").read_text()
-    assert not (tmp_path / "pwned").exists()
-
-
-def test_the_comment_holds_only_what_the_change_introduced(tmp_path: Path, trees: Path) -> None:
-    shutil.copy(BAD, trees / "bad.dtb")
-    _, out, _ = action(tmp_path, "trees/bad.dtb", base="trees/good.dtb")
-    comment = (out / "comment.md").read_text()
-    assert "scratch → **exhausted**" in comment and "new: **error**" in comment
-    _, out, _ = action(tmp_path, "trees/bad.dtb", base="trees/bad.dtb")
-    assert (
-        out / "comment.md"
-    ).read_text() == "**dtanalyze** <code>trees/bad.dtb</code>: nothing changed for Xen and Linux.\n"
-
-
-def test_the_github_script_without_paths(tmp_path: Path) -> None:
-    ran, _, output = action(tmp_path, " \n")
-    assert output == "status=2\n" and "names no tree" in ran.stdout
-
-
-def test_the_action_calls_what_is_there() -> None:
-    text = (PARTS / "github" / "action.yml").read_text()
-    assert 'bash "$GITHUB_ACTION_PATH/check.sh"' in text and (PARTS / "github" / ".." / ".." / "pyproject.toml").is_file()
-    named = set(re.findall(r"inputs\.(\w+)", text))
-    assert named == {"paths", "base", "args", "output"}, "every input is declared and used"
-    assert all(re.search(rf"^  {name}:$", text, re.M) for name in named)
 
 
 def test_the_gitlab_template(tmp_path: Path, trees: Path) -> None:
@@ -155,15 +109,3 @@ def test_the_make_fragment(tmp_path: Path, trees: Path) -> None:
     )
     shutil.copy(BAD, trees / "bad.dtb")
     assert run(make, "dtanalyze", "DTBS=bad.dtb", cwd=trees, **environment).returncode == 2
-
-
-def test_the_pre_commit_hook(tmp_path: Path, trees: Path) -> None:
-    """The hook's own entry and pattern on a repository made here; pre-commit itself runs it where it is installed."""
-    text = (ROOT / ".pre-commit-hooks.yaml").read_text()
-    (entry,) = re.findall(r"^  entry: (.*)$", text, re.M)
-    (pattern,) = re.findall(r"^  files: (.*)$", text, re.M)
-    assert re.search(pattern, "boards/a.dts") and not re.search(pattern, "boards/a.dtsi"), "a .dtsi is no tree"
-    shutil.copy(BAD, trees / "bad.dtb")
-    argv = entry.replace("dtanalyze", str(PROGRAM), 1).split()
-    assert run(*argv, "good.dtb", cwd=trees).returncode == 0
-    assert run(*argv, "good.dtb", "bad.dtb", cwd=trees).returncode == 1

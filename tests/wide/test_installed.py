@@ -1,0 +1,82 @@
+"""What takes its time or pip's index: the GitHub action with its own installation, the pre-commit hook run by pre-commit itself.
+
+Part of ``make oracle``; skipped aloud where pip has no index.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import FIXTURES
+from tests.integrations.test_github import PARTS, Desk, add_device
+
+ROOT = Path(__file__).parents[2]
+GOOD = FIXTURES / "dtb" / "boots" / "01-dom0-x420-l612.dtb"
+BAD = FIXTURES / "dtb" / "boots" / "06c-1G-dom0-640M.dtb"
+
+
+@pytest.mark.skipif(
+    any(shutil.which(name) is None for name in ("git", "bash", "dtc", "cpp")), reason="no git, bash, dtc or cpp: NOT run"
+)
+def test_the_action_installs_the_program(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    add_device(desk)
+    status, runner = desk.action(install=True)
+    assert status == 1 and "::error file=boards/soc.dtsi,line=10" in runner.said["Check"], runner.said
+    assert (runner.temp / "dtanalyze" / "bin" / "dtanalyze").is_file()
+
+
+@pytest.fixture(scope="module")
+def pre_commit(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return pre-commit from pip's index, in an environment of its own."""
+    place = tmp_path_factory.mktemp("pre-commit")
+    subprocess.run([sys.executable, "-m", "venv", place], check=True)
+    ran = subprocess.run(
+        [place / "bin" / "pip", "install", "--quiet", "pre-commit"], capture_output=True, text=True, check=False
+    )
+    if ran.returncode:
+        pytest.skip(f"pre-commit cannot be had, the hook is NOT run by it: {ran.stderr.strip().splitlines()[-1]}")
+    return place / "bin" / "pre-commit"
+
+
+def git(folder: Path, *words: str) -> str:
+    who = ("-c", "user.name=n", "-c", "user.email=n@example.invalid", "-c", "commit.gpgsign=false")
+    return subprocess.run(["git", *who, *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_the_hook_in_pre_commit(pre_commit: Path, tmp_path: Path) -> None:
+    """Our repository as pre-commit clones it, and one that uses the hook; pre-commit installs the program by itself."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    for part in (*PARTS, ".pre-commit-hooks.yaml"):
+        (shutil.copytree if (ROOT / part).is_dir() else shutil.copy)(ROOT / part, ours / part)
+    git(ours, "init", "--quiet", "--initial-branch=main")
+    git(ours, "add", "--all")
+    git(ours, "commit", "--quiet", "--message", "all")
+    revision = git(ours, "rev-parse", "HEAD")
+    theirs.mkdir()
+    git(theirs, "init", "--quiet", "--initial-branch=main")
+    hook = f"repos: [{{repo: {ours}, rev: {revision}, hooks: [{{id: dtanalyze, args: [--linux, '6.12']}}]}}]\n"
+    (theirs / ".pre-commit-config.yaml").write_text(hook)
+    shutil.copy(GOOD, theirs / "good.dtb")
+    (theirs / "notes.dtsi").write_text("no tree of its own\n")
+    git(theirs, "add", "--all")
+    environment = {**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "home")}
+
+    def run() -> subprocess.CompletedProcess[str]:
+        argv = [str(pre_commit), "run", "--all-files", "--verbose"]
+        return subprocess.run(argv, cwd=theirs, env=environment, capture_output=True, text=True, check=False)
+
+    ran = run()
+    assert ran.returncode == 0 and "good.dtb: scratch" in ran.stdout, ran.stdout + ran.stderr
+    assert "notes.dtsi" not in ran.stdout
+    shutil.copy(BAD, theirs / "bad.dtb")
+    git(theirs, "add", "--all")
+    ran = run()
+    assert ran.returncode == 1 and "bad.dtb: exhausted" in ran.stdout, ran.stdout + ran.stderr
