@@ -27,6 +27,12 @@ _ADD_MODULE: Final = Source("Xen", "xen/common/device-tree/bootinfo.c", "add_boo
 _MODULE: Final = 'module@{at} {{ compatible = "multiboot,kernel", "multiboot,module"; {reg} }};'
 _REG: Final = "reg = <0x0 0x{at} 0x0 0x1000000>;"
 _RAMDISK: Final = _MODULE.replace("kernel", "ramdisk").format(at="48000000", reg=_REG.format(at="48000000"))
+_GUEST: Final = (
+    '{name} {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; memory = <0x0 0x40000>; cpus = <1>; '
+    'xen,enhanced = "no-xenstore"; '
+    'module@4a000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0x0 0x4a000000 0x0 0x1000000>; '
+    'bootargs = "console=ttyAMA0"; }}; }};'
+)
 _KERNEL: Final = _MODULE.format(at="48000000", reg=_REG.format(at="48000000"))
 
 
@@ -252,6 +258,33 @@ def no_kernel_for_dom0(view: HostView) -> Hits:
         yield Hit(stop.text, stop.node or chosen.path, (), chosen.offset, cures=tuple(kernel_cures(view, chosen)))
 
 
+@rule(
+    "D21",
+    "command-line-of-domain-lost",
+    Severity.WARNING,
+    HOST,
+    what="A domain does not get the bootargs of its own kernel module: its node has a unit address, or shares its name.",
+    why="Xen keeps command lines by the name of the node above the module, unit address included, and looks for a domain's "
+    "by its name without. The guest starts with no command line, or with the one of another domain.",
+    advice="Name the domain's node without a unit address, and as no other: `domU1`, not `domU@1`.",
+    sources=(
+        Source("Xen", "xen/arch/arm/kernel.c", "kernel_probe", "4.16 to 4.22"),
+        Source("Xen", "xen/common/device-tree/bootinfo.c", "boot_cmdline_find_by_name", "4.16 to 4.22"),
+    ),
+    bad=Example(host(chosen=_KERNEL + _GUEST.format(name="guest@1"))),
+    good=Example(host(chosen=_KERNEL + _GUEST.format(name="guest1"))),
+)
+def command_line_of_domain_lost(view: HostView) -> Hits:
+    for domu in view.domus if view.first else ():
+        kernel = next((item for item in reversed(domu.node.children) if item.is_compatible("multiboot,kernel")), None)
+        prop = kernel.prop("bootargs") if kernel is not None else None
+        stated = (prop.string or "") if prop is not None else ""
+        if kernel is not None and stated and stated != domu.bootargs:
+            gets = f'"{domu.bootargs}"' if domu.bootargs else "no command line"
+            text = f'{domu.node.path} starts with {gets}: Xen does not find "{stated}" of {kernel.name}'
+            yield Hit(text, domu.node.path, (), property_offset(kernel, "bootargs"))
+
+
 BOOT_MODULES: Final[tuple[Rule, ...]] = (
     module_without_usable_reg,
     modules_overlap,
@@ -259,4 +292,5 @@ BOOT_MODULES: Final[tuple[Rule, ...]] = (
     module_not_scanned,
     module_without_module_compatible,
     no_kernel_for_dom0,
+    command_line_of_domain_lost,
 )

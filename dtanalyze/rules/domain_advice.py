@@ -44,6 +44,8 @@ _ADVICE: Final = (
     ('cannot read "memory"', "Add `memory = <0x0 0x40000>;`: two cells, in KiB (256 MiB here)."),
     ("it has no RAM", "Set `memory` to the RAM that the domain is to have: two cells, in KiB."),
     ("no whole pages", "Round `memory` to whole pages of 4 KiB: {whole}"),
+    ("leaves no page tables", "Remove `xen,domain-p2m-mem-mb`, or set it to the MiB of page tables that the domain needs."),
+    ("vIRQ number", "Set `nr_spis` of the domain to the interrupt less 31 at least, or remove it."),
     (
         "domain memory",
         "Lower `memory` to what the host has left beside dom0 and the other domains, or lower `dom0_mem=`.",

@@ -19,13 +19,21 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.boot_cpupool import CpuPools
-from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module, boot_fdt_info, dom0_modules_of, loaded_by_efi
+from dtanalyze.xen.bootfdt import (
+    DEVICE_TREE,
+    BootInfo,
+    Module,
+    boot_cmdline_find_by_name,
+    boot_fdt_info,
+    dom0_modules_of,
+    loaded_by_efi,
+)
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import Word, XenArgs, dom0_command_line, words_of, xen_command_line
 from dtanalyze.xen.device import Machine
 from dtanalyze.xen.dom0_memory import XEN_IMAGE, Dom0Placed, free_memory, loaded_modules, place_dom0, xen_at
 from dtanalyze.xen.dom0_tree import dom0_blob
-from dtanalyze.xen.dom0less import DomU, domu_domains
+from dtanalyze.xen.dom0less import DomU, device_tree_module, domu_domains, find_by_addr_and_kind
 from dtanalyze.xen.domu_tree import HostUart
 from dtanalyze.xen.drivers import IOMMUS, UARTS, driver_symbol
 from dtanalyze.xen.dt_uart import console_node
@@ -219,7 +227,10 @@ class Boot:
 
     @cached_property
     def _described(self) -> tuple[DomU, ...]:
-        found = domu_domains(self.host.tree, self.profile)
+        found = tuple(
+            domu._replace(bootargs=boot_cmdline_find_by_name(self.info, domu.node))
+            for domu in domu_domains(self.host.tree, self.profile)
+        )
         if self.build.has("STATIC_SHM"):
             return found
         # What is not built in is not read: releases that do not refuse such a tree (4.17) share nothing.
@@ -240,11 +251,20 @@ class Boot:
             partial = self.partial_of(domu)
             if partial is not None:
                 root = Node("", None, 0)
+                if domu.nr_spis is not None:
+                    machine.irqs.limit(self.called(domu), domu.nr_spis)
                 out[domu.node.path] = root, copy_partial(partial, root, self.host.tree, machine, self.called(domu))
         return out
 
     def partial_of(self, domu: DomU) -> PartialTree | None:
-        """Return the partial tree that is given for a domain, by the node's name or path."""
+        """Return the partial tree that is given for a domain, by the node's name or path.
+
+        Xen finds it among the modules that its scan kept: a node that it took for none adds nothing.
+        """
+        module = device_tree_module(domu.node)
+        named = module is not None and module.prop("reg") is not None
+        if named and find_by_addr_and_kind(self.info, domu.node, "DTB") is None:
+            return None
         given = self.options.partial_trees
         return next((tree for name, tree in given if name in (domu.node.name, domu.node.path)), None)
 

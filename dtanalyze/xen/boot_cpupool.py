@@ -14,6 +14,7 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.build import Build
+from dtanalyze.xen.dt_property import dt_property_read_string
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 
 __all__ = ["CpuPools", "cpupool_init"]
@@ -68,9 +69,8 @@ class CpuPools(NamedTuple):
 
     def _refused(self, node: Node, number: int, pool_of: dict[int, int]) -> tuple[str, str] | None:
         """Enter the CPUs of one pool; return Xen's line and the cause when one cannot be."""
-        scheduler = node.prop("cpupool-sched")
-        name = scheduler.string if scheduler is not None else None
-        if name is not None and not self._has_scheduler(name):
+        name = dt_property_read_string(node, "cpupool-sched")
+        if isinstance(name, str) and not self._has_scheduler(name):
             return f"Scheduler {name} does not exists!", f"cpupool-sched, and {self.build.name} has no such scheduler"
         cpus = list(self._cpus(node))
         if not cpus:

@@ -19,10 +19,24 @@ from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.build import DEFAULT, Build
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["DEVICE_TREE", "Bank", "BankType", "BootInfo", "Module", "boot_fdt_info", "dom0_modules_of", "loaded_by_efi"]
+__all__ = [
+    "DEVICE_TREE",
+    "Bank",
+    "BankType",
+    "BootCmdline",
+    "BootInfo",
+    "Module",
+    "boot_cmdline_find_by_name",
+    "boot_fdt_info",
+    "dom0_modules_of",
+    "fdt_node_check_compatible",
+    "loaded_by_efi",
+]
 
 DEVICE_TREE_MAX_DEPTH: Final = 16
 MAX_MODULES: Final = 32
+DT_MAX_NAME: Final = 41
+"""Bytes of a domain's name that are kept with its command line, the end included."""
 _MODULE_DEPTH: Final = 3
 _MODULE_PATH: Final = 92
 """Room for a module's path and its end; one with a longer path is not seen."""
@@ -80,6 +94,13 @@ class Module(NamedTuple):
     domu: bool
 
 
+class BootCmdline(NamedTuple):
+    """The ``bootargs`` of one module; ``name`` is that of the node above it, unit address included."""
+
+    name: str
+    text: str
+
+
 class BootInfo(NamedTuple):
     """What the scan leaves. ``panic`` is Xen's last line when it stops here; ``stopped_at`` is the node whose error ended
     the scan without a word (older releases), after which nothing of the tree was seen.
@@ -98,6 +119,7 @@ class BootInfo(NamedTuple):
     said: str | None = None
     hangs_at: str | None = None
     static_heap: bool = False
+    cmdlines: tuple[BootCmdline, ...] = ()
 
     @property
     def ram_known(self) -> bool:
@@ -106,6 +128,15 @@ class BootInfo(NamedTuple):
         RAM of nodes further down (up to 4.19) counts where a boot loader has been at the tree: modules show that.
         """
         return any(bank.node.count("/") == 1 or any(item.node for item in self.modules) for bank in self.mem)
+
+
+def boot_cmdline_find_by_name(info: BootInfo, domain: Node) -> str:
+    """Return the command line of a domain, empty when there is none.
+
+    Xen looks for the domain's name without its unit address among names with theirs: a domain called ``domU@1`` has none of
+    its own. The first module with that name above it counts, whatever its kind.
+    """
+    return next((item.text for item in info.cmdlines if item.name == domain.base_name), "")
 
 
 def dom0_modules_of(tree: Tree) -> tuple[tuple[Node, str], ...]:
@@ -124,12 +155,18 @@ def _dom0_modules(tree: Tree) -> Iterator[tuple[Node, str]]:
     for node in tree.root:
         if not _is_module(node) or node.path.count("/") > _MODULE_DEPTH or not _is_below_chosen(node):
             continue
-        kind = next((kind for kind, names in _KINDS if node.is_any_of(names)), None)
+        kind = next((kind for kind, names in _KINDS if fdt_node_check_compatible(node, *names)), None)
         if kind is None:
             guesses += 1
             kind = {1: "Kernel", 2: "Ramdisk"}.get(guesses, "Unknown")
-        if not _parent(node).is_compatible("xen,domain"):
+        if not fdt_node_check_compatible(_parent(node), "xen,domain"):
             yield node, kind
+
+
+def fdt_node_check_compatible(node: Node, *names: str) -> bool:
+    """Tell whether one of ``names`` stands in ``compatible``, letter by letter, as libfdt compares."""
+    prop = node.prop("compatible")
+    return prop is not None and not set(names).isdisjoint(prop.strings)
 
 
 def loaded_by_efi(node: Node, *, efi: bool) -> bool:
@@ -202,6 +239,7 @@ def boot_fdt_info(
         said=said,
         hangs_at=hangs_at,
         static_heap=scan.static_heap,
+        cmdlines=tuple(scan.cmdlines),
     )
 
 
@@ -219,6 +257,7 @@ class _Scan:
         self.shm_ids: dict[bytes, tuple[int | None, int]] = {}
         self.guesses = 0
         self.static_heap = False
+        self.cmdlines: list[BootCmdline] = []
 
     def run(self) -> None:
         if self.profile.memreserve_is_reserved:
@@ -322,14 +361,22 @@ class _Scan:
         if len(prop.value) < 4 * (counts.address + counts.size):
             raise _PanicError(f"fdt: node `{node.name}': `reg` property length is too short", node.path)
         start, size = next(iter(_tuples(prop, counts)), (0, 0))
+        domu = fdt_node_check_compatible(_parent(node), "xen,domain")
+        self._add_module(Module(self._kind(node), start, size, node.path, domu))
         line = node.prop("bootargs")
-        self._add_module(Module(self._kind(node), start, size, node.path, _parent(node).is_compatible("xen,domain")))
-        if line is not None and len(line.value.partition(b"\0")[0]) > BOOTMOD_MAX_CMDLINE:
-            raise _PanicError(f"module {_parent(node).name} command line too long", node.path)
+        if line is not None:
+            self._add_cmdline(_parent(node).name, line.value.partition(b"\0")[0], node.path)
+
+    def _add_cmdline(self, name: str, text: bytes, path: str) -> None:
+        if len(self.cmdlines) >= MAX_MODULES:
+            return
+        if len(text) > BOOTMOD_MAX_CMDLINE:
+            raise _PanicError(f"module {name} command line too long", path)
+        self.cmdlines.append(BootCmdline(name[: DT_MAX_NAME - 1], text.decode("ascii", "backslashreplace")))
 
     def _kind(self, node: Node) -> str:
         for kind, names in _KINDS:
-            if node.is_any_of(names):
+            if fdt_node_check_compatible(node, *names):
                 return kind
         self.guesses += 1
         return {1: "Kernel", 2: "Ramdisk"}.get(self.guesses, "Unknown")

@@ -7,6 +7,7 @@ arch/arm/dom0less-build.c, from 4.21 common/device-tree/dom0less-bindings.c). Wh
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import dropwhile, islice
 from typing import Final
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
@@ -15,7 +16,9 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.assigned import Assigned, assigned_ranges
+from dtanalyze.xen.bootfdt import BootInfo, Module
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
+from dtanalyze.xen.dt_property import EILSEQ, EINVAL, ENODATA, dt_property_read_string
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.vgic import vgic_max_vcpus
 
@@ -27,7 +30,9 @@ __all__ = [
     "SharedMemory",
     "device_tree_module",
     "domu_domains",
+    "find_by_addr_and_kind",
     "first_cell",
+    "has_device_tree_after",
     "has_iommu",
 ]
 
@@ -51,7 +56,8 @@ class DomU(NamedTuple):
     ``size`` is its RAM in bytes as ``memory`` says, None without one; ``wanted_cpus`` likewise, ``cpus`` what it can have.
     ``enhanced`` tells whether it gets a /hypervisor node, ``xenstore`` whether it wants a xenstore beside it.
     ``capabilities`` are those of 4.21 and newer; ``static`` are host addresses. ``assigned`` is what is
-    passed through to it, ``passthrough`` whether it is to have an IOMMU.
+    passed through to it, ``passthrough`` whether it is to have an IOMMU. ``bootargs`` is what the scan of the flat tree
+    kept for it (`bootfdt.boot_cmdline_find_by_name`).
     """
 
     node: Node
@@ -69,6 +75,7 @@ class DomU(NamedTuple):
     shm: tuple[SharedMemory, ...] = ()
     assigned: tuple[Assigned, ...] = ()
     p2m_mb: int | None = None
+    nr_spis: int | None = None
     bootargs: str = ""
 
     @property
@@ -92,7 +99,7 @@ def domu_domains(tree: Tree, profile: XenProfile) -> tuple[DomU, ...]:
     chosen = tree.root.child("chosen")
     most = vgic_max_vcpus(tree.root)
     return tuple(
-        _domu(node, profile, most) for node in (chosen.children if chosen else ()) if node.is_compatible("xen,domain")
+        _domu(tree, node, profile, most) for node in (chosen.children if chosen else ()) if node.is_compatible("xen,domain")
     )
 
 
@@ -109,13 +116,33 @@ def device_tree_module(node: Node) -> Node | None:
     return next((child for child in node.children if child.is_compatible("multiboot,device-tree")), None)
 
 
+def has_device_tree_after(tree: Tree, node: Node) -> bool:
+    """Tell whether a partial tree follows anywhere in the host's tree: Xen gives such a domain an IOMMU where it has one.
+
+    dt_find_compatible_node begins at the domain and does not end with it, so that a domain counts whose follower has one.
+    """
+    after = dropwhile(lambda item: item is not node, tree.root)
+    return any(item.is_compatible("multiboot,device-tree") for item in islice(after, 1, None))
+
+
+def find_by_addr_and_kind(info: BootInfo, domain: Node, kind: str) -> Module | None:
+    """Return the module that Xen takes for a domain's ``kind``: the last such node's address, whoever's module it is."""
+    names = {"Kernel": "multiboot,kernel", "Ramdisk": "multiboot,ramdisk", "DTB": "multiboot,device-tree"}
+    child = next((item for item in reversed(domain.children) if item.is_compatible(names[kind])), None)
+    prop = child.prop("reg") if child is not None else None
+    if prop is None:
+        return None
+    start = read_number(prop.cells[: inherited_cells(domain, CellCounts(2, 1)).address])
+    return next((item for item in info.modules if item.kind == kind and item.start == start), None)
+
+
 def first_cell(node: Node, name: str) -> int | None:
     """Return the first cell of a property, None when it is absent or shorter (dt_property_read_u32)."""
     prop = node.prop(name)
     return prop.cells[0] if prop is not None and prop.cells else None
 
 
-def _domu(node: Node, profile: XenProfile, most_cpus: int) -> DomU:
+def _domu(tree: Tree, node: Node, profile: XenProfile, most_cpus: int) -> DomU:
     memory = node.prop("memory")
     size = read_number(memory.cells[:2]) * KIB % ADDRESS_SPACE if memory and len(memory.value) >= 8 else None
     cpus = first_cell(node, "cpus")
@@ -134,19 +161,19 @@ def _domu(node: Node, profile: XenProfile, most_cpus: int) -> DomU:
         xenstore=enhanced in ("enabled", "legacy"),
         capabilities=(first_cell(node, "capabilities") or 0) if profile.domain_capabilities else 0,
         static=static,
-        passthrough=_asks_for_iommu(node, profile) or device_tree_module(node) is not None,
+        passthrough=_asks_for_iommu(node, profile) or has_device_tree_after(tree, node),
         vpl011=node.prop("vpl011") is not None,
         shm=tuple(_shared(node, profile)),
         assigned=tuple(_xen_reg(node)),
         p2m_mb=first_cell(node, "xen,domain-p2m-mem-mb"),
-        bootargs=_bootargs(node),
+        nr_spis=first_cell(node, "nr_spis"),
     )
 
 
 def _asks_for_iommu(node: Node, profile: XenProfile) -> bool:
-    prop = node.prop("passthrough") if profile.passthrough_property else None
+    value = dt_property_read_string(node, "passthrough") if profile.passthrough_property else EINVAL
     hardware = profile.domain_capabilities and bool((first_cell(node, "capabilities") or 0) & CAPS_HARDWARE)
-    return hardware or (prop is not None and prop.string == "enabled")
+    return hardware or value == "enabled"
 
 
 def _guest_banks(size: int) -> Iterator[AddressRange]:
@@ -159,13 +186,11 @@ def _guest_banks(size: int) -> Iterator[AddressRange]:
 
 def _enhanced(node: Node, profile: XenProfile) -> str | None:
     """Return which services a domain gets: ``enabled``, ``legacy``, ``no-xenstore``, or None."""
-    prop = node.prop("xen,enhanced") if profile.domu_hypervisor else None
-    if prop is None:
-        return None
-    if not prop.value.endswith(b"\0"):
-        return "enabled"  # no value, or one that is no string: both mean enabled
+    value = dt_property_read_string(node, "xen,enhanced") if profile.domu_hypervisor else EINVAL
+    if value in (EILSEQ, ENODATA):
+        return "enabled"
     known = ("enabled", "no-xenstore", "legacy") if profile.enhanced_legacy else ("enabled", "no-xenstore")
-    return prop.string if prop.string in known else None
+    return value if isinstance(value, str) and value in known else None
 
 
 def _counts(node: Node) -> CellCounts:
@@ -212,11 +237,3 @@ def _xen_reg(node: Node) -> Iterator[Assigned]:
         prop = child.prop("xen,reg")
         if prop is not None:
             yield from assigned_ranges(child, prop, inherited_cells(child.parent or child, CellCounts(2, 2)))
-
-
-def _bootargs(node: Node) -> str:
-    for child in node.children:
-        if child.is_compatible("multiboot,kernel"):
-            prop = child.prop("bootargs")
-            return (prop.string or "") if prop else ""
-    return ""

@@ -12,7 +12,8 @@ from typing import Final
 
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.boot import Boot
-from dtanalyze.xen.dom0less import CAPS_HARDWARE, CAPS_MASK, DomU, device_tree_module, first_cell
+from dtanalyze.xen.dom0less import CAPS_HARDWARE, CAPS_MASK, DomU, first_cell, has_device_tree_after
+from dtanalyze.xen.dt_property import EINVAL, dt_property_read_string
 
 __all__ = ["Refused", "no_console", "parse_dom0less_node"]
 
@@ -66,13 +67,12 @@ def _memory_and_cpus(boot: Boot, domu: DomU) -> Iterator[Refused]:
 
 
 def _hardware(boot: Boot, domu: DomU) -> Iterator[Refused]:
-    prop = domu.node.prop("passthrough")
-    if prop is not None and prop.string is not None:
+    if isinstance(dt_property_read_string(domu.node, "passthrough"), str):
         yield Refused(("Don't specify passthrough for hardware domain",))
     if not domu.direct_map and not boot.iommu:
         because = "it has the host's devices and other addresses than the host's"
         yield Refused(("non-direct mapped hardware domain requires iommu",), because)
-    if device_tree_module(domu.node) is not None:
+    if has_device_tree_after(boot.host.tree, domu.node):
         yield Refused(('"multiboot,device-tree" incompatible with hardware domain',))
 
 
@@ -85,15 +85,16 @@ def _limits(boot: Boot, domu: DomU) -> Iterator[Refused]:
         value = first_cell(domu.node, limit)
         if value is not None and value > _INT32_MAX:
             yield Refused((f"{limit} ({value}) overflow",))
-    if boot.profile.llc_coloring and domu.node.prop("llc-colors") is not None and not boot.llc_coloring:
+    colors = dt_property_read_string(domu.node, "llc-colors") if boot.profile.llc_coloring else EINVAL
+    if isinstance(colors, str) and not boot.llc_coloring:
         yield Refused(("'llc-colors' found, but LLC coloring is disabled",))
 
 
 def _firmware(boot: Boot, domu: DomU) -> Iterator[Refused]:
     """domu_dt_sci_parse and domu_dt_v8r_el1_msa_parse."""
-    prop = domu.node.prop("xen,sci_type") if boot.profile.domu_sci else None
-    if prop is not None:
-        lines = _sci_lines(boot, domu, prop.string)
+    value = dt_property_read_string(domu.node, "xen,sci_type") if boot.profile.domu_sci else EINVAL
+    if value != EINVAL:
+        lines = _sci_lines(boot, domu, value)
         if lines is not None:
             yield Refused((*lines, "Error getting SCI configuration"), f"xen,sci_type of {domu.node.path}")
     if boot.profile.domu_v8r_el1_msa and domu.node.prop("v8r_el1_msa") is not None:
@@ -101,12 +102,12 @@ def _firmware(boot: Boot, domu: DomU) -> Iterator[Refused]:
         yield Refused((line, "Error getting v8r_el1_msa configuration"), "it is for machines without an MMU")
 
 
-def _sci_lines(boot: Boot, domu: DomU, value: str | None) -> tuple[str, ...] | None:
+def _sci_lines(boot: Boot, domu: DomU, value: str | int) -> tuple[str, ...] | None:
     if value == "none" or (value == "scmi_smc" and boot.build.has("SCMI_SMC")):
         return None
     if value == "scmi_smc":
         return ("xen,sci_type=scmi_smc requested, but CONFIG_SCMI_SMC not set",)
-    return (f"xen,sci_type in not valid ({value}) for domain {domu.node.base_name}",) if value is not None else ()
+    return (f"xen,sci_type in not valid ({value}) for domain {domu.node.base_name}",) if isinstance(value, str) else ()
 
 
 def _no_host_uart(boot: Boot, domu: DomU) -> Iterator[Refused]:

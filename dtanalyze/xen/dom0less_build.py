@@ -15,13 +15,13 @@ from dtanalyze.address.units import KIB, counted, format_size
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
-from dtanalyze.xen.dom0less import CAPS_XENSTORE, DomU, device_tree_module, first_cell
+from dtanalyze.xen.dom0less import CAPS_XENSTORE, DomU, device_tree_module, find_by_addr_and_kind, first_cell
 from dtanalyze.xen.dom0less_bindings import Refused, no_console, parse_dom0less_node
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.guest_memory import free_bytes, no_memory, p2m_pool
 from dtanalyze.xen.hypervisor_node import domu_regions, search_crash, written_domu_tree
 from dtanalyze.xen.irq import FIRST_SPI
-from dtanalyze.xen.kernel import copied_into_a_hole, place_modules, read_from_nowhere, unmapped
+from dtanalyze.xen.kernel import Mapped, copied_into_a_hole, onto_a_device, place_modules, read_from_nowhere, unmapped
 from dtanalyze.xen.stage import DATA_ABORT, Outcome, Passed, Stop
 from dtanalyze.xen.static_memory import static_memory_failure
 from dtanalyze.xen.vcpu_affinity import domain_vcpu_affinity
@@ -95,9 +95,12 @@ def _not_created(boot: Boot, domu: DomU) -> Iterator[Refused]:
     most = vgic_max_vcpus(boot.host.tree.root)
     if domu.wanted_cpus is None or not 1 <= domu.wanted_cpus <= most:
         yield Refused(line, f"it has {domu.wanted_cpus} CPUs, and may have 1 to {most}")
-    spis = first_cell(domu.node, "nr_spis")
-    if spis is not None and spis > _MAX_SPIS:
-        yield Refused(line, f"nr_spis is {spis}, and a domain may have {_MAX_SPIS}")
+    if domu.nr_spis is not None and domu.nr_spis > _MAX_SPIS:
+        yield Refused(line, f"nr_spis is {domu.nr_spis}, and a domain may have {_MAX_SPIS}")
+    lines = boot.options.gic_lines or 0
+    if domu.nr_spis is None and lines - FIRST_SPI > _MAX_SPIS and not boot.profile.domu_spis_bounded:
+        because = f"{domu.node.path} is to have the {lines - FIRST_SPI} SPIs of the host, and may have {_MAX_SPIS} (nr_spis)"
+        yield Refused(line, because)
     if not boot.profile.domu_grant_limits:
         return
     if first_cell(domu.node, "max_grant_frames") == 0:
@@ -123,7 +126,8 @@ def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
         yield Refused((line,), f"{domu.node.path} is enhanced, and there is no dom0")
     if _served(boot, domu) == 0:
         yield Refused((profile.gives_up(given_up, _ENOMEM),), _no_redistributors(boot, domu))
-    if boot.info.modules and not _has_kernel(boot, domu.node):
+    kernel = find_by_addr_and_kind(boot.info, domu.node, "Kernel")
+    if boot.info.modules and (kernel is None or not kernel.size):
         lines = ("Missing kernel boot module?", profile.gives_up(given_up, _ENOENT))
         yield Refused(lines, f"no module below {domu.node.path} is a kernel that Xen knows")
     yield from _from_nowhere(boot, domu, "Kernel")
@@ -191,13 +195,6 @@ def _hardware_devices(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused
         yield Refused(failure.lines if failure.kind == "cells" else (*failure.lines, *said), failure.because)
 
 
-def _has_kernel(boot: Boot, node: Node) -> bool:
-    """kernel_probe: the module of that kind at that address, whoever's node it was registered from."""
-    kernels = {item.start for item in boot.info.modules if item.kind == "Kernel" and item.size}
-    child = next((item for item in reversed(node.children) if item.is_compatible("multiboot,kernel")), None)
-    prop = child.prop("reg") if child is not None else None
-    counts = inherited_cells(node, CellCounts(2, 1))
-    return prop is not None and read_number(prop.cells[: counts.address]) in kernels
 
 
 def _shm(boot: Boot, domu: DomU) -> Iterator[Refused]:
@@ -247,13 +244,17 @@ def _no_tree(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused]:
 
 def _no_place(boot: Boot, domu: DomU) -> Iterator[Refused]:
     """kernel_load: kernel, tree and ramdisk go into the first bank; the tree is never larger than its step of 2 MiB."""
-    modules = {item.kind: item for item in boot.info.modules if item.node.rpartition("/")[0] == domu.node.path}
-    kernel, ramdisk = modules.get("Kernel"), modules.get("Ramdisk")
+    kernel, ramdisk = (find_by_addr_and_kind(boot.info, domu.node, kind) for kind in ("Kernel", "Ramdisk"))
     if kernel is None or not domu.memory:
         return
-    called = boot.called(domu) if boot.profile.copies_to == "d0" else boot.profile.copies_to
-    stop = place_modules(domu.memory[0], kernel.size, ramdisk.size if ramdisk else 0, 1)
-    stop = stop or unmapped((kernel, ramdisk), vmap_of_gic(boot.host.tree.root), called)
+    called = boot.called(domu)
+    sizes = kernel.size, ramdisk.size if ramdisk else 0
+    stop = place_modules(domu.memory[0], *sizes, 1)
+    stop = stop or unmapped((kernel, ramdisk), vmap_of_gic(boot.host.tree.root), boot.profile.copies_to or called)
+    mapped = [Mapped(item.start, item.stop, domu.node.path) for item in domu.passed_through]
+    if stop is None and mapped:
+        tree = bytes_needed(written_domu_tree(boot, domu)) + _initrd(domu.node)
+        stop = onto_a_device(domu.memory[0], (*sizes, tree), boot.profile, mapped, called)
     if stop is not None:
         yield Refused(stop.lines, stop.because)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.command_line import XenArgs
 from dtanalyze.xen.drivers import UARTS, driver_symbol
+from dtanalyze.xen.dt_property import EINVAL, dt_property_read_string
 from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["console_node"]
@@ -21,8 +22,8 @@ def console_node(tree: Tree, args: XenArgs, profile: XenProfile) -> Node | None:
     if not any(item.startswith("dtuart") for item in args.console.split(",")):
         return None
     chosen = tree.root.child("chosen")
-    stdout = chosen.prop("stdout-path") if chosen else None
-    name = (args.dtuart or (stdout.string if stdout else None) or "").partition(":")[0]
+    stdout = dt_property_read_string(chosen, "stdout-path") if chosen else EINVAL
+    name = (args.dtuart or (stdout if isinstance(stdout, str) else "")).partition(":")[0]
     if not name:
         return None
     if not name.startswith("/"):

@@ -29,6 +29,10 @@ def no_memory(boot: Boot, domu: DomU) -> Iterator[Refused]:
     What is left below a page has order -1, unsigned: Xen tries four thousand million orders before it gives up.
     """
     size = left = domu.size or 0
+    if size and not p2m_pool(domu):
+        line = f"Failed to allocate requested domain memory. {size // KIB}KB unallocated. Fix the VMs configurations."
+        yield Refused((line,), f"xen,domain-p2m-mem-mb of {domu.node.path} leaves no page tables to map its RAM with")
+        return
     free = max(free_bytes(boot, domu) - p2m_pool(domu), 0)
     for bank in GUEST_RAM_BANKS if boot.ram_known else ():
         wanted = min(left, bank.size)

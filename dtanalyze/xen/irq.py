@@ -41,6 +41,11 @@ class Irqs:
         self.lines = min(lines or MAX_LINES, MAX_LINES)
         self._types: dict[int, tuple[int, str]] = {}
         self._owners: dict[int, tuple[str, str]] = {}
+        self._lines_of: dict[str, int] = {}
+
+    def limit(self, domain: str, spis: int) -> None:
+        """Give a domain's own GIC so many SPIs, in whole ranks of 32 (domain_vgic_init)."""
+        self._lines_of[domain] = FIRST_SPI + -(-spis // FIRST_SPI) * FIRST_SPI
 
     def get(self, raw: RawIrq | None, asker: str) -> GicIrq | None:
         """Return the interrupt when its trigger type can be had (platform_get_irq), else None."""
@@ -82,12 +87,13 @@ class Irqs:
 
     def _route(self, irq: int, domain: str, node: Node) -> Refused | None:
         """route_irq_to_guest: the virtual interrupt has the physical one's number."""
-        if irq >= self.lines:
+        lines = self._lines_of.get(domain, self.lines)
+        if irq >= lines:
             number = domain.removeprefix("d")
-            line = f"the vIRQ number {irq} is too high for domain {number} (max = {self.lines})"
+            line = f"the vIRQ number {irq} is too high for domain {number} (max = {lines})"
             if self.profile.virq_is_invalid:
                 line = f"invalid vIRQ number {irq} for domain {domain}"
-            return Refused((line,), -22, f"the interrupt controller has {self.lines} lines")
+            return Refused((line,), -22, f"the interrupt controller of {domain} has {lines} lines")
         if irq < FIRST_SPI:
             return Refused(("IRQ can only be routed to an SPI",), -22, f"interrupt {irq} is private to a CPU")
         owner = self._owners.get(irq)

@@ -26,6 +26,7 @@ __all__ = [
     "dom0_modules",
     "dom0_ramdisk",
     "kernel_probe",
+    "onto_a_device",
     "place_modules",
     "read_from_nowhere",
     "unmapped",
@@ -105,7 +106,7 @@ def _why_missing(info: BootInfo, kernel: Module | None, listed: list[str]) -> tu
 def place_modules(bank: AddressRange, kernel: int, ramdisk: int, tree: int) -> Stop | None:
     """Place kernel, tree and ramdisk (sizes in bytes) into a domain's first bank; return what Xen says when that fails."""
     modules = _rounded(ramdisk) + _rounded(tree)
-    room = _rounded(kernel)
+    room = _rounded(bank.start + kernel) - bank.start
     needs = f"{format_size(room + modules)} for kernel, tree and ramdisk, and the first bank has {format_size(bank.size)}"
     if modules + room > bank.size:
         return Stop("dom0-modules", ("Not enough memory in the first bank for the kernel+dtb+initrd",), needs)
@@ -137,19 +138,23 @@ def dom0_modules(
     stop = place_modules(banks[0], kernel.size, ramdisk.size if ramdisk else 0, tree)
     if stop is not None:
         return stop._replace(node=kernel.node or None)
-    stop = unmapped((kernel, ramdisk), mapped, profile.copies_to) or read_from_nowhere(
+    stop = unmapped((kernel, ramdisk), mapped, profile.copies_to or "d0") or read_from_nowhere(
         info, ramdisk, "dom0-modules", more_ram=more_ram
     )
     if stop is not None:
         return stop
-    stop = _onto_a_device(banks[0], (kernel.size, ramdisk.size if ramdisk else 0, tree), profile, devices)
+    stop = onto_a_device(banks[0], (kernel.size, ramdisk.size if ramdisk else 0, tree), profile, devices)
     if stop is not None:
         return stop
     return Passed((f"{format_size(kernel.size)} of kernel in a bank of {format_size(banks[0].size)}",))
 
 
-def _onto_a_device(
-    bank: AddressRange, sizes: tuple[int, int, int], profile: XenProfile, devices: Sequence[Mapped]
+def onto_a_device(
+    bank: AddressRange,
+    sizes: tuple[int, int, int],
+    profile: XenProfile,
+    devices: Sequence[Mapped],
+    domain: str = "d0",
 ) -> Stop | None:
     """Return what Xen says when a page that it copies kernel, ramdisk or tree (``sizes`` in bytes) to is a device's by now.
 
@@ -167,10 +172,11 @@ def _onto_a_device(
         if met is None:
             continue
         at, device = met
-        line = f"Unable to copy the {what} in the {profile.copies_to} memory"
+        line = f"Unable to copy the {what} in the {profile.copies_to or domain} memory"
         if what == "DTB":
-            line = f"Unable to copy the DTB to d0 memory (left = {start + size - at} bytes)"
-        because = f"{device.node} is mapped into dom0 at {at:#x}, over its RAM, where Xen puts its {what}"
+            line = f"Unable to copy the DTB to {domain} memory (left = {start + size - at} bytes)"
+        called = domain if domain != "d0" else "dom0"
+        because = f"{device.node} is mapped into {called} at {at:#x}, over its RAM, where Xen puts its {what}"
         return Stop("dom0-modules", (line,), because, device.node)
     return None
 

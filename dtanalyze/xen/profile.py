@@ -167,6 +167,8 @@ class XenProfile(NamedTuple):
     """A partial tree with a phandle from 64999 on is refused, from 4.22 (a010efd323)."""
     partial_gic_needs_phandle: bool = True
     """/gic of a partial tree counts only with a phandle, from 4.20 (081683ea57)."""
+    domu_spis_bounded: bool = True
+    """A domain without ``nr_spis`` has no more of them than Xen emulates, from 4.21 (6044c988c1)."""
     partial_errors_ignored_below: bool = False
     """What fails below /passthrough is printed and forgotten, up to 4.17 (f51c92383b)."""
     partial_size_added: bool = True
@@ -181,8 +183,8 @@ class XenProfile(NamedTuple):
     """What the panic over dom0's first CPU calls it: ``domain 0 vcpu0`` up to 4.20 (5104e05904)."""
     dom0_called: str = "d0"
     """What the panic over dom0 calls it: ``DOM0`` up to 4.20 (5104e05904)."""
-    copies_to: str = "d0"
-    """Whose memory a panic says that a module cannot be copied to: ``hwdom`` up to 4.20 (23bb5f1a11)."""
+    copies_to: str = ""
+    """Whose memory a panic says that a module cannot be copied to: ``hwdom`` up to 4.20, then the domain's (23bb5f1a11)."""
 
     def gives_up(self, line: str, rc: int) -> str:
         """Return a panic's line as this release prints it, with the return code or without."""
@@ -230,6 +232,7 @@ _4_20: Final = _4_21._replace(
     virq_is_invalid=False,
     disabled_iommu_ends_it=False,
     passthrough_sticks=True,
+    domu_spis_bounded=False,
     psci_before_cpus=True,
 )
 _4_19: Final = _4_20._replace(

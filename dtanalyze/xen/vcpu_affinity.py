@@ -14,6 +14,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.dom0less import DomU, first_cell
 from dtanalyze.xen.dom0less_bindings import Refused
+from dtanalyze.xen.dt_property import dt_property_read_string
 
 __all__ = ["domain_vcpu_affinity"]
 
@@ -36,9 +37,8 @@ def domain_vcpu_affinity(boot: Boot, domu: DomU) -> Iterator[Refused]:
 
 
 def _affinity(boot: Boot, domu: DomU, node: Node, vcpu: int) -> Iterator[Refused]:
-    prop = node.prop("hard-affinity")
-    text = prop.string if prop is not None else None
-    if text is None:
+    text = dt_property_read_string(node, "hard-affinity")
+    if isinstance(text, int):
         return
     because, some = f"hard-affinity of {node.path}", False
     for start, end in _ranges(text):

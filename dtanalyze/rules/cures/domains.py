@@ -68,6 +68,8 @@ def _limits(view: HostView, domu: DomU) -> Iterator[Cure]:
     spis, frames = first_cell(domu.node, "nr_spis"), first_cell(domu.node, "max_grant_frames")
     if spis is not None and spis > _MOST_SPIS:
         yield Cure((cells_change(domu.node, "nr_spis", (_MOST_SPIS,)),))
+    if domu.p2m_mb == 0:
+        yield p2m_cure(domu, _DEFAULT)
     if frames == 0:
         yield Cure((cells_change(domu.node, "max_grant_frames", (view.host.args.max_grant_frames or 1,)),))
 

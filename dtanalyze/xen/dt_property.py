@@ -1,0 +1,29 @@
+"""How Xen reads a property of the unflattened tree.
+
+Mirrors dt_property_read_string (common/device-tree/device-tree.c; up to 4.19 common/device_tree.c).
+"""
+
+from typing import Final
+
+from dtanalyze.devicetree.tree import Node
+
+__all__ = ["EILSEQ", "EINVAL", "ENODATA", "dt_property_read_string"]
+
+EINVAL: Final = -22
+EILSEQ: Final = -84
+ENODATA: Final = -61
+
+
+def dt_property_read_string(node: Node, name: str) -> str | int:
+    """Return the first string of a property, else why there is none.
+
+    ``EINVAL`` is no property, ``ENODATA`` an empty one, ``EILSEQ`` one without a NUL. A value that begins with a NUL, as the
+    number 1 does, is an empty string.
+    """
+    prop = node.prop(name)
+    if prop is None:
+        return EINVAL
+    if not prop.value:
+        return ENODATA
+    text, nul, _ = prop.value.partition(b"\0")
+    return text.decode("ascii", "surrogateescape") if nul else EILSEQ
