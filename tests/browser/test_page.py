@@ -123,6 +123,26 @@ def test_nothing_runs_out_of_the_window(kind: str, width: int, tmp_path: Path) -
     assert told["wide"] == [] and told["scroll"] <= 0 and told["tall"] > 300
 
 
+@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_label_is_whole_or_gone(kind: str, width: int, tmp_path: Path) -> None:
+    """One that does not fit wraps below its block, out of sight: none is cut off in the middle of a letter."""
+    script = """document.querySelectorAll('details').forEach((item) => { item.open = true; });
+        const cut = [], shown = [];
+        for (const box of document.querySelectorAll('.b, .bar li')) {
+            const out = box.getBoundingClientRect(), walker = document.createTreeWalker(box, NodeFilter.SHOW_TEXT);
+            for (let node; (node = walker.nextNode());) {
+                const range = document.createRange(); range.selectNodeContents(node);
+                const at = range.getBoundingClientRect();
+                if (!node.textContent.trim() || !at.width || at.top >= out.bottom - 2) continue;
+                (at.left >= out.left - 1 && at.right <= out.right + 1 ? shown : cut).push(node.textContent);
+            } }
+        return {cut, shown: shown.length};"""
+    told = seen(page(kind), script, tmp_path, width=width)
+    assert told["cut"] == []
+    assert told["shown"] > 0 or kind == "stops"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_text_can_be_read(kind: str, tmp_path: Path) -> None:
     """10.5 px at least, 9.5 px in the cells of a sweep, on a phone too."""

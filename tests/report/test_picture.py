@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from dtanalyze.address.range import AddressRange
 from dtanalyze.analysis import CheckOptions, HostQuestion, check
 from dtanalyze.causes import folded
 from dtanalyze.cli import main
@@ -188,6 +189,23 @@ def test_where_xen_stops_is_drawn() -> None:
     ]
     page = picture_html((scene(folded(result)),))
     assert page.index("✕ stops") < page.index("not seen") and "The place, to scale" in page
+
+
+def test_the_device_over_which_xen_stops_has_the_thick_edge() -> None:
+    """IRQ of the console: Xen stops at the second UART, and nothing else on the page is drawn as it is."""
+    path = FIXTURES / "dtb" / "boards" / "freescale-fsl-ls1028a-kontron-sl28-var2.dtb"
+    options = CheckOptions(linux=PRESETS["6.12"], memory=(AddressRange(0x80000000, 2 * GIB),))
+    (result,) = check(path.read_bytes(), path.name, options, HostQuestion(options, (options.linux,), (preset("4.22"),)))
+    assert result.host is not None and result.host.stop_node is not None
+    page = picture_html((scene(folded(result)),))
+    assert re.findall(r'class="b k-refused"[^>]*title="([^:]*): here Xen stops', page) == [result.host.stop_node]
+
+
+@pytest.mark.parametrize(("name", "told"), [("01-dom0-x420-l612", False), ("09a-noiommu-rogue-in-ram", True)])
+def test_what_to_do_stands_first_where_something_is_wrong(name: str, told: bool) -> None:
+    """The first tree works, and its warning has a card."""
+    drawn = recorded(name)
+    assert drawn.cards and ('class="do"' in picture_html((drawn,))) is told
 
 
 def test_a_sweep_is_a_matrix_worst_first() -> None:

@@ -10,6 +10,7 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import counted, format_size
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Severity
+from dtanalyze.linux.boot import Verdict
 from dtanalyze.report.lines import sentence
 from dtanalyze.report.naming import written_at
 from dtanalyze.report.picture.claims import Claim
@@ -18,7 +19,7 @@ from dtanalyze.report.picture.scene import CELLS, Card, Item, Line, Row, Scene
 from dtanalyze.report.pieces import Piece
 from dtanalyze.report.rules import rule_page
 
-__all__ = ["assumed_html", "cards_html", "facts_html", "guest_body", "letter"]
+__all__ = ["assumed_html", "cards_html", "do_html", "facts_html", "guest_body", "letter"]
 
 _LONGEST_CHANGE: Final = 4096
 _LOW: Final = 20
@@ -62,6 +63,15 @@ def facts_html(scene: Scene) -> str:
     if scene.cards:
         items.append(_causes(scene))
     return f'<ul class="facts">{"".join(f"<li>{item}</li>" for item in items)}</ul>' if items else ""
+
+
+def do_html(scene: Scene) -> str:
+    """Return what to do first; empty where all is well and only warnings and notes are left, whose cards say it."""
+    first = scene.cards[0].findings if scene.cards else ()
+    worst = max((item.severity for item in first), default=Severity.INFO)
+    if not first or not first[0].advice or (scene.result.verdict is Verdict.SCRATCH and worst is not Severity.ERROR):
+        return ""
+    return f'<p class="do"><b>Do:</b> {prose(first[0].advice)}</p>'
 
 
 def _causes(scene: Scene) -> str:

@@ -11,12 +11,12 @@ from typing import Final
 
 from dtanalyze.address.range import RawRange
 from dtanalyze.address.units import GIB, TIB, counted, format_size
-from dtanalyze.facts import CheckResult, HostFacts, HostRange, ScanNode
+from dtanalyze.facts import CheckResult, HostFacts, ScanNode
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
 from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.lines import sentence
-from dtanalyze.report.picture.guest import assumed_html, cards_html, facts_html, guest_body
-from dtanalyze.report.picture.marks import badge, block, cause, prose, sized, span, swatch, words
+from dtanalyze.report.picture.guest import assumed_html, cards_html, do_html, facts_html, guest_body
+from dtanalyze.report.picture.marks import badge, block, cause, sized, span, swatch, words
 from dtanalyze.report.picture.scene import Scene
 
 __all__ = ["host_body"]
@@ -36,6 +36,7 @@ _LEGEND: Final = {
     "reserved": "reserved",
     "device": "device",
     "pci": "PCI window",
+    "refused": "where Xen stops",
 }
 
 
@@ -100,8 +101,7 @@ def _head(scenes: tuple[Scene, ...], worst: Scene, prefix: str) -> Iterator[str]
             for item in scenes
         )
         yield f'<ul class="facts">{items}</ul>'
-    if worst.cards and worst.cards[0].findings[0].advice:
-        yield f'<p class="do"><b>Do:</b> {prose(worst.cards[0].findings[0].advice)}</p>'
+    yield do_html(worst)
 
 
 def _name(result: CheckResult) -> str:
@@ -118,8 +118,8 @@ def _shares(scenes: tuple[Scene, ...], machine: HostFacts) -> Iterator[str]:
         return
     yield f"<h2>Who takes the {format_size(total)}</h2>"
     parts = "".join(
-        f'<li class="k-ram" style="flex:{size / total:.4f} 1 0" title="{words(name)} {format_size(size)}">{words(name)} '
-        f"{format_size(size)}</li>"
+        f'<li class="k-ram" style="flex:{size / total:.4f} 1 0" title="{words(name)} {format_size(size)}">'
+        f"<span>{words(name)} </span><span>{format_size(size)}</span></li>"
         for name, size in taken
     )
     yield f'<ul class="bar">{parts}<li class="rest" style="flex:{left / total:.4f} 1 0">left {format_size(left)}</li></ul>'
@@ -133,7 +133,7 @@ def _axis(scenes: tuple[Scene, ...], machine: HostFacts) -> Iterator[str]:
         ("Host RAM", "", [_Block("ram", item.range, f"RAM of {item.node}", "RAM") for item in machine.ram]),
         ("Xen, modules", _modules_note(machine), _modules(machine)),
         ("Reserved", "", [_Block("reserved", item.range, f"reserved: {item.node}") for item in machine.reserved]),
-        ("Devices", f"{counted(len(machine.devices), 'range')}", _devices(machine.devices)),
+        ("Devices", f"{counted(len(machine.devices), 'range')}", _devices(machine)),
     ]
     seen = [(item, _upper(item), _lower(item)) for item in scenes]
     every = [one for _, _, blocks in lanes for one in blocks] + [one for _, up, low in seen for one in (*up, *low)]
@@ -171,15 +171,18 @@ def _modules(machine: HostFacts) -> list[_Block]:
     ]
 
 
-def _devices(devices: tuple[HostRange, ...]) -> list[_Block]:
+def _devices(machine: HostFacts) -> list[_Block]:
+    """Return the devices; the one over which Xen stops has the thick edge that nothing else has."""
     return [
-        _Block(
+        _Block("refused", item.range, f"{item.node}: here Xen stops")
+        if machine.stage is not None and item.node == machine.stop_node
+        else _Block(
             "pci" if item.kind == "PCI window" else "device",
             item.range,
             item.node,
             "PCI" if item.kind == "PCI window" else "",
         )
-        for item in devices
+        for item in machine.devices
     ]
 
 
@@ -224,7 +227,7 @@ def _segments(ranges: Iterable[RawRange]) -> list[_Segment]:
 def _lane(blocks: list[_Block], segments: list[_Segment]) -> str:
     seen: set[tuple[str, int, int]] = set()
     parts = []
-    for item in sorted(blocks, key=lambda one: (one.kind != "pci", one.range.start)):
+    for item in sorted(blocks, key=lambda one: (one.kind != "refused", one.kind != "pci", one.range.start)):
         for part in segments:
             low, high = max(item.range.start, part.start), min(item.range.stop, part.stop)
             if low >= high:

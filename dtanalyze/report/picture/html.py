@@ -16,9 +16,9 @@ from itertools import groupby
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.lines import sentence
 from dtanalyze.report.naming import cell
-from dtanalyze.report.picture.guest import facts_html, guest_body
+from dtanalyze.report.picture.guest import do_html, facts_html, guest_body
 from dtanalyze.report.picture.host import host_body
-from dtanalyze.report.picture.marks import badge, cause, prose, words
+from dtanalyze.report.picture.marks import badge, cause, words
 from dtanalyze.report.picture.scene import Scene
 from dtanalyze.report.picture.sweep import sweep_body
 
@@ -81,8 +81,7 @@ def _head(scene: Scene, prefix: str) -> Iterator[str]:
     key = scene.cards[0].key if scene.cards and _explains(result) else None
     yield f'<p class="say">{words(sentence(result.reason))}{" " + cause(key, prefix) if key else ""}</p>'
     yield facts_html(scene)
-    if scene.cards and scene.cards[0].findings[0].advice:
-        yield f'<p class="do"><b>Do:</b> {prose(scene.cards[0].findings[0].advice)}</p>'
+    yield do_html(scene)
 
 
 def _explains(result: CheckResult) -> bool:
