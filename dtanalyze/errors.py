@@ -13,7 +13,7 @@
 Expected failure inside the analysis is a return value, never one of these.
 """
 
-from dtanalyze.named_tuple import NamedTuple
+from typing import NamedTuple
 
 __all__ = [
     "BlobError",

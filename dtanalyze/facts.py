@@ -1,6 +1,6 @@
 """What an analysis hands on: the result of one check, as data."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.findings import Change, Cure, Finding, Remark
@@ -8,7 +8,6 @@ from dtanalyze.linux.balloon import HotplugReach
 from dtanalyze.linux.boot import BootAnswer, Verdict
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.linux.view import View, iomem_view, view_of
-from dtanalyze.named_tuple import NamedTuple
 
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen, and start-up is most of a check's time
     from dtanalyze.xen.prediction import Prediction

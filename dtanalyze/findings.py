@@ -1,11 +1,10 @@
 """What is reported: severities, sources and findings. Data only."""
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.devicetree.source_map import Place, Remark
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Change", "Cure", "Finding", "Place", "Remark", "Rewrite", "Severity", "Source", "SourceCure", "Step"]
 

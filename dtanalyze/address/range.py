@@ -1,8 +1,6 @@
 """One non-empty range of addresses, and its unchecked cousin."""
 
-from typing import Final
-
-from dtanalyze.named_tuple import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["ADDRESS_SPACE", "AddressRange", "RawRange"]
 

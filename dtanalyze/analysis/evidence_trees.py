@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from dtanalyze.analysis.guest import kind_of
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import BlobError, InputError
 from dtanalyze.evidence.bundle import Bundle
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.partial_tree import PartialTree
 
 __all__ = ["Trees", "has_modules", "partial_trees", "sorted_trees"]

@@ -7,7 +7,7 @@ touches nothing. Each fault then changes one thing. What a tree has no place for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
@@ -20,7 +20,6 @@ from dtanalyze.board.translate import RegEntry, Translated
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property, strings, to_blob
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["FAULTS", "Bench", "Fault", "NotApplicable", "bench"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
@@ -15,7 +15,6 @@ from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property, strings, to_blob
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.command_line import xen_command_line
 from dtanalyze.xen.prediction import Prediction
 

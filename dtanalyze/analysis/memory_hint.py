@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import GIB, format_size
@@ -17,7 +17,6 @@ from dtanalyze.board.model import Board, entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["NO_HINT", "MemoryHint", "contradicting", "memory_hint"]
 

@@ -1,9 +1,8 @@
 """What can be asked of a tree. Data only, and cheap to import."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.linux.profile import NEWEST, PRESETS, LinuxProfile
-from dtanalyze.named_tuple import NamedTuple
 
 if TYPE_CHECKING:  # only named here; what a question does not use is never imported
     from dtanalyze.address.range import AddressRange

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.analysis.evidence_trees import Trees, partial_trees, sorted_trees
@@ -20,7 +20,6 @@ from dtanalyze.errors import InputError
 from dtanalyze.evidence.bundle import Bundle, version_of
 from dtanalyze.evidence.xen_console import XenConsole
 from dtanalyze.facts import Comparison
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.boot_log import log_of
 from dtanalyze.xen.build import BUILDS, DEFAULT
 from dtanalyze.xen.command_line import xen_bootargs

@@ -5,11 +5,10 @@ Left out: the PowerPC quirks, the MIPS and x86 I/O space, ``dma-ranges`` (it nev
 """
 
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["LINUX", "LINUX_6_13", "XEN", "AddressRules", "Bus", "Cells", "address_rules", "pci_space"]
 

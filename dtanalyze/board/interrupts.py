@@ -7,9 +7,9 @@ Mirrors dt_irq_find_parent and dt_device_get_raw_irq of Xen (common/device-tree/
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["GIC_COMPATIBLE", "Interrupt", "Phandles"]
 

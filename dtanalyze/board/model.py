@@ -1,11 +1,12 @@
 """The board as data: every range keeps its node, its translation and its place in the file."""
 
+from typing import NamedTuple
+
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.board.bus import AddressRules
 from dtanalyze.board.interrupts import Interrupt
 from dtanalyze.board.translate import RegEntry, Translated, Untranslatable
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Board", "Device", "MemoryNode", "PciHost", "Reservation", "Window", "entry_range"]
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable
 from heapq import heappop, heappush
+from typing import NamedTuple
 
 from dtanalyze.board.bus import Bus, Cells
 from dtanalyze.devicetree.cells import CellCounts, read_number
 from dtanalyze.devicetree.tree import Property
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["RangesIndex"]
 

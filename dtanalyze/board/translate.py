@@ -5,13 +5,12 @@ their `AddressRules`. Only the start of a range is translated, as upstream does:
 window nor transformed. An address that cannot be translated is never passed through.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.board.bus import AddressRules, Bus, Cells
 from dtanalyze.board.ranges import RangesIndex
 from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Hop", "RegEntry", "Translated", "Untranslatable", "chain_text", "reg_entries", "translate"]
 

@@ -1,9 +1,7 @@
 """A call of a command: what was given, where it comes from and in which order, whoever read the command line."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
-
-from dtanalyze.named_tuple import NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:  # most runs find neither a file nor a variable
     from dtanalyze.controls.settings import FileUsed, Setting

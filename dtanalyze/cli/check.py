@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
@@ -20,7 +20,6 @@ from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Remark, Severity
 from dtanalyze.inputs.files import Given, expanded
 from dtanalyze.inputs.reading import read_bytes
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.whole import Report
 from dtanalyze.version import __version__
 

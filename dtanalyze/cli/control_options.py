@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Collection, Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from dtanalyze.cli.console import complain
 from dtanalyze.cli.kept import Seen
@@ -15,7 +15,6 @@ from dtanalyze.cli.settings import parsed_toml, project_folder
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Remark, Severity
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.whole import Report
 
 if TYPE_CHECKING:  # read only when asked for: start-up is most of a check's time

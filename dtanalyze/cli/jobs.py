@@ -16,13 +16,12 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from multiprocessing.connection import Connection, Pipe, wait
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from dtanalyze.errors import InputFailure
 from dtanalyze.inputs.confined import die_with
 from dtanalyze.inputs.files import Given
 from dtanalyze.inputs.reading import READ, remember
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["in_order", "shown"]
 

@@ -13,11 +13,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.units import GIB, MIB, format_size, parse_size
 from dtanalyze.errors import InputError, UsageError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["DEFAULT_MEMORY", "DEFAULT_SECONDS", "MOST_JOBS", "Limits", "Spent", "TimeUpError", "limits_from", "within"]
 

@@ -3,9 +3,7 @@
 typer makes its own of it where it is needed: to import it takes longer than to check a guest's tree.
 """
 
-from typing import Any
-
-from dtanalyze.named_tuple import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["Argument", "Group", "Option"]
 

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
 
 from dtanalyze.address.range import ADDRESS_SPACE
 from dtanalyze.address.units import KIB, parse_ram, parse_size
@@ -16,7 +16,6 @@ from dtanalyze.inputs.files import Overlays, read_overlays
 from dtanalyze.inputs.sourcing import Sourcing, cpp_args_from
 from dtanalyze.linux.profile import FORKS, NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import complain, say
@@ -12,7 +12,6 @@ from dtanalyze.cli.options import ColorOption, KernelOptions, MappingOptions, So
 from dtanalyze.cli.replacing import replacing
 from dtanalyze.cli.xen_options import HostOptions
 from dtanalyze.errors import UsageError
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report import FORMATS, check_format
 from dtanalyze.report.style import PLAIN
 from dtanalyze.report.whole import Report

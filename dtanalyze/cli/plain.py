@@ -8,13 +8,12 @@ short options run together, ``--``, settings files and shell completion.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from types import FunctionType
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_origin
 
 from dtanalyze.cli.call import Call, Known, note_debug
 from dtanalyze.cli.option import Argument, Group, Option
 from dtanalyze.cli.settings import settled
 from dtanalyze.errors import DtanalyzeError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["plain_call"]
 

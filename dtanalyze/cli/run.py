@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file, in_sources
 from dtanalyze.cli.call import wants_debug
@@ -21,7 +21,6 @@ from dtanalyze.errors import DtanalyzeError, InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.inputs.files import Given, Overlays, expanded, trees_in
 from dtanalyze.inputs.sourcing import Sourcing
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = [
     "Sources",

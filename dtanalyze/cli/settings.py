@@ -8,14 +8,13 @@ One that lies beside the input may say what the tree itself could have said; wha
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from dtanalyze.cli.call import Call, Settled, Table
 from dtanalyze.cli.console import complain
 from dtanalyze.cli.option import Group, Option
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes
-from dtanalyze.named_tuple import NamedTuple
 
 if TYPE_CHECKING:  # most runs find neither a file nor a variable
     from dtanalyze.controls.settings import Setting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.analysis.source_edits import makes, place_of, rewritten
 from dtanalyze.cli.replacing import rewrite_file
@@ -15,7 +15,6 @@ from dtanalyze.inputs.dts import Compiled, compiled
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes
 from dtanalyze.inputs.sourcing import Sourcing
 from dtanalyze.inputs.trial import tried
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["SourceFix", "outside", "source_fix", "write_sources"]
 

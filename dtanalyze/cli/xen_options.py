@@ -1,6 +1,6 @@
 """Options about Xen, and their way into the question for a host tree."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from dtanalyze.address.units import parse_ram, parse_ram_size, parse_range
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
@@ -9,7 +9,6 @@ from dtanalyze.cli.options import address, choice, read_file, read_log, read_tex
 from dtanalyze.errors import BlobError, InputError, UsageError
 from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.linux.profile import LinuxProfile
-from dtanalyze.named_tuple import NamedTuple
 
 if TYPE_CHECKING:  # only a user with such a file needs its reader
     from dtanalyze.xen.boot_log import XenLog

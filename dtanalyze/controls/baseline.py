@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.controls.identity import Identity, identified, relative
 from dtanalyze.errors import InputError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Baseline", "Compared", "Defaults", "compare", "read_baseline", "write_baseline"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
@@ -10,7 +11,6 @@ from dtanalyze.controls.identity import identified
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import WORST_FIRST
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["CellChange", "Moved", "TreeChange", "changes"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Identity", "identified", "lasting_path", "relative"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.rules.model import NotShown, Rule, Statement
 
 __all__ = ["Selection", "apply_selection", "explained", "known_rules", "selection"]

@@ -9,10 +9,9 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dtanalyze.errors import UsageError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["KEYS", "PREFIX", "SUPPRESS", "FileUsed", "Key", "Setting", "from_beside", "from_environment", "from_file"]
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Place, Remark
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.rules.model import Statement
 from dtanalyze.verdicts import SUPPRESSION_EXPIRED, SUPPRESSION_UNUSED
 

@@ -9,13 +9,12 @@ Bytes after ``totalsize`` are ignored, as firmware pads.
 
 import re
 import struct
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import RawRange
 from dtanalyze.devicetree.format import FDT_BEGIN_NODE, FDT_END, FDT_END_NODE, FDT_MAGIC, FDT_NOP, FDT_PROP, MAX_DEPTH
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.errors import BlobError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["parse"]
 

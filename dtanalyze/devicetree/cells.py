@@ -1,10 +1,9 @@
 """#address-cells and #size-cells, and cutting ``reg`` and ``ranges`` into entries."""
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.tree import Node, Property
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["MAX_ADDR_CELLS", "CellCounts", "RegTuple", "inherited_cells", "read_number", "reg_tuples"]
 

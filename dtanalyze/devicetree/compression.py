@@ -11,10 +11,9 @@ import lzma
 import struct
 import zlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dtanalyze.errors import ContainerError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["KINDS", "Unpacked", "kind_of", "unpacked"]
 

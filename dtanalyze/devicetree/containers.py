@@ -10,14 +10,13 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.compression import unpacked
 from dtanalyze.devicetree.fit import FitNode, Image
 from dtanalyze.devicetree.overlay import apply_overlay
 from dtanalyze.errors import BlobError, ContainerError, OverlayError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["MAGIC", "Inside", "fit_trees", "split_concatenation"]
 

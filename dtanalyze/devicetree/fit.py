@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from dtanalyze.devicetree.format import FDT_BEGIN_NODE, FDT_END, FDT_END_NODE, FDT_MAGIC, FDT_NOP, FDT_PROP
 from dtanalyze.errors import BlobError, ContainerError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["FitNode", "Image", "InMemory", "Stored", "read_image"]
 

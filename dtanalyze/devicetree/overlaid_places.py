@@ -8,10 +8,10 @@ stays without a line, though an overlay opens it: what the base says there stand
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from dtanalyze.devicetree.source_map import Place, SourceMap
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Landed", "with_overlay"]
 

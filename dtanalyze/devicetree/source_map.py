@@ -6,9 +6,7 @@ several wrote to one node. What dtc made itself (phandles, symbols) has no place
 
 import re
 from collections.abc import Iterator
-from typing import Final
-
-from dtanalyze.named_tuple import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["Place", "Remark", "SourceMap", "read_annotated"]
 

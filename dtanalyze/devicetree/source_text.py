@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.source_map import Place
 from dtanalyze.errors import SourceTextError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Splice", "added_node", "added_property", "changed_property", "removed_property", "spliced"]
 

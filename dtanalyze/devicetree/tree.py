@@ -6,10 +6,9 @@ Values are never guessed: typed access is explicit and returns None when the byt
 import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import RawRange
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Node", "Property", "Tree"]
 

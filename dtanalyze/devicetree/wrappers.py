@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.compression import KINDS, unpacked
 from dtanalyze.devicetree.containers import MAGIC, Inside
 from dtanalyze.errors import ContainerError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["described", "unwrapped"]
 

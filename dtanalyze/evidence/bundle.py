@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.errors import InputError, PackedError
 from dtanalyze.evidence.lines import XEN, cleaned, read_lines
 from dtanalyze.evidence.linux_console import LinuxConsole, read_linux_console
 from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Bundle", "Item", "Named", "gathered", "memblock_ranges", "version_of"]
 

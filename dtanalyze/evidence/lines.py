@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO, Final, Generic, TypeVar
-
-from dtanalyze.named_tuple import NamedTuple
+from typing import BinaryIO, Final, Generic, NamedTuple, TypeVar
 
 __all__ = [
     "LONGEST",

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.errors import InputError
 from dtanalyze.evidence.lines import MOST_REST, XEN_MARK, Fact, Line, guest_of, linux_text
 from dtanalyze.evidence.wrapped import whole_line
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["EfiRange", "LinuxConsole", "read_linux_console"]
 

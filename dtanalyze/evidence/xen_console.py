@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.errors import InputError
 from dtanalyze.evidence.lines import MOST_REST, Fact, Line, xen_texts
 from dtanalyze.evidence.wrapped import whole_line
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["PrintedBank", "PrintedModule", "PrintedRegion", "XenConsole", "read_xen_console"]
 

@@ -11,7 +11,7 @@ import tarfile
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple
 
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node
@@ -19,7 +19,6 @@ from dtanalyze.devicetree.wrappers import described
 from dtanalyze.devicetree.write import set_property, to_blob
 from dtanalyze.errors import BlobError, InputError
 from dtanalyze.evidence.bundle import Item
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Taken", "cleared", "collected", "written"]
 

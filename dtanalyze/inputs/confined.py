@@ -14,10 +14,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.errors import InputError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["MAX_OUTPUT", "Ran", "die_with", "run_confined"]
 

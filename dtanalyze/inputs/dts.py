@@ -14,7 +14,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.remarks import remarks_in
 from dtanalyze.devicetree.source_map import Place, Remark, SourceMap, read_annotated
@@ -23,7 +23,6 @@ from dtanalyze.inputs.confined import Ran, run_confined
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes, remember
 from dtanalyze.inputs.sourcing import Sourcing, as_named
 from dtanalyze.inputs.tool_errors import said_by, unfit
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Compiled", "compiled", "search_folders"]
 

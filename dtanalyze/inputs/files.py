@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from dtanalyze.errors import DtanalyzeError, InputError, InputFailure, UsageError
 from dtanalyze.inputs.reading import StoredFile, read_bytes, read_stdin, read_text
 from dtanalyze.inputs.sourcing import Sourcing
-from dtanalyze.named_tuple import NamedTuple
 
 if TYPE_CHECKING:  # few inputs are sources or images
     from dtanalyze.devicetree.fit import Image

@@ -3,10 +3,9 @@
 import os
 import shlex
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.errors import UsageError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["STDIN", "Sourcing", "as_named", "cpp_args_from"]
 

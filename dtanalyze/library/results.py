@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, SupportsIndex, TypeAlias, TypeVar, overload
+from typing import Any, NamedTuple, SupportsIndex, TypeAlias, TypeVar, overload
 
 from dtanalyze import facts
 from dtanalyze.analysis.guest import kind_of
@@ -16,7 +16,6 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
 from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report import FORMATS, check_format, rendered
 from dtanalyze.report.json import check_result, finding_json, predict_result
 from dtanalyze.report.picture.html import picture_html

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsIndex, Unpack, overload
+from typing import Any, NamedTuple, SupportsIndex, Unpack, overload
 
 from dtanalyze import facts
 from dtanalyze.analysis.fix import fix as fixed
@@ -15,7 +15,6 @@ from dtanalyze.errors import UsageError
 from dtanalyze.library.asking import checked, load
 from dtanalyze.library.results import Result, Results, Source
 from dtanalyze.library.words import Asked, call_words, question_from
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.difference import difference_json, difference_text
 from dtanalyze.report.fix import overlay_text, summary_text
 from dtanalyze.report.glossary import Term, named, term_text

@@ -4,11 +4,12 @@ Mirrors xen_alloc_ballooned_pages and additional_memory_resource (drivers/xen/ba
 free at the time (si_mem_available), pages already ballooned out.
 """
 
+from typing import NamedTuple
+
 from dtanalyze.address.range import AddressRange
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.linux.resource import IORESOURCE_END, Resource
 from dtanalyze.linux.unpopulated_alloc import Outcome, Request
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["HotplugReach", "additional_memory_resource", "ballooned", "hotplug_reach"]
 

@@ -5,7 +5,7 @@ whose stages are tried in the order of the enum.
 """
 
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import format_range, format_size
@@ -32,7 +32,6 @@ from dtanalyze.linux.memory_hotplug import (
 from dtanalyze.linux.profile import Arch, LinuxProfile, TargetRule
 from dtanalyze.linux.resource import Resource
 from dtanalyze.linux.unpopulated_alloc import Request, UnpopulatedAlloc
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["WORST_FIRST", "BootAnswer", "Conditions", "Verdict", "boot", "copy_resource", "grant_table"]
 

@@ -6,13 +6,13 @@ regions span 2^48 holds two million sections.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.linux.iomem import Unseen
 from dtanalyze.linux.profile import Reserve
 from dtanalyze.linux.resource import Resource
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES, UnpopulatedAlloc
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Capacity", "Landing", "Refusal", "SectionRun", "capacity"]
 

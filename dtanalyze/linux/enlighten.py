@@ -5,7 +5,7 @@ arch_xen_unpopulated_init, with the error words of drivers/of/address.c below th
 everything that needs a hypercall.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import RawRange
 from dtanalyze.board.model import Board
@@ -14,7 +14,6 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.linux.memory_hotplug import PluggableRange
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.linux.resource import IORESOURCE_END, Resource
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = [
     "EXT_REGION_INDEX",

@@ -5,7 +5,7 @@ gen_pool_best_fit, gen_pool_free. A request gets its pages in one piece, ascendi
 there from the smallest free extent that holds it; one that no chunk can give makes a chunk for all of its pages.
 """
 
-from dtanalyze.named_tuple import NamedTuple
+from typing import NamedTuple
 
 __all__ = ["GenPool", "PageRun"]
 

@@ -15,7 +15,7 @@ data, what the kernel reserves for itself, buses that a driver of their own popu
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.lookup import Lookup
 from dtanalyze.address.range import AddressRange
@@ -25,7 +25,6 @@ from dtanalyze.board.translate import Hop, Translated
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.linux.memblock import Claimed, Memblock
 from dtanalyze.linux.resource import IORESOURCE_END, Resource
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Idle", "Iomem", "Unseen", "build_iomem", "new_root", "unseen_users"]
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.units import KIB, MIB
 from dtanalyze.errors import InputError
 from dtanalyze.linux.profile import NEWEST, Arch, LinuxProfile, of_release, preset
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Kconfig", "apply_kconfig", "decoded", "profile_of", "read_kconfig"]
 

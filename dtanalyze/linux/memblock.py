@@ -8,7 +8,7 @@ inside System RAM, which no scratch range may touch anyway.
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
@@ -17,7 +17,6 @@ from dtanalyze.devicetree.cells import CellCounts, RegTuple, inherited_cells, re
 from dtanalyze.devicetree.tree import Node, Property
 from dtanalyze.linux.intervals import Intervals
 from dtanalyze.linux.profile import LinuxProfile
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Claimed", "Memblock", "bootargs", "memblock"]
 

@@ -5,12 +5,11 @@ memstart_addr in arm64_memblock_init (arch/arm64/mm/init.c). Left out: the exact
 many, and the consequence is modelled instead), and the cap at 51 bits of a KVM host in nVHE mode, which no Xen guest is.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.linux.profile import Arch, LinuxProfile
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = [
     "USUAL_PA_BITS",

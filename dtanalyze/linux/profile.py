@@ -7,12 +7,11 @@ option cannot be enabled there, what a distribution or stable release carries ba
 
 import re
 from enum import Enum, StrEnum
-from typing import Any, Final, Self
+from typing import Any, Final, NamedTuple, Self
 
 from dtanalyze.address.units import GIB, KIB, MIB
 from dtanalyze.board.bus import LINUX, LINUX_6_13, AddressRules
 from dtanalyze.errors import UsageError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = [
     "FORKS",

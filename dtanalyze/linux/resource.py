@@ -7,11 +7,10 @@ root works as well), ``arch_remove_reservations`` (empty on Arm) and the alignme
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.linux.intervals import Intervals
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["IORESOURCE_END", "Candidate", "Resource"]
 

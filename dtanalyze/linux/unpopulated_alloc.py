@@ -8,6 +8,7 @@ each page), x86's donated E820 memory, the fork's interface for pages in one pie
 
 from collections.abc import Iterator
 from enum import StrEnum
+from typing import NamedTuple
 
 from dtanalyze.address.lookup import Lookup
 from dtanalyze.address.range import AddressRange
@@ -16,7 +17,6 @@ from dtanalyze.linux.iomem import Unseen
 from dtanalyze.linux.memory_hotplug import PluggableRange
 from dtanalyze.linux.profile import LinuxProfile, Reserve
 from dtanalyze.linux.resource import IORESOURCE_END, Candidate, Resource
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["MAX_REQUEST_PAGES", "Fill", "Outcome", "PageList", "PageRun", "Request", "UnpopulatedAlloc"]
 

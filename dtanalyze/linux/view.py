@@ -4,10 +4,11 @@ Possible claims are entered last and into a copy: they are for showing and must 
 overlaps a claim only in part has no place in a tree, as its driver would be refused; it stands beside the other.
 """
 
+from typing import NamedTuple
+
 from dtanalyze.address.range import RawRange
 from dtanalyze.linux.boot import BootAnswer, copy_resource
 from dtanalyze.linux.resource import Resource
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["View", "iomem_view", "view_of"]
 

@@ -7,8 +7,8 @@ finding with its reason and its owner.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.naming import cell_in_file, relative
 from dtanalyze.report.whole import Report
 

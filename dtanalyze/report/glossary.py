@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.controls.selection import explained
 from dtanalyze.errors import UsageError
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.lines import wrapped
 from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.rules.model import NotShown, Rule, Statement

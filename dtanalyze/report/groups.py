@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import product
+from typing import NamedTuple
 
 from dtanalyze.facts import CheckResult
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.lines import sentence
 
 __all__ = ["Group", "groups_of", "linux_names", "what_is_safe", "what_to_do", "where", "why", "xen_names"]

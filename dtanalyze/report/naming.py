@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import NamedTuple
 
 from dtanalyze.controls.identity import relative
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.foreign import visible
 from dtanalyze.report.whole import Report
 

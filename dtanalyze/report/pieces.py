@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.facts import CheckResult
 from dtanalyze.linux.memory_hotplug import PluggableRange
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Piece", "pieces"]
 

@@ -1,6 +1,6 @@
 """Colour for terminals; without it every style is the identity."""
 
-from dtanalyze.named_tuple import NamedTuple
+from typing import NamedTuple
 
 __all__ = ["PLAIN", "TERMINAL", "Style"]
 

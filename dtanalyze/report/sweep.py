@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 from dtanalyze.address.units import counted
 from dtanalyze.facts import CheckResult
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.foreign import document
 from dtanalyze.report.groups import groups_of, what_is_safe, what_to_do, where, why
 from dtanalyze.report.lines import WIDTH, wrapped

@@ -1,11 +1,10 @@
 """What a report is made of: everything that one call of ``check`` found, and how people want it shown."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.errors import InputFailure
 from dtanalyze.facts import CheckResult
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.style import PLAIN, Style
 
 if TYPE_CHECKING:  # there is one only when asked for

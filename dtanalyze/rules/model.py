@@ -6,11 +6,10 @@ A rule states itself once; the registry, ``explain``, the SARIF catalogue and th
 import re
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.findings import Cure, Finding, Severity, Source
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = [
     "GUEST",

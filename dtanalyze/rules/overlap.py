@@ -6,13 +6,12 @@ Real trees share ranges on purpose. The table below holds the reasons; what none
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.board.model import Board, Device, entry_range
 from dtanalyze.board.translate import RegEntry
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["MOST_AT_ONE_PLACE", "Overlap", "Side", "device_overlaps", "device_sides", "sits_in_ram"]
 

@@ -1,6 +1,6 @@
 """Rules about what the extended regions, ``reg[1..]`` of the hypervisor node, cover."""
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.lookup import Lookup
 from dtanalyze.address.range import AddressRange
@@ -8,7 +8,6 @@ from dtanalyze.address.units import format_range
 from dtanalyze.board.model import Window
 from dtanalyze.findings import Severity, Source
 from dtanalyze.linux.resource import IORESOURCE_END
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.rules.examples import XEN_4_20, guest
 from dtanalyze.rules.model import GUEST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.overlap import Side, device_sides

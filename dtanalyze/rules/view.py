@@ -1,7 +1,7 @@
 """What rules look at: one view for each kind of tree, made once and asked by all rules of a family."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
@@ -15,7 +15,6 @@ from dtanalyze.linux.boot import BootAnswer
 from dtanalyze.linux.enlighten import decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Memblock
 from dtanalyze.linux.profile import LinuxProfile
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.rules.overlap import Side, device_sides
 
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen

@@ -8,11 +8,10 @@ possible and the others below 4 GiB while there are any, and joins those that to
 from __future__ import annotations
 
 from copy import copy
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.page_alloc import MAX_ORDER, MAX_ZONE, PAGE_SHIFT, Heap, bits_to_zone
 
 __all__ = ["Dom0Allocation", "Dom0Memory", "allocate_memory_11", "get_order_from_bytes", "p2m_table_orders"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.devicetree.cells import CellCounts, read_number
 from dtanalyze.devicetree.tree import Node, Property
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Assigned", "assigned_ranges"]
 

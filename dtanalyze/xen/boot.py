@@ -5,7 +5,7 @@ Holds no decision of its own: each property is one call of a mirror, with what t
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.address.units import KIB, MIB
@@ -16,7 +16,6 @@ from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.boot_cpupool import CpuPools
 from dtanalyze.xen.bootfdt import (

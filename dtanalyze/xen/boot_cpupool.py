@@ -7,12 +7,11 @@ Mirrors btcpupools_dtb_parse, btcpupools_allocate_pools and btcpupools_get_domai
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.board.interrupts import Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.dt_property import dt_property_read_string
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop

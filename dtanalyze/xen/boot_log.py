@@ -6,12 +6,11 @@ The reading is `dtanalyze.evidence.xen_console`'s; here stands what a prediction
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.evidence.lines import Line, lines_of
 from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.bootfdt import DEVICE_TREE, Module
 
 __all__ = ["XenLog", "log_of", "read_xen_log"]

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, RawRange
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Property, Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.build import DEFAULT, Build
 from dtanalyze.xen.profile import XenProfile
 

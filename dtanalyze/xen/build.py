@@ -5,10 +5,9 @@ board meets them. Symbols are written without ``CONFIG_``. Left out: symbols tha
 """
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.errors import InputError, UsageError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["BUILDS", "DEFAULT", "Build", "build_named", "read_build"]
 

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.units import GIB, KIB, MIB, TIB
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.bootfdt import dom0_modules_of
 
 __all__ = [

@@ -8,7 +8,7 @@ tree names, whatever lies there. Left out: what only the hardware knows (stream 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.board.build import pci_windows
 from dtanalyze.board.bus import XEN
@@ -16,7 +16,6 @@ from dtanalyze.board.interrupts import Phandles
 from dtanalyze.board.translate import Translated, Untranslatable, reg_entries
 from dtanalyze.devicetree.cells import MAX_ADDR_CELLS
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.drivers import IOMMUS, driver_symbol
 from dtanalyze.xen.dt_irq import GicIrq
 from dtanalyze.xen.iommu import is_iommu

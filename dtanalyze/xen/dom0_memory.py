@@ -5,13 +5,12 @@ scrubbed, and how many CPUs do it.
 """
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
 from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory, p2m_table_orders
 from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, XenArgs

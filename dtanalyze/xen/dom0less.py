@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import dropwhile, islice
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.assigned import Assigned, assigned_ranges
 from dtanalyze.xen.bootfdt import BootInfo, Module
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS

@@ -8,9 +8,8 @@ releases may name the other first. Left out: a Xen for machines without an MMU.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.dom0less import CAPS_HARDWARE, CAPS_MASK, DomU, first_cell, has_device_tree_after
 from dtanalyze.xen.dt_property import EINVAL, dt_property_read_string

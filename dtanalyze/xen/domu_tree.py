@@ -8,7 +8,7 @@ kernel is placed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.board.bus import XEN
@@ -17,7 +17,6 @@ from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.cells import CellCounts
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.dom0less import DomU, SharedMemory
 from dtanalyze.xen.guest_tree import (
     GIC_PHANDLE,

@@ -9,11 +9,10 @@ dt_device_get_raw_irq, dt_irq_map_raw and dt_for_each_irq_map (common/device-tre
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.board.interrupts import Phandles
 from dtanalyze.devicetree.tree import Node, Property, Tree
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["DtIrqs", "GicIrq", "RawIrq", "Sense"]
 

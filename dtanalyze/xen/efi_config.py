@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.errors import InputError
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["EfiConfig", "Value", "read_efi_config"]
 

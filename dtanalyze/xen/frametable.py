@@ -12,10 +12,9 @@ Left out: offset compression, which Arm does not choose by default, and the 32-b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from dtanalyze.address.units import GIB, MIB, TIB
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.page_alloc import MAX_ORDER, PAGE_SHIFT, BootAllocator, XenBug
 from dtanalyze.xen.profile import XenProfile
 

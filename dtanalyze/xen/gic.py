@@ -7,14 +7,13 @@ gicv2_extension_dt_init (arch/arm/gic-v2.c) and gicv3_dt_init (arch/arm/gic-v3.c
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.units import KIB
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.interrupts import Phandles
 from dtanalyze.board.translate import RegEntry, Translated, reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import DATA_ABORT, Open, Outcome, Passed, Stop

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.device import Failure, Machine, handle_device, p2m_limit
 from dtanalyze.xen.dt_irq import DtIrqs, GicIrq
 from dtanalyze.xen.iommu import Iommus, is_iommu

@@ -8,14 +8,13 @@ ipmmu_probe (ipmmu-vmsa.c), alike from 4.17 on. Left out: what the registers say
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.units import KIB
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.interrupts import Phandles
 from dtanalyze.board.translate import Translated, reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.command_line import XenArgs
 from dtanalyze.xen.drivers import IOMMUS, driver_symbol
 from dtanalyze.xen.irq import Irqs

@@ -7,10 +7,9 @@ refused; an SPI goes to Xen or to one domain. Mirrors platform_get_irq, irq_set_
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.dt_irq import DtIrqs, GicIrq, RawIrq
 from dtanalyze.xen.profile import XenProfile
 

@@ -8,11 +8,10 @@ compressed needs more room than its module has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.bootfdt import BankType, BootInfo, Module
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import DATA_ABORT, Open, Outcome, Passed, Stop

@@ -1,12 +1,11 @@
 """What a host tree does not say, and the caller may."""
 
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import format_range, format_size
 from dtanalyze.errors import UsageError
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.build import DEFAULT, Build
 
 if TYPE_CHECKING:  # only a caller with a log needs its reader

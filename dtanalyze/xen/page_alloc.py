@@ -12,9 +12,7 @@ claims, offlined and broken pages.
 from __future__ import annotations
 
 from collections import deque
-from typing import Final
-
-from dtanalyze.named_tuple import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["MAX_ORDER", "MAX_ZONE", "PAGE_SHIFT", "BootAllocator", "Heap", "XenBug", "bits_to_zone"]
 

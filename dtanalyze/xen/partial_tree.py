@@ -8,12 +8,11 @@ handle_prop_pfdt and handle_passthrough_prop (common/device-tree/dom0less-build.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.devicetree.cells import CellCounts
 from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.devicetree.write import new_node
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.assigned import Assigned, assigned_ranges
 from dtanalyze.xen.device import Machine, iommu_add_dt_device, map_device_irqs
 from dtanalyze.xen.iommu import is_iommu

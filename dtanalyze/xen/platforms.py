@@ -8,12 +8,11 @@ tell it.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.stage import Outcome, Passed, Stop
 
 __all__ = ["Platform", "platform_init", "platform_of"]

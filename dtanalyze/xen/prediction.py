@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from dtanalyze.address.range import AddressRange
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.bootfdt import BootInfo
 from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.handle_node import HostNodes

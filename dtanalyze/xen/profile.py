@@ -5,10 +5,9 @@ colouring), which stay at their defaults.
 """
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.errors import UsageError
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.drivers import NEW_IN_4_17, NEW_IN_4_18, NEW_IN_4_19, NEW_IN_4_20, NEW_IN_4_23
 
 __all__ = ["NEWEST", "PRESETS", "XenProfile", "preset", "presets", "release_of"]

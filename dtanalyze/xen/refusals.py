@@ -10,9 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from functools import cache
 from importlib.resources import files
-from typing import Final
-
-from dtanalyze.named_tuple import NamedTuple
+from typing import Final, NamedTuple
 
 __all__ = ["COMPARED", "Refusal", "Standing", "refusals"]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from dtanalyze.address.range import AddressRange
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Regions"]
 

@@ -13,9 +13,8 @@ Left out: a block of which half is clean when it is split.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory
 from dtanalyze.xen.page_alloc import MAX_ORDER
 

@@ -1,9 +1,7 @@
 """One step on the way from Xen's entry to dom0's first instruction, and the three ways in which it ends. Data only."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
-
-from dtanalyze.named_tuple import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from dtanalyze.xen.boot import Boot

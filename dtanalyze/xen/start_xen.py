@@ -6,11 +6,10 @@ mirror that it names; here is only in which order they are asked, and with what.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.units import counted
 from dtanalyze.board.architecture import RISCV
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.boot_cpupool import cpupool_init

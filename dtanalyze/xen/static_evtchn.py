@@ -7,11 +7,10 @@ Mirrors alloc_static_evtchn and alloc_domain_evtchn (arch/arm/domain_build.c up 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.board.interrupts import Phandles
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.dom0less import CAPS_XENSTORE
 from dtanalyze.xen.stage import Stop

@@ -1,7 +1,8 @@
 """A guest that a toolstack makes: its memory and what is passed through."""
 
+from typing import NamedTuple
+
 from dtanalyze.address.range import AddressRange
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.partial_tree import PartialTree
 
 __all__ = ["Iomem", "Toolstack"]

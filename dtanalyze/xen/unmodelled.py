@@ -7,12 +7,11 @@ all-clear never rests in silence on a stage that nobody mirrored.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.units import MIB, format_size
 from dtanalyze.board.architecture import ARM32
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.page_alloc import PAGE_SHIFT, XenBug
 

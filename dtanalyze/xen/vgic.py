@@ -7,7 +7,7 @@ version.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.board.bus import XEN
@@ -15,7 +15,6 @@ from dtanalyze.board.interrupts import GIC_COMPATIBLE
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.tree import Node
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = [
     "MAX_VIRT_CPUS",

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.units import MIB
 from dtanalyze.errors import InputError
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.xen.toolstack import Iomem, Toolstack
 
 __all__ = ["read_xl_config"]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.board.translate import chain_text
 from dtanalyze.facts import CheckResult
 from dtanalyze.linux.iomem import Unseen
 from dtanalyze.linux.view import View
-from dtanalyze.named_tuple import NamedTuple
 
 __all__ = ["Claim", "claims"]
 

@@ -7,13 +7,12 @@ pieces; each is linear and says its scale, and a block that goes on is cut at th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import RawRange
 from dtanalyze.address.units import GIB, TIB, counted, format_size
 from dtanalyze.facts import CheckResult, HostFacts, ScanNode
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.lines import sentence
 from dtanalyze.report.picture.guest import assumed_html, cards_html, do_html, facts_html, guest_body
 from dtanalyze.report.picture.marks import badge, block, cause, sized, span, swatch, words

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.causes import cause_keys, grouped
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.report.picture.claims import Claim, claims
 from dtanalyze.report.pieces import Piece, pieces
 

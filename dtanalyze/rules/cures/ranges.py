@@ -9,7 +9,7 @@ onto another user.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
@@ -19,7 +19,6 @@ from dtanalyze.board.translate import RegEntry, Translated, Untranslatable, belo
 from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number
 from dtanalyze.devicetree.tree import Node, Property
 from dtanalyze.findings import Cure
-from dtanalyze.named_tuple import NamedTuple
 from dtanalyze.rules.cures.changes import cells_change, deletion, empty_change, number_cells
 from dtanalyze.rules.view import HostView
 
