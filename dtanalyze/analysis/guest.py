@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
@@ -22,20 +22,59 @@ from dtanalyze.causes import cause_of
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.errors import InputError
-from dtanalyze.facts import Alternative, CheckResult, RegionUse, Reuse
+from dtanalyze.facts import CheckResult, RegionUse, Reuse
 from dtanalyze.findings import Finding
 from dtanalyze.linux.balloon import hotplug_reach
-from dtanalyze.linux.boot import WORST_FIRST, BootAnswer, Conditions, Verdict, boot
+from dtanalyze.linux.boot import BootAnswer, Conditions, Verdict, boot
 from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Claimed, Memblock, memblock
 from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.linux.resource import Resource
 from dtanalyze.verdicts import memory_assumed, memory_contradicts, need_finding, request_finding, verdict_finding
 
-__all__ = ["check_guest", "kind_of", "memory_findings", "memory_of", "no_overlay", "with_findings", "worse_of"]
+__all__ = [
+    "GuestBoot",
+    "boot_guest",
+    "check_guest",
+    "kind_of",
+    "memory_findings",
+    "memory_of",
+    "no_overlay",
+    "result_of",
+    "with_findings",
+]
 
 GUEST_GNTTAB_BASE: Final = 0x38000000
 GUEST_GNTTAB_SIZE: Final = 0x01000000
+
+
+class GuestBoot(NamedTuple):
+    """One kernel booted on one guest's tree, with nothing made of it yet. ``width`` is the CPUs' in bits, if it is known."""
+
+    tree: Tree
+    options: CheckOptions
+    written: bool
+    kind: str
+    board: Board
+    memory: Memblock
+    ram_from: str
+    kaslr: bool
+    kaslr_from: str
+    width: int | None
+    answer: BootAnswer
+
+
+def boot_guest(tree: Tree, options: CheckOptions, *, written: bool = False) -> GuestBoot:
+    """Boot the kernel on the tree of a guest (``options.tree``, else found out), which Xen may have ``written``."""
+    profile = options.linux.on_cpus(Arch(arch_of(tree)))
+    options = options._replace(linux=profile)
+    board = build_board(tree, profile.address_rules)
+    memory, ram_from = memory_of(board, options)
+    kaslr, kaslr_from = kaslr_of(board, options)
+    width = pa_bits(tree) if options.cpus is None else options.cpus or None
+    answer = boot(board, memory, profile, Conditions(kaslr, width, options.requests, options.recorded))
+    kind = options.tree or kind_of(tree)
+    return GuestBoot(tree, options, written, kind, board, memory, ram_from, kaslr, kaslr_from, width, answer)
 
 
 def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool = False) -> CheckResult:
@@ -43,16 +82,13 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
 
     A tree that Xen has ``written`` is not asked for its layout: that is the host's.
     """
-    profile = options.linux.on_cpus(Arch(arch_of(tree)))
-    options = options._replace(linux=profile)
-    board = build_board(tree, profile.address_rules)
-    kind = options.tree or kind_of(tree)
-    memory, ram_from = memory_of(board, options)
-    kaslr, kaslr_from = kaslr_of(board, options)
-    width = pa_bits(tree) if options.cpus is None else options.cpus or None
-    at_most = width or most_pa_bits(tree)
-    conditions = Conditions(kaslr, width, options.requests, options.recorded)
-    answer = boot(board, memory, profile, conditions)
+    return result_of(boot_guest(tree, options, written=written), path)
+
+
+def result_of(booted: GuestBoot, path: str) -> CheckResult:
+    """Return what is to be said of a boot."""
+    tree, options, written, kind, board, memory, ram_from, kaslr, kaslr_from, width, answer = booted
+    profile = options.linux
     more_ram = _recorded_ram(answer, options)
     grant, regions = _regions(board)
     # Of a tree that Xen has written, the host's side says where RAM comes from.
@@ -77,6 +113,7 @@ def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool =
         findings=(),
         reuse=tuple(_reuse(answer, profile)) if options.reuse else (),
     )
+    at_most = width or most_pa_bits(tree)
     found = list(guest_findings(kind, board, memory, answer, at_most, options, written))
     if not written:
         found += [*tree_findings(kind, board, memory, profile), *memory_findings(board, options)]
@@ -266,11 +303,3 @@ def _matters(result: CheckResult) -> dict[str, bool]:
     if any(item.dom0_memory for item in result.alternatives):
         found["dom0's RAM"] = len({item.verdict for item in result.alternatives if item.dom0_memory}) > 1
     return found
-
-
-def worse_of(unlike: tuple[CheckResult, CheckResult]) -> CheckResult:
-    """Join the answers with and without KASLR: the worse one, with both verdicts beside it when they differ."""
-    worse = min(unlike, key=lambda item: WORST_FIRST.index(item.verdict))
-    alternatives = tuple(Alternative(bool(item.kaslr), item.verdict, item.sections) for item in unlike)
-    same = len({(item.verdict, item.sections) for item in alternatives}) == 1
-    return worse._replace(kaslr=None, alternatives=() if same else alternatives)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_size
 from dtanalyze.analysis.dom0_size import is_starved, with_other_size
-from dtanalyze.analysis.guest import check_guest, memory_findings, memory_of, no_overlay, with_findings, worse_of
+from dtanalyze.analysis.guest import memory_findings, memory_of, no_overlay, with_findings
 from dtanalyze.analysis.host_facts import devices_of, host_facts
 from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
 from dtanalyze.analysis.observed import contradictions, same_ram
@@ -22,13 +21,13 @@ from dtanalyze.analysis.other_values import with_other_values
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.analysis.rules import host_findings, tree_findings
 from dtanalyze.analysis.starts import worst_start
+from dtanalyze.analysis.written_trees import WrittenTrees
 from dtanalyze.analysis.xens_tree import of_xen
 from dtanalyze.board.architecture import RISCV, arch_of
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.cpus import pa_bits
 from dtanalyze.board.translate import reg_entries
-from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.facts import SOME_STARTS, Alternative, CheckResult, HostFacts, HostRange, Predicted
 from dtanalyze.findings import Finding
@@ -45,8 +44,6 @@ from dtanalyze.xen.profile import NEWEST, PRESETS, XenProfile
 
 __all__ = ["check_host", "predict_host", "tree_ram"]
 
-
-_KASLR_OPEN: Final = "KASLR: not known, a boot loader may add a kaslr-seed to /chosen (--kaslr or --no-kaslr settles it)"
 
 
 def check_host(tree: Tree, path: str, question: HostQuestion) -> tuple[CheckResult, ...]:
@@ -82,7 +79,7 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
     # The tree's own nodes stand where they say the same: their names and places matter too.
     options = given._replace(memory=() if memory and same_ram(listed, memory) else memory)
     host = prepare(tree, options)
-    guests = _Guests(path, question.options._replace(cpus=pa_bits(host.tree) or 0))
+    guests = WrittenTrees(path, question.options._replace(cpus=pa_bits(host.tree) or 0))
     judged = _Judged(tree, host, options, question)
     one_cell = len(question.xen) <= 1 and len(question.linux) == len(question.iommu) == 1
     for xen in question.xen or (PRESETS[NEWEST],):
@@ -209,47 +206,10 @@ class _Judged:
         return tuple(found) if self._host.tree is self._tree else placed_in(self._tree, found)
 
 
-class _Guests:
-    """Answers for the trees that Xen writes, each computed once for each kernel."""
-
-    def __init__(self, path: str, options: CheckOptions) -> None:
-        self._path = path
-        self._options = options
-        self._known: dict[tuple[bytes, LinuxProfile, str], CheckResult] = {}
-
-    def answer(self, blob: bytes, linux: LinuxProfile, kind: str) -> CheckResult:
-        key = (blob, linux, kind)
-        if key not in self._known:
-            self._known[key] = self._compute(blob, linux, kind)
-        return self._known[key]
-
-    def _compute(self, blob: bytes, linux: LinuxProfile, kind: str) -> CheckResult:
-        tree = parse(blob)
-        recorded = self._options.recorded if kind == "dom0" else None  # a record is of one boot: dom0's
-        options = self._options._replace(linux=linux, tree=kind, memory=(), recorded=recorded)
-        if kind == "domu" or options.kaslr is not None or _settles_kaslr(tree):
-            return check_guest(tree, self._path, options, written=True)
-        # A boot loader may add a seed to the host tree, and Xen hands it on to dom0.
-        without = check_guest(tree, self._path, options._replace(kaslr=False), written=True)
-        with_seed = check_guest(tree, self._path, options._replace(kaslr=True), written=True)
-        worse = worse_of((without, with_seed))
-        return worse._replace(assumed=tuple(_KASLR_OPEN if item.startswith("KASLR:") else item for item in worse.assumed))
-
-
-def _settles_kaslr(tree: Tree) -> bool:
-    chosen = tree.root.child("chosen")
-    if chosen is None:
-        return False
-    bootargs = chosen.prop("bootargs")
-    if bootargs is not None and "nokaslr" in (bootargs.string or "").split():
-        return True
-    return chosen.prop("kaslr-seed") is not None
-
-
 def _predicted(
     tree: Tree,
     prediction: Prediction,
-    guests: _Guests,
+    guests: WrittenTrees,
     linux: LinuxProfile,
     path: str,
     options: CheckOptions,

@@ -23,6 +23,9 @@ class Guests(Protocol):
     def answer(self, blob: bytes, linux: LinuxProfile, kind: str) -> CheckResult:
         """Return what Linux makes of one."""
 
+    def ends(self, blob: bytes, linux: LinuxProfile, kind: str) -> tuple[Alternative, ...]:
+        """Return how a boot on one ends: once, or without and with KASLR where the two are not alike."""
+
 
 def worst_start(prediction: Prediction, guests: Guests, linux: LinuxProfile) -> tuple[Prediction, tuple[Alternative, ...]]:
     """Return the start with the worst answer, of equals the likeliest, and all answers when they are not the same."""
@@ -42,7 +45,9 @@ def verdict_of(prediction: Prediction, guests: Guests, linux: LinuxProfile) -> V
     worst, _ = worst_start(prediction, guests, linux)
     if worst.stopped_by is not None:
         return Verdict.NO_BOOT
-    return guests.answer(worst.blob, linux, "dom0").verdict if worst.blob is not None else None
+    if worst.blob is None:
+        return None
+    return min(guests.ends(worst.blob, linux, "dom0"), key=_rank).verdict
 
 
 def _rank(answer: Alternative) -> int:
@@ -58,8 +63,5 @@ def _answers(start: Prediction, guests: Guests, linux: LinuxProfile) -> Iterable
     if start.blob is None:
         yield Alternative(None, Verdict.UNKNOWN, 0, where, start.when)
         return
-    result = guests.answer(start.blob, linux, "dom0" if start.domain == "dom0" else "domu")
-    if result.alternatives:
-        yield from (item._replace(dom0_memory=where, when=start.when) for item in result.alternatives)
-    else:
-        yield Alternative(result.kaslr, result.verdict, result.sections, where, start.when)
+    ends = guests.ends(start.blob, linux, "dom0" if start.domain == "dom0" else "domu")
+    yield from (item._replace(dom0_memory=where, when=start.when) for item in ends)

@@ -223,8 +223,8 @@ class Heap:
         While only clean blocks will do, a dirty head goes to the tail: each search that fails turns the lists by one.
         A single page is taken dirty too, since scrubbing one is cheaper than breaking a larger block.
         """
-        for zone in range(min(zone_hi, MAX_ZONE), 0, -1):
-            if self.avail.get(zone, 0) < 1 << order:
+        for zone in sorted(self.avail, reverse=True):  # a few of many
+            if zone > zone_hi or self.avail[zone] < 1 << order:
                 continue
             for have in range(order, MAX_ORDER + 1):
                 blocks = self.lists.get((zone, have))
