@@ -7,6 +7,7 @@ from typing import Final
 
 from dtanalyze.address.units import counted, format_size
 from dtanalyze.facts import CheckResult
+from dtanalyze.linux.boot import Verdict
 from dtanalyze.report.advice import advice_lines
 from dtanalyze.report.foreign import document
 from dtanalyze.report.lines import WIDTH, sentence, spanned, wrapped
@@ -71,12 +72,18 @@ def _key(scene: Scene) -> str:
 
 
 def _figures(result: CheckResult) -> str:
+    """Return how much there is: of what works the line above has told the sections."""
     room = result.answer.capacity if result.answer else None
+    told = result.verdict is Verdict.SCRATCH
     size = format_size(result.sections * result.linux.section_size)
-    text = f"{counted(result.sections, 'section')}, {size}"
+    parts = [] if told else [f"{counted(result.sections, 'section')}, {size}"]
     if room is not None and room.landings:
-        text += f"; {len({item.number for item in room.landings})} over something in use"
-    return f"{text}; largest request {room.largest_request} pages" if room is not None else text
+        parts.append(f"{len({item.number for item in room.landings})} over something in use")
+    if room is not None:
+        largest = format_size(room.largest_request * result.linux.page_size)
+        parts.append(f"largest request {room.largest_request} pages ({largest})")
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]
 
 
 def _columns(width: int) -> int:
