@@ -12,6 +12,7 @@ import re
 import runpy
 import shutil
 import subprocess
+import tomllib
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -63,10 +64,25 @@ def test_the_overlay_is_its_source() -> None:
 def test_the_picture_in_the_readme_is_a_png() -> None:
     picture = (DOCS / "map.png").read_bytes()
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
-    assert "](docs/map.png)" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"]({RAW}docs/map.png)" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/formats.md"])
+HOME, RAW = "https://github.com/dtanalyze/dtanalyze/blob/main/", "https://raw.githubusercontent.com/dtanalyze/dtanalyze/main/"
+
+
+def test_the_readme_works_where_the_repository_is_not() -> None:
+    """PyPI shows it alone: every link and picture is absolute, and leads to a file that is here."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    targets = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert len(targets) > 10 and all(target.startswith((HOME, RAW)) for target in targets), targets
+    assert [item for item in targets if not (ROOT / item.removeprefix(HOME).removeprefix(RAW).partition("#")[0]).is_file()] == []
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    urls = project["urls"]
+    assert set(urls) == {"Homepage", "Documentation", "Changelog", "Issues"} and all(url.startswith(HOME.partition("/blob")[0]) for url in urls.values())
+    assert all((ROOT / url.removeprefix(HOME)).is_file() for url in urls.values() if url.startswith(HOME))
+
+
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/formats.md"])
 def test_links_lead_somewhere(page: str) -> None:
     path = ROOT / page
     targets = re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8"))
