@@ -93,7 +93,7 @@ def test_the_source_distribution_is_whole(tmp_path: Path) -> None:
     with tarfile.open(next(made.glob("*.tar.gz"))) as packed:
         names = {item.name.partition("/")[2] for item in packed.getmembers() if item.isfile()}
         packed.extractall(made, filter="data")
-    wanted = set(git(ROOT, "ls-files").splitlines()) - {".gitignore"}
+    wanted = set(git(ROOT, "ls-files").splitlines()) - {".gitignore", ".gitattributes"}
     assert {name for name in wanted - names if not name.startswith(".ci/")} == set()
     assert not any(name.endswith((".pyc", ".so")) or "__pycache__" in name for name in names)
     (unpacked,) = (item for item in made.iterdir() if item.is_dir())
