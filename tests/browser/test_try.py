@@ -177,3 +177,17 @@ def test_a_board_is_answered_in_the_browser_and_nothing_leaves_it(served: tuple[
     assert second["link"] == "#dom0-mem=256M" and second["command"] == "dtanalyze check board.dtb --dom0-mem 256M"
     assert "cut.dtb" in broken["state"] and broken["hidden"], "a broken file is one sentence"
     assert asked_hosts(record) == {address.split("/")[2]}
+
+
+def test_a_browser_without_webassembly_is_told(served: tuple[str, Queue[Any]], tmp_path: Path) -> None:
+    address, _ = served
+    options = [
+        f"--user-data-dir={tmp_path}/profile",
+        "--js-flags=--noexpose_wasm",
+        "--dump-dom",
+        "--virtual-time-budget=5000",
+    ]
+    seen = subprocess.run(
+        [str(BROWSER), *FLAGS, *options, f"{address}index.html"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert "This browser has no WebAssembly or no workers, which the analyzer needs. Install it instead" in seen.stdout
