@@ -21,7 +21,8 @@ from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property,
 from dtanalyze.errors import BlobError, InputError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding
-from dtanalyze.xen.bootfdt import BootInfo, boot_fdt_info
+from dtanalyze.xen.bootfdt import boot_fdt_info
+from dtanalyze.xen.bootinfo import BootInfo
 from dtanalyze.xen.guest_tree import with_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.partial_tree import PartialTree

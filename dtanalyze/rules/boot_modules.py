@@ -12,7 +12,7 @@ from dtanalyze.rules.cures.modules import cells_cures, kernel_cures, moved_cures
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
-from dtanalyze.xen.bootfdt import MAX_MODULES, Module, loaded_by_efi
+from dtanalyze.xen.bootinfo import MAX_MODULES, Module, loaded_by_efi
 
 __all__ = ["BOOT_MODULES"]
 

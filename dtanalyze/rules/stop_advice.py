@@ -78,6 +78,7 @@ _ADVICE: Final = (
         "Unable to map",
         "Load a smaller one, packed for example: Xen maps it whole, and has 1 GiB of addresses for all that it maps.",
     ),
+    ("dom0-modules", "/chosen node", "Remove `compatible` and `interrupts` from /chosen, or boot dom0 without a ramdisk."),
     ("dom0-modules", "mapped", "Set another `dom0_mem=`, so that Xen puts dom0's first bank apart from that device."),
     (
         "modules",

@@ -18,15 +18,8 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.assigned import Assigned
 from dtanalyze.xen.boot_cpupool import CpuPools
-from dtanalyze.xen.bootfdt import (
-    DEVICE_TREE,
-    BootInfo,
-    Module,
-    boot_cmdline_find_by_name,
-    boot_fdt_info,
-    dom0_modules_of,
-    loaded_by_efi,
-)
+from dtanalyze.xen.bootfdt import boot_fdt_info
+from dtanalyze.xen.bootinfo import DEVICE_TREE, BootInfo, Module, boot_cmdline_find_by_name, dom0_modules_of, loaded_by_efi
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import Word, XenArgs, dom0_command_line, words_of, xen_command_line
 from dtanalyze.xen.device import Machine

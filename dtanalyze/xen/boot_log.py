@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import AddressRange
 from dtanalyze.evidence.lines import Line, lines_of
 from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
-from dtanalyze.xen.bootfdt import DEVICE_TREE, Module
+from dtanalyze.xen.bootinfo import DEVICE_TREE, Module
 
 __all__ = ["XenLog", "log_of", "read_xen_log"]
 

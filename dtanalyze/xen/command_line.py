@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.units import GIB, KIB, MIB, TIB
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.xen.bootfdt import dom0_modules_of
+from dtanalyze.xen.bootinfo import dom0_modules_of
 
 __all__ = [
     "DOM0_MEM_DEFAULT",

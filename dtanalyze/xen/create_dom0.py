@@ -12,7 +12,7 @@ from typing import Final
 from dtanalyze.address.units import counted, format_size
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.boot import Boot
-from dtanalyze.xen.bootfdt import dom0_modules_of
+from dtanalyze.xen.bootinfo import dom0_modules_of
 from dtanalyze.xen.device import mapped_pages
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.hypervisor_node import dom0_regions, search_crash
@@ -97,8 +97,18 @@ def modules_of_dom0(boot: Boot) -> Outcome:
     size = len(blob)
     if blob and devices:  # a page that cannot be written decides, so that each byte counts
         size = bytes_needed(parse(blob).root) + (INITRD_SIZE if dom0_ramdisk(boot.info) is not None else 0)
-    mapped = vmap_of_gic(boot.host.tree.root)
-    return dom0_modules(banks, boot.info, size, boot.profile, devices, mapped=mapped, more_ram=boot.more_ram)
+    mapped, more_ram = vmap_of_gic(boot.host.tree.root), boot.more_ram
+    placed = dom0_modules(banks, boot.info, size, boot.profile, devices, mapped=mapped, more_ram=more_ram)
+    return placed if isinstance(placed, Stop) else _no_chosen(boot) or placed
+
+
+def _no_chosen(boot: Boot) -> Stop | None:
+    """initrd_load writes the ramdisk's place into dom0's /chosen, which a compatible that Xen keeps from dom0 takes away."""
+    chosen, ramdisk = boot.host.tree.root.child("chosen"), dom0_ramdisk(boot.info)
+    if chosen is None or boot.nodes.is_kept(chosen) or ramdisk is None or not ramdisk.size or not boot.ram_known:
+        return None
+    because = f"{chosen.path} is kept from dom0, for its compatible or its interrupts, and Xen looks for it in dom0's tree"
+    return Stop("dom0-modules", ("Cannot find the /chosen node",), because, chosen.path)
 
 
 def _mapped(boot: Boot) -> Iterator[Mapped]:

@@ -12,7 +12,7 @@ from dtanalyze.address.units import MIB, format_size
 from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory, p2m_table_orders
-from dtanalyze.xen.bootfdt import DEVICE_TREE, BootInfo, Module
+from dtanalyze.xen.bootinfo import DEVICE_TREE, BootInfo, Module
 from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, XenArgs
 from dtanalyze.xen.heap_use import SPREAD, nearby, own_pages, take_pages
 from dtanalyze.xen.llc_coloring import allocate_hwdom_memory

@@ -16,7 +16,7 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
 from dtanalyze.xen.arch_timer import find_timer, timer_irqs
-from dtanalyze.xen.bootfdt import Bank, BankType, BootInfo
+from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo
 from dtanalyze.xen.command_line import dom0_command_line
 from dtanalyze.xen.guest_tree import (
     GUEST_TIMER,

@@ -15,7 +15,7 @@ from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.assigned import Assigned, assigned_ranges
-from dtanalyze.xen.bootfdt import BootInfo, Module
+from dtanalyze.xen.bootinfo import BootInfo, Module
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
 from dtanalyze.xen.dt_property import EILSEQ, EINVAL, ENODATA, dt_property_read_string
 from dtanalyze.xen.profile import XenProfile

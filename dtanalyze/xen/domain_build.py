@@ -15,7 +15,7 @@ from dtanalyze.board.build import pci_windows
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.translate import Translated, reg_entries
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.xen.bootfdt import Bank, BootInfo
+from dtanalyze.xen.bootinfo import Bank, BootInfo
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.rangeset import NullDereferenceError, Rangeset
 from dtanalyze.xen.regions import Regions

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
-from dtanalyze.xen.bootfdt import BankType, BootInfo, Module
+from dtanalyze.xen.bootinfo import BankType, BootInfo, Module
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import DATA_ABORT, Open, Outcome, Passed, Stop
 from dtanalyze.xen.vmap import fits_into_vmap

@@ -15,7 +15,7 @@ from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import MIB
 from dtanalyze.xen.allocate_memory import Dom0Memory
-from dtanalyze.xen.bootfdt import Bank, BootInfo
+from dtanalyze.xen.bootinfo import Bank, BootInfo
 from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["allocate_hwdom_memory"]

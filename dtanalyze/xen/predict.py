@@ -13,7 +13,7 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
 from dtanalyze.xen.boot import Boot, Host
-from dtanalyze.xen.bootfdt import BootInfo
+from dtanalyze.xen.bootinfo import BootInfo
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
 from dtanalyze.xen.dom0less import DomU, device_tree_module

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from dtanalyze.address.range import AddressRange
-from dtanalyze.xen.bootfdt import BootInfo
+from dtanalyze.xen.bootinfo import BootInfo
 from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.regions import Regions

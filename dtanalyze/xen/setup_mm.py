@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from dtanalyze.xen.bootfdt import BankType, BootInfo, Module
+from dtanalyze.xen.bootinfo import BankType, BootInfo, Module
 from dtanalyze.xen.frametable import DirectMap, Pdx, frametable_covers, init_pdx, setup_frametable_mappings, vm_init
 from dtanalyze.xen.page_alloc import PAGE_SHIFT, BootAllocator, XenBug
 from dtanalyze.xen.profile import XenProfile

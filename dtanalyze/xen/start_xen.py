@@ -13,7 +13,7 @@ from dtanalyze.board.architecture import RISCV
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.boot_cpupool import cpupool_init
-from dtanalyze.xen.bootfdt import Bank
+from dtanalyze.xen.bootinfo import Bank
 from dtanalyze.xen.create_dom0 import (
     construct_domain,
     dom0_cpus,

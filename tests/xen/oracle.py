@@ -24,7 +24,8 @@ from dtanalyze.board.bus import XEN
 from dtanalyze.board.translate import Translated, reg_entries
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.xen.bootfdt import BankType, BootInfo, Module, boot_fdt_info
+from dtanalyze.xen.bootfdt import boot_fdt_info
+from dtanalyze.xen.bootinfo import BankType, BootInfo, Module
 from dtanalyze.xen.domain_build import find_memory_holes, find_unallocated_memory
 from dtanalyze.xen.profile import XenProfile, preset
 from dtanalyze.xen.regions import Regions

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import pytest
 
 from dtanalyze.devicetree.blob import parse
-from dtanalyze.xen.bootfdt import Bank, BootInfo, Module, boot_fdt_info
+from dtanalyze.xen.bootfdt import boot_fdt_info
+from dtanalyze.xen.bootinfo import Bank, BootInfo, Module
 from dtanalyze.xen.profile import preset
 from tests.xen.build import HEAD, blob, host
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dtanalyze.address.units import GIB, TIB
-from dtanalyze.xen.bootfdt import Bank, BankType, BootInfo, Module
+from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo, Module
 from dtanalyze.xen.frametable import Pdx, init_pdx
 from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.profile import PRESETS

@@ -474,6 +474,23 @@ def test_the_tree_is_copied_into_one_block() -> None:
     assert stop.lines == ("Unable to allocate memory for relocating the Device-Tree.",)
 
 
+def test_chosen_that_dom0_does_not_get() -> None:
+    """40h: with the compatible of a GIC it is kept from dom0, where initrd_load looks for it; without a ramdisk nobody does."""
+    body = MODULES.format(pad=PAD, more='compatible = "arm,gic-v3";', kernel=MIB, ramdisk=MIB)
+    stop = stop_of(CPUS, TIMER, GICV3, body)
+    assert stop is not None and (stop.stage, stop.lines) == ("dom0-modules", ("Cannot find the /chosen node",))
+    assert stop_of(CPUS, TIMER, GICV3, body.replace("multiboot,ramdisk", "xen,xsm-policy")) is None
+
+
+def test_cells_that_wrap() -> None:
+    """As booted: 0xed32e844 address cells are a negative number of bytes, so that Xen reads far behind the tree."""
+    body = MODULES.format(pad=PAD, more="", kernel=MIB, ramdisk=MIB).replace("#address-cells = <2>", "#address-cells = <0xed32e844>")
+    stop = stop_of(CPUS, TIMER, GICV3, body)
+    assert stop is not None and stop.lines == ("CPU0: Unexpected Trap: Data Abort",)
+    short = stop_of(CPUS, TIMER, GICV3, body.replace("0xed32e844", "5"))
+    assert short is not None and short.lines == ("fdt: node `m@48000000': `reg` property length is too short",)
+
+
 def test_pools_of_cpus_want_chosen() -> None:
     """btcpupools_dtb_parse panics without it; a boot loader adds it with the modules."""
     found = {stage.name: outcome for stage, outcome in boot(CPUS, TIMER, GICV3).stages}

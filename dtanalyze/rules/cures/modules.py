@@ -17,7 +17,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Change, Cure
 from dtanalyze.rules.cures.changes import cells_change, number_cells, stated_value, string_change, strings_change
 from dtanalyze.rules.view import HostView
-from dtanalyze.xen.bootfdt import MAX_MODULES, Module
+from dtanalyze.xen.bootinfo import MAX_MODULES, Module
 from dtanalyze.xen.dom0_memory import loaded_modules
 
 __all__ = ["MODULE", "cells_cures", "kernel_cures", "moved_cures", "named_cures", "placed_cures"]
