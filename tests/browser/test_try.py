@@ -94,6 +94,11 @@ class Visited(SimpleHTTPRequestHandler):
             self._send(BOARD.read_bytes(), "application/octet-stream")
         elif self.path == "/visitor.js":
             self._send(VISITOR.encode(), "text/javascript")
+        elif self.path == "/poor.js":
+            self._send(b"delete globalThis.WebAssembly;", "text/javascript")
+        elif self.path == "/poor.html":
+            page = (Path(self.directory) / "index.html").read_text()
+            self._send(page.replace("<head>", '<head><script src="poor.js"></script>').encode(), "text/html")
         elif self.path == "/":
             page = (Path(self.directory) / "index.html").read_text()
             self._send(
@@ -183,11 +188,10 @@ def test_a_browser_without_webassembly_is_told(served: tuple[str, Queue[Any]], t
     address, _ = served
     options = [
         f"--user-data-dir={tmp_path}/profile",
-        "--js-flags=--noexpose_wasm",
         "--dump-dom",
         "--virtual-time-budget=5000",
     ]
     seen = subprocess.run(
-        [str(BROWSER), *FLAGS, *options, f"{address}index.html"], capture_output=True, text=True, timeout=60, check=True
+        [str(BROWSER), *FLAGS, *options, f"{address}poor.html"], capture_output=True, text=True, timeout=60, check=True
     )
     assert "This browser has no WebAssembly or no workers, which the analyzer needs. Install it instead" in seen.stdout
