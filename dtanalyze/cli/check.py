@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
+from dtanalyze.address.units import counted
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
 from dtanalyze.cli.call import Call
@@ -217,6 +218,8 @@ def command(
             controls = controls._replace(defaults=_defaults(kernel, host))
         answer = control_options.controlled(answer, controls)
         answer = answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
+    if source.source is not None:
+        _tell_without_line(source.source, answer)
     written = outputs.write(wanted, answer)
     report_failures(failures)
     idle = outputs.without_effect(call, kinds)
@@ -228,6 +231,14 @@ def command(
         raise LeaveError(2)
     if threshold is not None and _reaches(answer.results, threshold):
         raise LeaveError(1)
+
+
+def _tell_without_line(source: str, answer: Report) -> None:
+    """Say how many findings stand at no line of the source that was named."""
+    findings = (finding for result in answer.results for finding in result.findings)
+    count = sum(item.node is not None and item.place is None for item in findings)
+    if count:
+        complain(f"--source {source}: no line of it for {counted(count, 'finding')}: the tree's own offset stands there")
 
 
 def _defaults(kernel: options.KernelGroup, host: xen_options.HostGroup) -> "Defaults":

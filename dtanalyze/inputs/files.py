@@ -14,6 +14,7 @@ from dtanalyze.inputs.sourcing import Sourcing
 if TYPE_CHECKING:  # few inputs are sources or images
     from dtanalyze.devicetree.fit import Image
     from dtanalyze.devicetree.source_map import SourceMap
+    from dtanalyze.inputs.dts import Compiled
 
 __all__ = ["Found", "Given", "ImageFile", "Overlay", "Overlays", "content_of", "expanded", "read_overlays", "trees_in"]
 
@@ -172,17 +173,20 @@ def trees_in(
     compilation may take.
     """
     trees: Iterator[tuple[str, bytes | InputFailure]]
-    places: SourceMap | None
+    places: SourceMap | None = None
+    source: Compiled | None = None
     if isinstance(data, ImageFile):
-        trees, places = _closing(_of_image(name, data.image), data.file), _places_of(sourcing, seconds)
+        trees, source = _closing(_of_image(name, data.image), data.file), _source_of(sourcing, seconds)
     elif name.endswith(_SOURCES):
         from dtanalyze.inputs.dts import compiled
 
         made = compiled(name, data, sourcing, seconds)
         trees, places = iter(((name, made.blob),)), made.places
     else:
-        trees, places = _contained(name, data), _places_of(sourcing, seconds)
+        trees, source = _contained(name, data), _source_of(sourcing, seconds)
     for inner, blob in trees:
+        if source is not None and not isinstance(blob, InputFailure):
+            places = _joined(source, blob, sourcing.source or "")
         if isinstance(blob, InputFailure):
             yield blob
         elif overlays is None:
@@ -214,14 +218,29 @@ def content_of(path: str) -> bytes | ImageFile:
     return read_bytes(path) if image is None else ImageFile(image, file)
 
 
-def _places_of(sourcing: Sourcing, seconds: float) -> SourceMap | None:
-    """Return the places in the source that the user names for a blob; a source that cannot be compiled is an error."""
+def _joined(source: Compiled, blob: bytes, name: str) -> SourceMap | None:
+    """Return the places in a blob's source; None for a blob that is none, which its reader says."""
+    from dtanalyze.devicetree.blob import parse
+    from dtanalyze.devicetree.joined_places import joined
+
+    try:
+        tree = parse(blob)
+    except DtanalyzeError:
+        return None
+    try:
+        return joined(source.places, parse(source.blob), tree)
+    except InputError as error:
+        raise InputError(f"--source {name}: {error}") from error
+
+
+def _source_of(sourcing: Sourcing, seconds: float) -> Compiled | None:
+    """Return the source that the user names for a blob, compiled; one that cannot be is an error."""
     if sourcing.source is None:
         return None
     from dtanalyze.inputs.dts import compiled
 
     try:
-        return compiled(sourcing.source, read_bytes(sourcing.source), sourcing, seconds).places
+        return compiled(sourcing.source, read_bytes(sourcing.source), sourcing, seconds)
     except InputError as error:
         raise InputError(f"--source {sourcing.source}: {error}") from error
 

@@ -188,3 +188,41 @@ def test_a_kernel_tree_lets_nothing_in_from_outside(tmp_path: Path, capsys: pyte
         main(["check", str(vendor / "board.dts")])
     said_ = capsys.readouterr()
     assert "out/secret.h, which is in no folder that was named" in said_.err and "secret\n" not in said_.out
+
+
+def blob(text: str, name: str) -> None:
+    Path(name).write_bytes(subprocess.run(["dtc", "-q", "-@"], input=text.encode(), capture_output=True, check=True).stdout)
+
+
+def places_of(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[dict[str, tuple[str, int] | None], str]:
+    with pytest.raises(SystemExit):
+        main(["check", *argv, "--format", "json"])
+    printed = capsys.readouterr()
+    findings = json.loads(printed.out)["results"][0]["findings"]
+    said = {item["node"]: item.get("source") for item in findings if item["rule"] == "X01"}
+    return {node: (place["file"], place["line"]) if place else None for node, place in said.items()}, printed.err
+
+
+def test_what_the_source_does_not_have_stands_at_no_line_of_it(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A boot loader has added a device to the bus: the line of the bus is not the cause."""
+    text = BOARD.replace('#include "soc.dtsi"\n', DTSI.replace("DEVICE", "0x90000000"))
+    Path("one.dts").write_text(text)
+    added = "\t\tadded@91000000 { reg = <0x0 0x91000000 0x0 0x1000>; };\n"
+    blob(text.replace("\t\tdevice@90000000", f"{added}\t\tdevice@90000000"), "one.dtb")
+    places, err = places_of(capsys, "one.dtb", "--source", "one.dts")
+    assert places == {"/bus@90000000/device@90000000": ("one.dts", 5), "/bus@90000000/added@91000000": None}
+    assert "--source one.dts: no line of it for 2 findings: the tree's own offset stands there" in err
+    places, err = places_of(capsys, "one.dtb")
+    assert set(places.values()) == {None} and err == "", "nobody asked for lines"
+
+
+def test_the_source_of_another_board_is_refused(board: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = BOARD.replace('#include "soc.dtsi"\n', DTSI.replace("DEVICE", "0x90000000"))
+    blob(text.replace("\tmemory@", '\tcompatible = "maker,board-a", "maker,soc";\n\tmemory@'), "a.dtb")
+    Path("b.dts").write_text(text.replace("\tmemory@", '\tcompatible = "other,board-b";\n\tmemory@'))
+    with pytest.raises(SystemExit) as left:
+        main(["check", "a.dtb", "--source", "b.dts"])
+    said = "dtanalyze: a.dtb: --source b.dts: it is the source of other,board-b, and the tree is of maker,board-a\n"
+    assert left.value.code == 2 and capsys.readouterr().err == said
+    Path("b.dts").write_text(text.replace("\tmemory@", '\tcompatible = "maker,board-a-rev2", "maker,soc";\n\tmemory@'))
+    assert places_of(capsys, "a.dtb", "--source", "b.dts")[0] == {"/bus@90000000/device@90000000": ("b.dts", 5)}
