@@ -7,6 +7,7 @@ failure.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,8 @@ class Sources(NamedTuple):
 
 
 PLAIN_SOURCES: Final = Sources()
+_GARBAGE: Final = 10_000
+"""New objects after which the collector looks: those of a small tree."""
 
 
 def each_input(
@@ -73,6 +76,7 @@ def each_input(
 
 def made_of(given: Given, analyse: Callable[[TreeInput], T], sources: Sources) -> tuple[list[T], list[InputFailure]]:
     """Return what ``analyse`` makes of each tree in one input, and what could not be read of it."""
+    _collect_soon()
     results: list[T] = []
     failures: list[InputFailure] = []
     at = [given.name]
@@ -93,6 +97,18 @@ def made_of(given: Given, analyse: Callable[[TreeInput], T], sources: Sources) -
     except Exception as error:  # noqa: BLE001  # whatever it is, it costs this input only
         failures.append(_failure(at[0], given.name, error, sources.limits))
     return results, failures
+
+
+def _collect_soon() -> None:
+    """From the second input on, have garbage collected before there is much of it.
+
+    A tree is rings, of nodes and their parents, that only the collector lets go. A run over one ends before that is of use.
+    What start-up made is left out, so that looking through the rest is cheap.
+    """
+    if gc.get_freeze_count():
+        gc.set_threshold(_GARBAGE)
+    else:
+        gc.freeze()
 
 
 def _trees(given: Given, sources: Sources, spent: Spent) -> Iterator[TreeInput | InputFailure]:
