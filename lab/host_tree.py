@@ -12,7 +12,8 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
-from dtanalyze.xen.command_line import XenArgs, parse_bootargs, xen_bootargs
+from dtanalyze.xen.command_line import xen_bootargs
+from dtanalyze.xen.parse_params import XenArgs, parse_bootargs
 from lab.case import Case, Placed
 
 __all__ = ["Image", "grant_table", "host_tree", "images_of"]

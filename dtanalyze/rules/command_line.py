@@ -7,7 +7,8 @@ from dtanalyze.rules.cures.command_line import dom0_cpus, not_forced_cure, optio
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
-from dtanalyze.xen.command_line import words_of, xen_command_line
+from dtanalyze.xen.command_line import xen_command_line
+from dtanalyze.xen.known_options import words_of
 from dtanalyze.xen.stage import Stop
 
 __all__ = ["COMMAND_LINE"]

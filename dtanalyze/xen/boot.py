@@ -21,7 +21,7 @@ from dtanalyze.xen.boot_cpupool import CpuPools
 from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.bootinfo import DEVICE_TREE, BootInfo, Module, boot_cmdline_find_by_name, dom0_modules_of, loaded_by_efi
 from dtanalyze.xen.build import Build
-from dtanalyze.xen.command_line import Word, XenArgs, dom0_command_line, words_of, xen_command_line
+from dtanalyze.xen.command_line import dom0_command_line, xen_command_line
 from dtanalyze.xen.device import Machine
 from dtanalyze.xen.dom0_memory import XEN_IMAGE, Dom0Placed, free_memory, loaded_modules, place_dom0, xen_at
 from dtanalyze.xen.dom0_tree import dom0_blob
@@ -36,8 +36,10 @@ from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine
 from dtanalyze.xen.hypervisor_node import dom0_regions
 from dtanalyze.xen.iommu import Iommus, iommu_hardware_setup
 from dtanalyze.xen.irq import Irqs
+from dtanalyze.xen.known_options import Word, words_of
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
+from dtanalyze.xen.parse_params import XenArgs
 from dtanalyze.xen.partial_tree import Copied, PartialTree, copy_partial
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile

@@ -13,11 +13,11 @@ from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory, p2m_table_orders
 from dtanalyze.xen.bootinfo import DEVICE_TREE, BootInfo, Module
-from dtanalyze.xen.command_line import DOM0_MEM_DEFAULT, XenArgs
 from dtanalyze.xen.heap_use import SPREAD, nearby, own_pages, take_pages
 from dtanalyze.xen.llc_coloring import allocate_hwdom_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
+from dtanalyze.xen.parse_params import DOM0_MEM_DEFAULT, XenArgs
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.scrubbing import Outcomes, under_scrubbing

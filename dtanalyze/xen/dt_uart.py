@@ -6,9 +6,9 @@ Mirrors dt_uart_init (drivers/char/arm-uart.c, from 4.20 drivers/char/uart-init.
 from __future__ import annotations
 
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.xen.command_line import XenArgs
 from dtanalyze.xen.drivers import UARTS, driver_symbol
 from dtanalyze.xen.dt_property import EINVAL, dt_property_read_string
+from dtanalyze.xen.parse_params import XenArgs
 from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["console_node"]

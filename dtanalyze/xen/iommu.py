@@ -15,9 +15,9 @@ from dtanalyze.board.bus import XEN
 from dtanalyze.board.interrupts import Phandles
 from dtanalyze.board.translate import Translated, reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
-from dtanalyze.xen.command_line import XenArgs
 from dtanalyze.xen.drivers import IOMMUS, driver_symbol
 from dtanalyze.xen.irq import Irqs
+from dtanalyze.xen.parse_params import XenArgs
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Passed, Stop
 

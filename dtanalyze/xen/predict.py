@@ -15,7 +15,7 @@ from dtanalyze.errors import UsageError
 from dtanalyze.xen.boot import Boot, Host
 from dtanalyze.xen.bootinfo import BootInfo
 from dtanalyze.xen.build import Build
-from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
+from dtanalyze.xen.command_line import xen_bootargs
 from dtanalyze.xen.dom0less import DomU, device_tree_module
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
 from dtanalyze.xen.domu_tree import domu_blob, domu_tree
@@ -25,6 +25,7 @@ from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions, written_domu_tree
 from dtanalyze.xen.libxl import extended_regions, guest_memory, toolstack_domu
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.parse_params import parse_bootargs
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Stage, Stop

@@ -7,7 +7,7 @@ in a Xen with CONFIG_ARM64_SVE, whether the CPU has vectors of that length.
 from __future__ import annotations
 
 from dtanalyze.xen.build import Build
-from dtanalyze.xen.command_line import XenArgs
+from dtanalyze.xen.parse_params import XenArgs
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Passed, Stop
 

@@ -10,7 +10,7 @@ import pytest
 from dtanalyze.cli import main
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.write import set_property, strings, to_blob
-from dtanalyze.xen.command_line import parse_bootargs
+from dtanalyze.xen.parse_params import parse_bootargs
 from tests.cli.test_cli import ROOT
 
 HOSTILE = sorted((ROOT / "fixtures" / "dtb" / "hostile").iterdir())

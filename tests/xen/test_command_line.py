@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dtanalyze.devicetree.blob import parse
-from dtanalyze.xen.command_line import dom0_command_line, parse_bootargs, words_of, xen_command_line
+from dtanalyze.xen.command_line import dom0_command_line, xen_command_line
+from dtanalyze.xen.known_options import words_of
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.parse_params import parse_bootargs
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.profile import preset
 from tests.xen.build import blob

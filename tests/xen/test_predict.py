@@ -21,9 +21,10 @@ from dtanalyze.errors import InputError, UsageError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS as LINUX
 from dtanalyze.xen.boot_log import read_xen_log
-from dtanalyze.xen.command_line import parse_bootargs, xen_bootargs
+from dtanalyze.xen.command_line import xen_bootargs
 from dtanalyze.xen.libxl import extended_regions, guest_memory
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.parse_params import parse_bootargs
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import PRESETS, preset

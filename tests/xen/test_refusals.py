@@ -13,7 +13,7 @@ import pytest
 
 from dtanalyze.cli import main
 from dtanalyze.report.refusals import refusals_markdown
-from dtanalyze.xen.command_line import words_of
+from dtanalyze.xen.known_options import words_of
 from dtanalyze.xen.refusals import COMPARED, Refusal, Standing, refusals
 from dtanalyze.xen.start_xen import STAGES
 from dtanalyze.xen.unmodelled import TRIGGERS

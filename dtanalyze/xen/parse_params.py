@@ -1,0 +1,195 @@
+"""What the options of Xen's command line come to, as Xen reads them.
+
+Mirrors parse_params and assign_integer_param (common/kernel.c), simple_strtoull and parse_size_and_unit (common/lib), and
+the parsers of the options that decide about a boot. Which words there are besides stands in `known_options`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from dtanalyze.address.units import GIB, KIB, MIB, TIB
+
+__all__ = ["DOM0_MEM_DEFAULT", "XenArgs", "parse_bootargs", "words_on"]
+
+DOM0_MEM_DEFAULT: Final = 512 * MIB
+"""Bytes that dom0 gets when the command line has no dom0_mem."""
+
+_UNIT: Final = {"": KIB, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
+_NUMBER: Final = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
+_ULL: Final = (1 << 64) - 1
+_INT_MAX: Final = (1 << 31) - 1
+_CHUNK: Final = 1000
+"""Digits taken at once: Python reads no decimal number of more than 4,300."""
+_UINT_MAX: Final = (1 << 32) - 1
+_BADPAGE_LENGTH: Final = 99
+"""Characters that opt_badpage holds."""
+_SVE: Final = re.compile(r"sve=-?[0-9]*")
+_TRUE: Final = ("1", "yes", "on", "true", "enable")
+_FALSE: Final = ("0", "no", "off", "false", "disable")
+
+
+class XenArgs(NamedTuple):
+    """Options of Xen. ``dom0_mem`` is bytes, None when absent; ``iommu`` None leaves it to the default.
+
+    ``console`` lists the consoles used: without ``dtuart`` among them Xen leaves every UART of the tree alone.
+    ``bootscrub`` is ``idle`` (idle CPUs clean the heap while Xen boots), ``on`` (it is cleaned after dom0 is
+    built) or ``off``. Without ``hmp_unsafe`` only CPUs of the kind of the first are used. ``bad_pages`` are frames that are
+    kept out of use, the first of each run and the one after its last. ``dom0_sve``: dom0 is to have SVE.
+    """
+
+    dom0_mem: int | None = None
+    ext_regions: bool = True
+    iommu: bool | None = None
+    iommu_force: bool = False
+    dtuart: str | None = None
+    console: str = "dtuart"
+    max_grant_frames: int = 64
+    dom0_max_vcpus: int | None = None
+    bootscrub: str = "idle"
+    llc_coloring: bool = False
+    hmp_unsafe: bool = False
+    dom0_sve: bool = False
+    max_cpus: int | None = None
+    bad_pages: tuple[tuple[int, int], ...] = ()
+
+
+def parse_bootargs(text: str) -> XenArgs:
+    """Return what ``text`` sets; the last word of a kind counts, and a value that Xen cannot read changes nothing."""
+    args = XenArgs()
+    for word in words_on(text):
+        key, equals, value = word.partition("=")
+        negated = key.startswith("no-")
+        name = key.removeprefix("no-")
+        if name == "ext_regions":
+            args = args._replace(ext_regions=_boolean(value, args.ext_regions, negated=negated))
+        elif name == "llc-coloring":
+            args = args._replace(llc_coloring=_boolean(value, args.llc_coloring, negated=negated))
+        elif name == "iommu":
+            said = "no" if negated else value
+            args = args._replace(iommu=_iommu(said, args.iommu), iommu_force=_forced(said, default=args.iommu_force))
+        elif name == "hmp-unsafe":
+            args = args._replace(hmp_unsafe=_boolean(value, args.hmp_unsafe, negated=negated))
+        elif name == "bootscrub":
+            args = args._replace(bootscrub=_bootscrub("no" if negated and not value else value, args.bootscrub))
+        elif negated or not equals:
+            continue
+        elif name == "dom0_mem":
+            args = args._replace(dom0_mem=_parse_size_and_unit(value))
+        elif name == "badpage":
+            args = args._replace(bad_pages=tuple(_bad_pages(value)))
+        elif name == "dom0":
+            args = args._replace(dom0_sve=args.dom0_sve or any(_SVE.fullmatch(item) for item in value.split(",")))
+        elif name == "dtuart":
+            args = args._replace(dtuart=value or None)
+        elif name == "console":
+            args = args._replace(console=value)
+        elif name == "gnttab_max_frames" and (frames := _whole(value)) is not None and frames <= _INT_MAX:
+            args = args._replace(max_grant_frames=frames)
+        elif name == "dom0_max_vcpus":
+            args = args._replace(dom0_max_vcpus=_unsigned(value, args.dom0_max_vcpus))
+        elif name == "maxcpus":
+            args = args._replace(max_cpus=_unsigned(value, args.max_cpus))
+    return args
+
+
+def words_on(text: str) -> list[str]:
+    """Return the words: only blanks part them."""
+    return [word for word in text.split(" ") if word]
+
+
+def _unsigned(text: str, default: int | None) -> int | None:
+    """An integer parameter of 32 bits (assign_integer_param): what follows the number is complained of, and no more."""
+    number, _ = _strtoull(text.removeprefix("-"))
+    if text.startswith("-"):
+        number = -number & _ULL
+    return default if _UINT_MAX < number < _ULL - _INT_MAX else number & _UINT_MAX
+
+
+def _strtoull(text: str) -> tuple[int, str]:
+    """Return the number at the start of ``text`` and the rest, as simple_strtoull does with base 0: 0x hex, 0 octal.
+
+    A number of more than 64 bits wraps.
+    """
+    match = _NUMBER.match(text)
+    if match is None:
+        return 0, text
+    base = {"hex": 16, "octal": 8, "decimal": 10}[match.lastgroup or "decimal"]
+    digits, number = match[match.lastgroup or 0], 0
+    for at in range(0, len(digits), _CHUNK):
+        part = digits[at : at + _CHUNK]
+        number = number * base ** len(part) + int(part, base) & _ULL
+    return number, text[match.end() :]
+
+
+def _bad_pages(text: str) -> Iterator[tuple[int, int]]:
+    """Yield the ranges of ``badpage=``, as init_boot_pages reads what string_param kept of it, up to what is no number."""
+    text = text[:_BADPAGE_LENGTH]
+    while text:
+        first, text = _strtoull(text)
+        last = first
+        if text.startswith("-"):
+            last, text = _strtoull(text[1:])
+        if text and not text.startswith(","):
+            return
+        text = text[1:]
+        yield first, max(first, last) + 1
+
+
+def _whole(text: str) -> int | None:
+    """Return the number that all of ``text`` is, else None."""
+    number, rest = _strtoull(text)
+    return number if text and not rest else None
+
+
+def _parse_size_and_unit(text: str) -> int:
+    """Return a size in bytes: a bare number is KiB."""
+    number, rest = _strtoull(text)
+    return number * _UNIT.get(rest[:1].lower(), KIB) & _ULL
+
+
+def _iommu(value: str, default: bool | None) -> bool | None:
+    """Each item of the comma list is looked at; those that are no boolean (``force``, ``verbose``) decide nothing here."""
+    for item in value.split(","):
+        if item in _FALSE:
+            default = False
+        elif item in _TRUE:
+            default = True
+    return default
+
+
+def _bootscrub(value: str, default: str) -> str:
+    """parse_bootscrub_param: alone it means on; what is neither a boolean nor ``idle`` changes nothing."""
+    if value in _FALSE:
+        return "off"
+    if not value or value in _TRUE:
+        return "on"
+    return "idle" if value == "idle" else default
+
+
+def _forced(value: str, *, default: bool) -> bool:
+    """Whether an IOMMU is a must (parse_iommu_param)."""
+    for item in value.split(","):
+        for name in ("force", "required"):
+            default = _flag(name, item, default=default)
+    return default
+
+
+def _flag(name: str, item: str, *, default: bool) -> bool:
+    """Return what ``item`` says of a boolean called ``name`` (parse_boolean): itself, ``no-`` itself or with a value."""
+    negated = item.startswith("no-")
+    key, equals, value = item.removeprefix("no-").partition("=")
+    if key != name:
+        return default
+    if not equals:
+        return not negated
+    return (value in _TRUE) is not negated if value in _TRUE + _FALSE else default
+
+
+def _boolean(value: str, default: bool, *, negated: bool) -> bool:
+    """A boolean parameter; ``no-`` turns it round, so that ``no-name=0`` means on."""
+    if value and value not in _TRUE and value not in _FALSE:
+        return default
+    return (value not in _FALSE) is not negated
