@@ -12,8 +12,8 @@ from dtanalyze.findings import Cure
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.rules.cures.command_line import dom0_mem_cure, dom0_mem_sizes, larger_dom0_mem_sizes
-from dtanalyze.xen.boot import Host
 from dtanalyze.xen.bootfdt import boot_fdt_info
+from dtanalyze.xen.host import Host
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.parse_params import DOM0_MEM_DEFAULT
 from dtanalyze.xen.predict import predict

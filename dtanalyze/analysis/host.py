@@ -34,9 +34,9 @@ from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.rules.view import HostView
-from dtanalyze.xen.boot import Host
 from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.dom0less import domu_domains
+from dtanalyze.xen.host import Host
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction

@@ -15,8 +15,8 @@ from dtanalyze.analysis.starts import Guests, verdict_of
 from dtanalyze.facts import Assumption, CheckResult
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
-from dtanalyze.xen.boot import Host
 from dtanalyze.xen.drivers import IOMMUS
+from dtanalyze.xen.host import Host
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict
 from dtanalyze.xen.prediction import Prediction

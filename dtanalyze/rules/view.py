@@ -18,8 +18,8 @@ from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.rules.overlap import Side, device_sides
 
 if TYPE_CHECKING:  # a guest tree has no use for the mirrors of Xen
-    from dtanalyze.xen.boot import Host
     from dtanalyze.xen.dom0less import DomU
+    from dtanalyze.xen.host import Host
     from dtanalyze.xen.options import XenOptions
     from dtanalyze.xen.prediction import Prediction
     from dtanalyze.xen.profile import XenProfile

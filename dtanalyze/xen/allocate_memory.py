@@ -14,7 +14,7 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
 from dtanalyze.xen.page_alloc import MAX_ORDER, MAX_ZONE, PAGE_SHIFT, Heap, bits_to_zone
 
-__all__ = ["Dom0Allocation", "Dom0Memory", "allocate_memory_11", "get_order_from_bytes", "p2m_table_orders"]
+__all__ = ["Dom0Allocation", "Dom0Memory", "allocate_memory_11", "get_order_from_bytes"]
 
 _PAGE: Final = 1 << PAGE_SHIFT
 _MIN_BANK0: Final = 128 * MIB
@@ -35,14 +35,6 @@ def get_allocation_size(size: int) -> int:
     Upstream's order is unsigned: -1 counts down from 2^32, for minutes, and comes to the same in the end.
     """
     return (size >> PAGE_SHIFT).bit_length() - 1
-
-
-def p2m_table_orders(ipa_bits: int) -> tuple[int, ...]:
-    """Return what the tables below the root of a domain's page tables span; up to 42 bits the root is a level lower.
-
-    From setup_virt_paging (arch/arm/p2m.c).
-    """
-    return (27, 18, 9) if ipa_bits > 42 else (18, 9)
 
 
 def get_order_from_bytes(size: int) -> int:

@@ -14,9 +14,11 @@ from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.dt_property import dt_property_read_string
+from dtanalyze.xen.parse_params import XenArgs
+from dtanalyze.xen.smpboot import dt_smp_init_cpus
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 
-__all__ = ["CpuPools", "cpupool_init"]
+__all__ = ["CpuPools", "cpu_pools", "cpupool_init"]
 
 _STAGE: Final = "cpupools"
 _NO_CHOSEN: Final = "/chosen missing. Boot time cpupools can't be parsed from DT."
@@ -110,6 +112,17 @@ def _hwid(cpu: Node) -> int:
     prop = cpu.prop("reg")
     counts = inherited_cells(cpu.parent or cpu, CellCounts(2, 1))
     return read_number(prop.cells[: counts.address]) & _UNSIGNED if prop is not None else 0
+
+
+def cpu_pools(tree: Tree, build: Build, args: XenArgs, *, read: bool) -> CpuPools:
+    """Return the host's CPUs, those that Xen uses, and the pools that the tree makes of them where Xen ``read``s them.
+
+    Only CPUs of the kind of the first are used, unless hmp-unsafe is set, and no more than maxcpus= are counted.
+    """
+    possible = dt_smp_init_cpus(tree)
+    possible = possible[: args.max_cpus or len(possible)]
+    alike = tuple(node for node in possible if node.compatible == possible[0].compatible)
+    return CpuPools(tree, build, possible, possible if args.hmp_unsafe else alike, read)
 
 
 def cpupool_init(pools: CpuPools) -> Outcome:

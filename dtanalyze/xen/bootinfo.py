@@ -27,6 +27,7 @@ __all__ = [
     "fdt_node_check_compatible",
     "guessed_kind",
     "is_below_chosen",
+    "is_dom0less_mode",
     "is_module",
     "known_kind",
     "loaded_by_efi",
@@ -128,6 +129,19 @@ def boot_cmdline_find_by_name(info: BootInfo, domain: Node) -> str:
     its own. The first module with that name above it counts, whatever its kind.
     """
     return next((item.text for item in info.cmdlines if item.name == domain.base_name), "")
+
+
+def is_dom0less_mode(tree: Tree, info: BootInfo, *, efi: bool) -> bool:
+    """Tell whether /chosen, which describes domains, has no kernel for a dom0.
+
+    A tree whose modules are no kernels at all has a dom0 that Xen fails to build; one without any is yet to be filled in.
+    """
+    own = [node for node, kind in dom0_modules_of(tree) if kind == "Kernel"]
+    if any(loaded_by_efi(node, efi=efi) for node in own):
+        return False
+    listed = any(item.node for item in info.modules) or bool(info.dropped)
+    kernels = [item for item in info.modules if item.kind == "Kernel"]
+    return all(item.domu for item in kernels) and not (listed and not kernels)
 
 
 def dom0_modules_of(tree: Tree) -> tuple[tuple[Node, str], ...]:

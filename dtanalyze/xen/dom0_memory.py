@@ -11,11 +11,12 @@ from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, format_size
 from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory, p2m_table_orders
+from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory
 from dtanalyze.xen.bootinfo import DEVICE_TREE, BootInfo, Module
 from dtanalyze.xen.heap_use import SPREAD, nearby, own_pages, take_pages
 from dtanalyze.xen.llc_coloring import allocate_hwdom_memory
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.p2m import p2m_table_orders
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
 from dtanalyze.xen.parse_params import DOM0_MEM_DEFAULT, XenArgs
 from dtanalyze.xen.platforms import platform_of
@@ -24,7 +25,7 @@ from dtanalyze.xen.scrubbing import Outcomes, under_scrubbing
 from dtanalyze.xen.setup_mm import setup_mm
 from dtanalyze.xen.stage import Stop
 
-__all__ = ["XEN_IMAGE", "Dom0Placed", "free_memory", "loaded_modules", "place_dom0", "xen_at"]
+__all__ = ["XEN_IMAGE", "Dom0Placed", "free_memory", "known_modules", "loaded_modules", "place_dom0", "xen_at"]
 
 _XEN_SIZE: Final = 0x13A000
 """Bytes of a stock build of Xen in RAM, about, where a log does not say more."""
@@ -171,6 +172,20 @@ def free_memory(
         return setup_mm(info._replace(modules=(*loaded, *info.modules)), memreserve, profile, args.bad_pages)
     except XenBug as bug:
         return bug
+
+
+def known_modules(options: XenOptions, text: AddressRange | None, totalsize: int) -> tuple[Module, ...]:
+    """Return what start_xen registers before it scans the tree: Xen itself, whose ``text`` is known, and the tree.
+
+    Only what the caller or a log knows; ``totalsize`` is the tree's in bytes.
+    """
+    known = options.log.modules if options.log is not None else ()
+    if text is not None and all(item.kind != XEN_IMAGE for item in known):
+        known = (xen_at(text), *known)
+    if options.fdt_address is None:
+        return known
+    known = tuple(item for item in known if item.kind != DEVICE_TREE)
+    return (*known, Module(DEVICE_TREE, options.fdt_address, totalsize, "", False))
 
 
 def loaded_modules(info: BootInfo, grant_table: AddressRange | None, tree: Tree) -> tuple[Module, ...]:

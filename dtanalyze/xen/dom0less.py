@@ -33,6 +33,7 @@ __all__ = [
     "first_cell",
     "has_device_tree_after",
     "has_iommu",
+    "partial_is_found",
 ]
 
 CAPS_HARDWARE: Final = 1 << 1
@@ -108,6 +109,13 @@ def has_iommu(domus: tuple[DomU, ...], domu: DomU, profile: XenProfile) -> bool:
         return domu.passthrough
     before = domus[: domus.index(domu)]
     return any(_asks_for_iommu(item.node, profile) for item in before)
+
+
+def partial_is_found(info: BootInfo, node: Node) -> bool:
+    """Tell whether Xen finds the module of a domain's partial tree among those that its scan kept, if it names one."""
+    module = device_tree_module(node)
+    named = module is not None and module.prop("reg") is not None
+    return not named or find_by_addr_and_kind(info, node, "DTB") is not None
 
 
 def device_tree_module(node: Node) -> Node | None:

@@ -5,13 +5,17 @@ Mirrors dt_uart_init (drivers/char/arm-uart.c, from 4.20 drivers/char/uart-init.
 
 from __future__ import annotations
 
+from dtanalyze.address.range import AddressRange
+from dtanalyze.board.bus import XEN
+from dtanalyze.board.model import entry_range
+from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.drivers import UARTS, driver_symbol
 from dtanalyze.xen.dt_property import EINVAL, dt_property_read_string
 from dtanalyze.xen.parse_params import XenArgs
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["console_node"]
+__all__ = ["console_node", "console_registers"]
 
 
 def console_node(tree: Tree, args: XenArgs, profile: XenProfile) -> Node | None:
@@ -33,3 +37,9 @@ def console_node(tree: Tree, args: XenArgs, profile: XenProfile) -> Node | None:
     node = tree.find(name) if name.startswith("/") else None
     driven = node is not None and node.available and driver_symbol(node, UARTS, profile) is not None
     return node if driven else None
+
+
+def console_registers(console: Node | None) -> AddressRange | None:
+    """Return where the console's registers are, None without a console or an address."""
+    entry = next(iter(reg_entries(console, XEN)), None) if console is not None else None
+    return entry_range(entry) if entry is not None else None

@@ -49,6 +49,13 @@ class XenOptions(NamedTuple):
     toolstack: "tuple[Toolstack, ...]" = ()
     efi_config: "EfiConfig | None" = None
 
+    @property
+    def asked_build(self) -> Build:
+        """The build; where the caller says that an IOMMU is used, it has the driver that its kind needs."""
+        if self.iommu:
+            return self.build._replace(on=self.build.on | {"ARM_SMMU", "ARM_SMMU_V3", "IPMMU_VMSA"})
+        return self.build
+
 
 def usable(options: XenOptions) -> XenOptions:
     """Return the options when each can be meant, dom0's banks sorted; raise `UsageError` when one cannot."""

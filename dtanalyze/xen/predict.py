@@ -12,7 +12,8 @@ from dtanalyze.address.units import KIB, MIB, format_size
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import UsageError
-from dtanalyze.xen.boot import Boot, Host
+from dtanalyze.xen.boot import Boot
+from dtanalyze.xen.boot_notes import boot_notes, scan_notes
 from dtanalyze.xen.bootinfo import BootInfo
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.command_line import xen_bootargs
@@ -22,6 +23,7 @@ from dtanalyze.xen.domu_tree import domu_blob, domu_tree
 from dtanalyze.xen.efi_stub import reads_config, started_by_efi
 from dtanalyze.xen.guest_tree import with_command_line, with_memory
 from dtanalyze.xen.handle_node import HostNodes
+from dtanalyze.xen.host import Host
 from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions, written_domu_tree
 from dtanalyze.xen.libxl import extended_regions, guest_memory, toolstack_domu
 from dtanalyze.xen.options import XenOptions
@@ -122,10 +124,10 @@ def _dom0(boot: Boot, run: Run) -> Prediction:
             reach(boot, run),
             *open_questions(run),
             *unmodelled(boot),
-            *boot.notes,
+            *boot_notes(boot),
             placed.note,
             *grant_note,
-            *boot.scan_notes,
+            *scan_notes(boot),
         ),
     )
 
@@ -176,11 +178,11 @@ def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
             reach(boot, run),
             *open_questions(run),
             *unmodelled(boot),
-            *boot.notes,
+            *boot_notes(boot),
             _p2m_note(domu),
             *_unsaid(domu, boot.build),
             *_partial_notes(boot, domu),
-            *boot.scan_notes,
+            *scan_notes(boot),
         ),
         domu=domu,
     )
@@ -205,7 +207,7 @@ def _libxl(boot: Boot, run: Run, guest: Toolstack) -> Prediction:
             reach(boot, run),
             *open_questions(run),
             *unmodelled(boot),
-            *boot.notes,
+            *boot_notes(boot),
             *_toolstack_notes(guest),
         ),
         domu=domu,

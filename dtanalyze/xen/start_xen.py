@@ -74,8 +74,9 @@ def reach(boot: Boot, run: Run) -> str:
     words = boot.words
     read = sum(word.standing in ("modelled", "harmless") for word in words)
     domains = len(boot.domus) + boot.has_dom0
+    nodes = sum(1 for _ in boot.host.tree.root)
     return (
-        f"looked at: stages {len(run.stages)} of {len(stages_of(boot))}, nodes {boot.node_count}, domains {domains}, "
+        f"looked at: stages {len(run.stages)} of {len(stages_of(boot))}, nodes {nodes}, domains {domains}, "
         f"options of Xen's line {read} of {len(words)}"
     )
 

@@ -6,10 +6,11 @@ import pytest
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import GIB, KIB, MIB
-from dtanalyze.xen.allocate_memory import Dom0Allocation, p2m_table_orders
+from dtanalyze.xen.allocate_memory import Dom0Allocation
 from dtanalyze.xen.build import build_named
 from dtanalyze.xen.heap_use import SPREAD, nearby, own_pages, take_pages
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.p2m import p2m_table_orders
 from dtanalyze.xen.page_alloc import BootAllocator, Heap
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
