@@ -113,10 +113,10 @@ def checked(found: Devicetree, asked: Mapping[str, Any]) -> Results:
     """Return the results for a tree that was read."""
     options, question = question_from(asked)
     results = analysis.check(found.data, found.name, options, question._replace(try_others=True))
+    if found.places is not None:
+        results = analysis.in_sources(found.data, found.places, results)
     if found.original is not found.data:
         results = analysis.in_file(found.original, results)
-    if found.places is not None:
-        results = analysis.in_sources(found.original, found.places, results)
     file = "" if found.file == found.name else found.file
     made = Results(Result(*folded(item._replace(file=file))) for item in results)
     made.asked = call_words(asked)

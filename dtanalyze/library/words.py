@@ -8,15 +8,13 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, TypedDict
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import parse_ram, parse_ram_size, parse_size
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
-from dtanalyze.errors import InputError, UsageError
-from dtanalyze.inputs.files import Overlay, Overlays
-from dtanalyze.inputs.reading import read_bytes
+from dtanalyze.errors import UsageError
+from dtanalyze.inputs.files import Overlays, read_overlays
 from dtanalyze.linux.proc_iomem import read_proc_iomem
 from dtanalyze.linux.profile import NEWEST, LinuxProfile, preset, preset_names
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
@@ -201,11 +199,8 @@ def overlays_from(value: object) -> Overlays | None:
     for item in paths:
         if not isinstance(item, str | os.PathLike):
             raise UsageError(f"overlays takes paths, not {item!r}")
-        try:
-            found.append(Overlay(Path(item).name, read_bytes(os.fspath(item))))
-        except InputError as error:
-            raise InputError(f"{os.fspath(item)}: {error}") from error
-    return Overlays(tuple(found)) if found else None
+        found.append(os.fspath(item))
+    return read_overlays(found, matrix=False)
 
 
 def call_words(asked: Mapping[str, Any]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import dtanalyze
 from dtanalyze.cli import main
 
 pytestmark = pytest.mark.skipif(
@@ -122,6 +123,13 @@ def test_a_suppression_may_stand_in_an_overlay(folder: Path, capsys: pytest.Capt
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["suppressed"]) == 1
     assert places(capsys, "board.dts", *ARGV) == {UART: ("overlays/panel.dtso", 12, 9)}
+
+
+def test_the_library_names_the_overlays_lines_too(folder: Path) -> None:
+    (folder / "overlays" / "panel.dtso").write_text(ADDED.replace('#include "where.h"', "").replace("SPI", "0x90000000"))
+    tree = dtanalyze.load("board.dts", overlays=["overlays/panel.dtso"])
+    found = {item.node: str(item.place) for item in dtanalyze.check(tree).findings if item.rule == "X01"}
+    assert found == {SPI: "overlays/panel.dtso:8:3", UART: "overlays/panel.dtso:12:9"}
 
 
 def test_an_overlays_source_as_a_tree_asks_for_its_base(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

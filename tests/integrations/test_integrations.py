@@ -67,6 +67,24 @@ def test_the_gitlab_template(tmp_path: Path, trees: Path) -> None:
     assert (tmp_path / "dtanalyze-map.html").is_file()
 
 
+@pytest.mark.parametrize(
+    ("trees", "there", "installs"), [("build/*.dtb", False, False), ("boards", False, True), ("a.dts", True, False)]
+)
+def test_the_gitlab_template_has_a_compiler_where_sources_need_one(
+    tmp_path: Path, trees: str, there: bool, installs: bool
+) -> None:
+    text = (PARTS / "gitlab" / "dtanalyze.yml").read_text()
+    (line,) = re.findall(r"^    - (case .*)$", text, re.M)
+    (tmp_path / "bin").mkdir()
+    for name in ("apt-get", *(("dtc", "cpp") if there else ())):
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/asked"\n')
+        (tmp_path / "bin" / name).chmod(0o755)
+    assert run("/bin/sh", "-e", "-c", line, cwd=tmp_path, TREES=trees, PATH=str(tmp_path / "bin")).returncode == 0
+    asked = (tmp_path / "asked").read_text().splitlines() if (tmp_path / "asked").exists() else []
+    wanted = ["-qq update", "-qq install --yes --no-install-recommends device-tree-compiler cpp"]
+    assert asked == (wanted if installs else [])
+
+
 def test_the_yocto_task(tmp_path: Path, trees: Path) -> None:
     """The task's body, with the variables that BitBake would have filled in."""
     text = (PARTS / "yocto" / "classes" / "dtanalyze.bbclass").read_text()
