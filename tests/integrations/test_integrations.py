@@ -127,3 +127,17 @@ def test_the_make_fragment(tmp_path: Path, trees: Path) -> None:
     )
     shutil.copy(BAD, trees / "bad.dtb")
     assert run(make, "dtanalyze", "DTBS=bad.dtb", cwd=trees, **environment).returncode == 2
+
+
+def test_the_pre_commit_hooks(tmp_path: Path, trees: Path) -> None:
+    """Each hook's own entry and pattern; pre-commit itself runs them in ``make oracle``, where pip has it."""
+    text = (ROOT / ".pre-commit-hooks.yaml").read_text()
+    (one, boards) = [dict(re.findall(r"^ {2}([a-z_]+): (.*)$", part, re.M)) for part in text.split("- id: ")[1:]]
+    assert re.search(one["files"], "boards/a.dts") and not re.search(one["files"], "boards/a.dtsi"), "a .dtsi is no tree"
+    assert all(re.search(boards["files"], name) for name in ("a.dts", "b/a.dtsi", "panel.dtso", "limits.h"))
+    assert boards["pass_filenames"] == "false"
+    shutil.copy(BAD, trees / "bad.dtb")
+    argv = one["entry"].replace("dtanalyze", str(PROGRAM), 1).split()
+    assert run(*argv, "good.dtb", cwd=trees).returncode == 0
+    assert run(*argv, "good.dtb", "bad.dtb", cwd=trees).returncode == 1
+    assert run(*boards["entry"].replace("dtanalyze", str(PROGRAM), 1).split(), "trees", cwd=tmp_path).returncode == 1

@@ -63,23 +63,31 @@ def test_the_hook_in_pre_commit(pre_commit: Path, tmp_path: Path) -> None:
     revision = git(ours, "rev-parse", "HEAD")
     theirs.mkdir()
     git(theirs, "init", "--quiet", "--initial-branch=main")
-    hook = f"repos: [{{repo: {ours}, rev: {revision}, hooks: [{{id: dtanalyze, args: [--linux, '6.12']}}]}}]\n"
+    hooks = "[{id: dtanalyze, args: [--linux, '6.12']}, {id: dtanalyze-boards, args: [boards, --format, concise]}]"
+    hook = f"repos: [{{repo: {ours}, rev: {revision}, hooks: {hooks}}}]\n"
     (theirs / ".pre-commit-config.yaml").write_text(hook)
     shutil.copy(GOOD, theirs / "good.dtb")
-    (theirs / "notes.dtsi").write_text("no tree of its own\n")
+    (theirs / "notes.txt").write_text("no tree\n")
+    (theirs / "boards").mkdir()
+    (theirs / "boards" / "soc.dtsi").write_text("/ { a = <1>; };\n")
+    (theirs / "boards" / "board.dts").write_text('/dts-v1/;\n#include "soc.dtsi"\n')
     git(theirs, "add", "--all")
     environment = {**os.environ, "PRE_COMMIT_HOME": str(tmp_path / "home")}
 
-    def run() -> subprocess.CompletedProcess[str]:
-        argv = [str(pre_commit), "run", "--all-files", "--verbose"]
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = [str(pre_commit), "run", "--verbose", *words]
         return subprocess.run(argv, cwd=theirs, env=environment, capture_output=True, text=True, check=False)
 
-    ran = run()
+    ran = run("dtanalyze", "--files", "good.dtb")
     assert ran.returncode == 0 and "good.dtb: scratch" in ran.stdout, ran.stdout + ran.stderr
-    assert "notes.dtsi" not in ran.stdout
+    ran = run("dtanalyze", "--files", "boards/soc.dtsi", "notes.txt")
+    assert ran.returncode == 0 and "no files to check" in ran.stdout
+    ran = run("dtanalyze-boards", "--files", "boards/soc.dtsi")
+    assert ran.returncode == 1 and "boards/board.dts:1: error: V-no-boot" in ran.stdout, "a tree without a timer"
+    assert "no files to check" in run("dtanalyze-boards", "--files", "notes.txt").stdout
     shutil.copy(BAD, theirs / "bad.dtb")
     git(theirs, "add", "--all")
-    ran = run()
+    ran = run("dtanalyze", "--all-files")
     assert ran.returncode == 1 and "bad.dtb: exhausted" in ran.stdout, ran.stdout + ran.stderr
 
 
