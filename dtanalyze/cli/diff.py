@@ -10,6 +10,7 @@ from dtanalyze.cli import control_options, options, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, say
 from dtanalyze.cli.option import Argument, Option
+from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.pairs import Work, paired, several
 from dtanalyze.cli.run import Sources, checked, each_input, report_failures, usage_errors
 from dtanalyze.controls.difference import CellChange, TreeChange, changes
@@ -112,7 +113,7 @@ def command(
     elif format_ == "markdown":
         say(difference_markdown(found, new))
     else:
-        say(difference_text(found, style=style))
+        say(difference_text(found, style=style, width=columns()))
     if any(change.is_worse(lowest) for change in found):
         raise LeaveError(1)
 
@@ -148,7 +149,7 @@ def _many(
     elif format_ == "markdown":
         say(differences_markdown(trees))
     else:
-        say(differences_text(trees, style=style))
+        say(differences_text(trees, style=style, width=columns()))
     report_failures(failures)
     if failures:
         raise LeaveError(2)

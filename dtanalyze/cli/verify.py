@@ -7,6 +7,7 @@ from dtanalyze.address.units import parse_ram, parse_range
 from dtanalyze.cli import options, xen_options
 from dtanalyze.cli.console import LeaveError, complain, say
 from dtanalyze.cli.option import Argument, Option
+from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.run import held_to_limits, usage_errors
 from dtanalyze.errors import UsageError
 from dtanalyze.report import check_format
@@ -119,6 +120,6 @@ def command(
 
         say(document([verify_json(verified)], [], __version__))
     else:
-        say(verify_text(verified, style=style, explain=explain))
+        say(verify_text(verified, style=style, explain=explain, width=columns()))
     if verified.differences or verified.wrong_pairing:
         raise LeaveError(1)

@@ -11,25 +11,26 @@ from dtanalyze.controls.difference import CellChange, TreeChange
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.foreign import document
 from dtanalyze.report.json import finding_json
+from dtanalyze.report.lines import WIDTH, fitted
 from dtanalyze.report.naming import cell, written_at
 from dtanalyze.report.style import PLAIN, Style
 
 __all__ = ["difference_json", "difference_text", "differences_json", "differences_text"]
 
 
-def difference_text(changes: tuple[CellChange, ...], *, style: Style = PLAIN) -> str:
+def difference_text(changes: tuple[CellChange, ...], *, style: Style = PLAIN, width: int = WIDTH) -> str:
     """Return each cell's change; a cell without one is one line."""
-    return document(line for change in changes for line in _lines(change, style))
+    return document(fitted((line for change in changes for line in _lines(change, style)), width))
 
 
-def differences_text(trees: Sequence[TreeChange], *, style: Style = PLAIN) -> str:
+def differences_text(trees: Sequence[TreeChange], *, style: Style = PLAIN, width: int = WIDTH) -> str:
     """Return the change of each tree that changed, below its name; the others are counted."""
     lines: list[str] = []
     for tree in trees:
         if not tree.is_empty:
             lines += [f"{tree.name}:", *(f"  {line}" for cell in tree.cells for line in _lines(cell, style)), ""]
     same = sum(tree.is_empty for tree in trees)
-    return document([*lines, f"{counted(same, 'tree')} without a change"])
+    return document([*fitted(lines, width), f"{counted(same, 'tree')} without a change"])
 
 
 def differences_json(trees: Iterable[TreeChange]) -> list[dict[str, Any]]:

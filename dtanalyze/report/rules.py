@@ -20,7 +20,7 @@ _ON: Final = {
     GUEST: "the tree that Linux boots with, given or written by Xen",
     HOST: "the tree that Xen boots with",
 }
-_WIDTH: Final = 100
+_WIDTH: Final = 80
 _CONTEXT: Final = 2
 """Lines of the tree shown around those that change."""
 

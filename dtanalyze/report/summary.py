@@ -37,7 +37,8 @@ def summary_text(report: Report) -> str:
     if len(same) == 1:
         lines += wrapped(f"All with findings: {same.pop()}", report.width, first="  ")
     for verdict, errors, warnings, path, where in rows:
-        head = f"  {-errors:3} errors {-warnings:3} warnings  {WORST_FIRST[verdict].value:9}  "
+        nouns = f"error{' ' if errors == -1 else 's'} {-warnings:3} warning{' ' if warnings == -1 else 's'}"
+        head = f"  {-errors:3} {nouns}  {WORST_FIRST[verdict].value:9}  "
         lines += wrapped(f"{path} ({where})" if same else path, report.width, first=head)
     if len(bad) > _ROWS:
         lines.append(f"  and {len(bad) - _ROWS} more with findings")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dtanalyze.facts import Comparison
 from dtanalyze.report.foreign import document
+from dtanalyze.report.lines import WIDTH, fitted
 from dtanalyze.report.style import PLAIN, Style
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["verify_json", "verify_text"]
 
 
-def verify_text(verified: Shown, *, style: Style = PLAIN, explain: bool = False) -> str:
+def verify_text(verified: Shown, *, style: Style = PLAIN, explain: bool = False, width: int = WIDTH) -> str:
     """Return the whole as text; ``explain`` unfolds what agrees."""
-    return document(_lines(verified, style, explain)).rstrip() + "\n"
+    return document(fitted(_lines(verified, style, explain), width)).rstrip() + "\n"
 
 
 def _lines(verified: Shown, style: Style, explain: bool) -> Iterator[str]:

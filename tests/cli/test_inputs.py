@@ -256,7 +256,7 @@ def test_summary_and_statistics(desk: Desk) -> None:
     out = desk.run("check", "d", "--linux", "6.12", "--statistics")[1]
     assert (
         "Summary: 2 trees, 1 unreadable: 1 conflict, 1 scratch\n  All with findings: dom0, " in out
-        and "\n    1 errors   0 warnings  conflict   d/c.dtb\n" in out
+        and "\n    1 error    0 warnings  conflict   d/c.dtb\n" in out
     )
     assert "  rule      X03                      1 in 1 tree\n" in out and "  verdict   scratch                  1\n" in out
     assert "Summary" not in desk.run("check", "d/a.dtb")[1]

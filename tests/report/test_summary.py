@@ -19,7 +19,7 @@ def test_the_worst_verdict_comes_first_and_then_the_most_errors() -> None:
     assert lines[0] == "Summary: 4 trees, 1 unreadable: 1 conflict, 1 hazard, 1 balloon, 1 scratch"
     assert lines[1] == "  All with findings: dom0, Linux 6.12, Xen 4.20"
     assert [line.split()[4] for line in lines[2:]] == ["conflict", "hazard", "balloon"], "what is clean is not named"
-    assert lines[4] == "    0 errors   1 warnings  balloon    trees/11d-overlap.dtb"
+    assert lines[4] == "    0 errors   1 warning   balloon    trees/11d-overlap.dtb"
 
 
 def test_the_summary_fits_the_width_and_tells_cells_apart() -> None:
