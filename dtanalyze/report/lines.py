@@ -17,6 +17,8 @@ WIDTH: Final = 80
 _IS_A_NAME: Final = re.compile(r"[/_=,]")
 """What only a path, a property or an option has in it."""
 
+_LABEL: Final = re.compile(r" *\S{1,20}  +")
+
 
 def wrapped(text: str, width: int, *, first: str = "", rest: str | None = None) -> list[str]:
     """Return ``text`` in lines of at most ``width`` columns.
@@ -40,11 +42,16 @@ def wrapped(text: str, width: int, *, first: str = "", rest: str | None = None) 
 
 
 def fitted(lines: Iterable[str], width: int) -> list[str]:
-    """Return lines that begin with their indentation, those that are too long wrapped two columns further in."""
+    """Return lines that begin with their indentation, those that are too long wrapped two columns further in.
+
+    A label with two blanks behind it keeps its column: that of a row in a table.
+    """
     out = []
     for line in lines:
         indent = line[: len(line) - len(line.lstrip())]
-        out += wrapped(line, width, first=indent, rest=f"{indent}  ") if len(line) > width else [line]
+        label = _LABEL.match(line)
+        first = label[0] if label is not None else indent
+        out += wrapped(line[len(first) :], width, first=first, rest=f"{indent}  ") if len(line) > width else [line]
     return out
 
 

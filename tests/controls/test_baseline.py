@@ -135,7 +135,7 @@ def test_the_difference_of_two_trees(folder: Folder) -> None:
     assert diff()[:2] == (0, "domu, Linux 6.12, Xen 4.22: scratch (no change)\n")
     folder.write(device(0x88000000))
     status, out, _ = diff()
-    assert status == 1 and "scratch -> hazard" in out and "\n  new error X01 region-over-device: " in out
+    assert status == 1 and "scratch -> hazard" in out and "  new    error X01 region-over-device: " in out
     assert max(map(len, out.splitlines())) <= 80
     (folder.place / "board.dtb").write_bytes(dtb(BODY.replace("0x80000000 0 0x20000000", "0x88000000 0 0x10000000")))
     status, out, _ = diff()

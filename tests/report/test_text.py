@@ -6,7 +6,7 @@ import pytest
 
 from dtanalyze.facts import Assumption
 from dtanalyze.findings import Change, Cure, Finding, Severity
-from dtanalyze.report.lines import sentence, wrapped
+from dtanalyze.report.lines import fitted, sentence, wrapped
 from dtanalyze.report.text import check_text
 from tests.linux.build import answer, guest, reg
 from tests.report.made import GOOD, result
@@ -122,6 +122,18 @@ def test_no_line_is_wider_than_it_may_be(width: int) -> None:
     path = "/soc/" + "/".join(f"bus@{number:08x}" for number in range(30))
     made = result(GOOD)._replace(path=f"some{path}.dtb", findings=(at(path, f"{path} covers {path}"),))
     assert max(map(len, check_text(made, width=width, verbose=True).splitlines())) <= width
+
+
+def test_rows_keep_their_column_and_go_on_two_further_in() -> None:
+    assert fitted(["  new    error of some length", "short", "    no label here at all"], 16) == [
+        "  new    error",
+        "    of some",
+        "    length",
+        "short",
+        "    no label",
+        "      here at",
+        "      all",
+    ]
 
 
 def test_wrapping_loses_nothing() -> None:
