@@ -19,7 +19,7 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.errors import DtanalyzeError, InputError, UsageError
 from lab.advice import advice_table, followed, read_advice
 from lab.case import Case, read_cases
-from lab.faulty import alone, recorded, seeded
+from lab.faulty import alone, drawn, recorded, seeded
 from lab.machine import QEMU, Machine, MachineError
 from lab.offers import check_tools, offers_table, tried
 from lab.packages import Cache, MissingError
@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     offers.add_argument("faults", type=Path, nargs="?", default=Path(__file__).parent / "faults.toml")
     offers.add_argument("--recorded", type=Path, action="append", default=[], metavar="FOLDER", help="records of boots too")
     offers.add_argument("--tree", type=Path, action="append", default=[], metavar="DTB", help="this tree too")
+    offers.add_argument("--seeds", metavar="FIRST-LAST", help="random cases with random faults of the file instead")
     offers.add_argument("--only", action="append", metavar="NAME", help="only trees whose name begins so (repeatable)")
     offers.add_argument("--out", type=Path, default=Path("build/offers"), help="folder for the records")
     offers.add_argument("--again", action="store_true", help="try trees again that are recorded")
@@ -113,13 +114,21 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _random(options: argparse.Namespace) -> int:
-    first, _, last = options.seeds.partition("-")
-    return _all(list(random_cases(range(int(first), int(last or first) + 1), linux=options.linux)), options)
+    return _all(list(random_cases(_seeds(options.seeds), linux=options.linux)), options)
+
+
+def _seeds(text: str) -> range:
+    """Return the seeds of ``FIRST-LAST``, or of one number."""
+    first, _, last = text.partition("-")
+    if not first.isdecimal() or not (last or first).isdecimal():
+        raise UsageError(f"--seeds takes FIRST-LAST, two whole numbers, not {text!r}")
+    return range(int(first), int(last or first) + 1)
 
 
 def _offers(options: argparse.Namespace) -> int:
     check_tools()
-    found = chain(seeded(options.faults), *map(recorded, options.recorded), chain.from_iterable(map(alone, options.tree)))
+    made = drawn(options.faults, _seeds(options.seeds)) if options.seeds else seeded(options.faults)
+    found = chain(made, *map(recorded, options.recorded), chain.from_iterable(map(alone, options.tree)))
     xen = cache(lambda wanted: xen_image(Cache(options.cache), wanted))
     records = []
     for faulty in found:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import random
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +23,15 @@ from dtanalyze.xen.profile import PRESETS
 from lab.case import Case, case_of
 from lab.host_tree import host_tree, images_of
 from lab.machine import Machine, dump_tree
+from lab.random_cases import random_case
 
-__all__ = ["Faulty", "alone", "of_case", "recorded", "seeded"]
+__all__ = ["Faulty", "alone", "drawn", "of_case", "recorded", "seeded"]
 
 _RAM_BASE: Final = 0x4000_0000
 _PAGE: Final = 4096
 _ROOM: Final = {"xen": 2 * MIB, "tree": MIB, "stub": _PAGE}
 _TREE_ROOM: Final = 64 * 1024
+_NODE: Final = re.compile(r"([\w,@-]+) \{")
 _KERNEL: Final = 64 * 1024
 _MOST_CPUS: Final = 8
 _PACKAGED: Final = ("4.17", "4.20")
@@ -49,6 +54,30 @@ def seeded(path: Path) -> Iterator[Faulty]:
         for base in table["base"]:
             case = case_of({**base, **fault, "name": f"{fault['name']}-{base['name']}"})
             yield of_case(case)
+
+
+def drawn(path: Path, seeds: range) -> Iterator[Faulty]:
+    """Yield for each seed the random case of it with one to three faults of a TOML file; none where they leave no room."""
+    faults = tomllib.loads(path.read_text(encoding="utf-8"))["fault"]
+    for seed in seeds:
+        draw = random.Random(seed)
+        chosen: list[dict[str, Any]] = []
+        for fault in draw.sample(faults, draw.choice((1, 1, 2, 3))):
+            if not any(_clash(fault, other) for other in chosen):
+                chosen.append(fault)
+        case = random_case(seed)
+        table = {key: value for fault in chosen for key, value in fault.items()}
+        table["name"] = f"s{seed:05}-{'+'.join(fault['name'] for fault in chosen)}"
+        table["nodes"] = " ".join(fault.get("nodes", "") for fault in chosen)
+        made = case_of(table)
+        with contextlib.suppress(UsageError):
+            yield of_case(case._replace(**{key: getattr(made, key) for key in table}))
+
+
+def _clash(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Tell whether two faults set the same key, or name a node alike."""
+    names = [set(_NODE.findall(fault.get("nodes", ""))) for fault in (one, other)]
+    return bool(names[0] & names[1]) or bool(set(one) & set(other) - {"name", "nodes"})
 
 
 def of_case(case: Case) -> Faulty:
