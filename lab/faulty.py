@@ -71,7 +71,10 @@ def drawn(path: Path, seeds: range) -> Iterator[Faulty]:
         table["nodes"] = " ".join(fault.get("nodes", "") for fault in chosen)
         made = case_of(table)
         with contextlib.suppress(UsageError):
-            yield of_case(case._replace(**{key: getattr(made, key) for key in table}))
+            faulty = of_case(case._replace(**{key: getattr(made, key) for key in table}))
+            modules = [AddressRange(item.address, max(item.size, 1)) for item in images_of(parse(faulty.blob))]
+            if all(any(bank.covers(item) for bank in case.ram) for item in modules):
+                yield faulty
 
 
 def _clash(one: dict[str, Any], other: dict[str, Any]) -> bool:

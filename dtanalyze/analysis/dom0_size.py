@@ -21,6 +21,8 @@ from dtanalyze.xen.profile import XenProfile
 
 __all__ = ["is_starved", "with_other_size"]
 
+_STAGE: Final = "dom0-memory"
+"""Where Xen stops over dom0's RAM."""
 _STARVED: Final = frozenset({"B03", "B06", "X11", "X42", "V-need", "V-request"})
 """Findings that speak of dom0's RAM: it does not fit, holds too little, or leaves too little behind."""
 
@@ -55,6 +57,9 @@ def with_other_size(
         if verdict is Verdict.SCRATCH:
             good = size
             break
+        if verdict is Verdict.UNKNOWN and boots is None:
+            boots = size
+            break
         if verdict not in (Verdict.NO_BOOT, None) and boots is None:
             boots = size
     found = good if good is not None else boots if result.verdict is Verdict.NO_BOOT else None
@@ -72,10 +77,10 @@ def _verdict(
     host: Host, xen: XenProfile, options: XenOptions, guests: Guests, linux: LinuxProfile, need: int | None
 ) -> Verdict | None:
     """Return what a boot with these options comes to, in its worst start; ``exhausted`` too where less can be mapped than
-    is asked."""
+    is asked, ``unknown`` where dom0's RAM is placed and something else stops Xen."""
     worst, _ = worst_start(predict(host, xen, options)[0], guests, linux)
     if worst.stopped_by is not None:
-        return Verdict.NO_BOOT
+        return Verdict.NO_BOOT if worst.stopped_by.stage == _STAGE else Verdict.UNKNOWN
     if worst.blob is None:
         return None
     answer = guests.answer(worst.blob, linux, "dom0")
@@ -91,7 +96,7 @@ def _beside(advice: str) -> str:
 
 
 def _told(result: CheckResult, host: Host, size: int, sizes: list[int], *, scratch: bool) -> CheckResult:
-    does = "scratch pages work with it" if scratch else "Xen boots with it"
+    does = "scratch pages work with it" if scratch else "Xen places dom0's RAM with it"
     advice = f"Set `dom0_mem={size // MIB}M` on Xen's command line: dtanalyze tried it, and {does}."
     cures: tuple[Cure, ...] = tuple(dom0_mem_cure(host.tree, item) for item in dict.fromkeys((size, *sizes)))
     return result._replace(

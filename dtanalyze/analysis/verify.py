@@ -35,6 +35,7 @@ _ANY_START: Final = "one of the places that concurrent scrubbing allows"
 _OPEN_START: Final = "concurrent scrubbing decides, and this start was not among those computed"
 _ANOTHER_SIZE: Final = "another dom0_mem than Xen was started with, or the model of Xen's allocator is wrong here"
 _LINES_LOST: Final = "the log lacks lines of it"
+_UNPLACED: Final = "where the boot loader put Xen, or the tree, is not known (--grant-table, --fdt-address)"
 _SHORT: Final = "Failed to allocate requested dom0 memory"
 
 
@@ -193,12 +194,18 @@ class _Host:
         return item._replace(agrees=None, cause=_OPEN_START) if others else self._unplaced(item)
 
     def _unplaced(self, item: Comparison) -> Comparison:
-        """Leave open how much dom0 lacks when it is not known which RAM Xen itself takes: 4.17 stops before it says so."""
-        placed = self.options.grant_table is not None or self.console.grant_table is not None
+        """Leave open how much dom0 lacks where it is not known which RAM Xen and the tree take: 4.17 does not say."""
+        placed = (self.options.grant_table is not None or self.console.grant_table is not None) and self._tree_placed()
         both = _SHORT in item.predicted and _SHORT in item.seen
         if placed or not both:
             return item
-        return item._replace(agrees=None, cause="where the boot loader put Xen is not known (--grant-table)")
+        return item._replace(agrees=None, cause=_UNPLACED)
+
+    def _tree_placed(self) -> bool:
+        """Whether it is known where the boot loader put the tree."""
+        return self.options.fdt_address is not None or any(
+            item.value.kind == "Device Tree" for item in self.console.modules
+        )
 
     def _banks(self) -> Iterator[Comparison]:
         seen = self.console.banks_of("d0")
@@ -217,8 +224,7 @@ class _Host:
             yield Comparison("dom0's RAM", shown(mine.memory), shown(seen), False, self.source, line, _ANOTHER_SIZE)
             return
         line = self.console.banks[0].line
-        placed = any(item.value.kind == "Device Tree" for item in self.console.modules)
-        known = placed or self.options.fdt_address is not None
+        known = self._tree_placed()
         cause = "" if same else "the model of Xen's allocator is wrong here"
         if not same and not known:
             cause = "where the boot loader put the tree is not known, and dom0's RAM goes round it (--fdt-address)"

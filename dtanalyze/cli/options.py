@@ -373,10 +373,11 @@ def _named(path: str, make: Callable[[], T]) -> T:
 def read_log(path: str, reader: "Callable[[Iterator[Line]], T]") -> T:
     """Return what ``reader`` makes of Xen's lines in a log of any size, one held at a time; errors name the file."""
     from dtanalyze.evidence.lines import XEN, read_lines
+    from dtanalyze.evidence.xen_console import TELLING
 
     def read() -> T:
         with reading.open_log(path) as stream:
-            return reader(read_lines(stream, XEN))
+            return reader(read_lines(stream, XEN, TELLING))
 
     return _named(path, read)
 

@@ -8,6 +8,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.errors import InputError, PackedError
+from dtanalyze.evidence import linux_console, xen_console
 from dtanalyze.evidence.lines import XEN, cleaned, read_lines
 from dtanalyze.evidence.linux_console import LinuxConsole, read_linux_console
 from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
@@ -118,14 +119,14 @@ def _with_log(found: Bundle, item: Item) -> Bundle:
     xen = linux = None
     try:
         with item.open() as stream:
-            xen = read_xen_console(read_lines(stream, XEN))
+            xen = read_xen_console(read_lines(stream, XEN, xen_console.TELLING))
     except PackedError:
         raise
     except InputError:
         xen = None
     try:
         with item.open() as stream:
-            linux = read_linux_console(read_lines(stream))
+            linux = read_linux_console(read_lines(stream, b"", linux_console.TELLING))
     except InputError:
         linux = None
     if xen is not None and found.xen is not None and found.xen[1].tells >= xen.tells:

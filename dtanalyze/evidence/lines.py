@@ -6,6 +6,7 @@ quoting. Nothing here knows what a line says; only whose it is.
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final, Generic, NamedTuple, TypeVar
@@ -28,6 +29,7 @@ __all__ = [
 LONGEST: Final = 1 << 16
 """Bytes of a line that are looked at; what follows is read as another line, so that memory stays bounded."""
 
+_BLOCK: Final = 1 << 20
 _ESCAPE: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _QUOTE: Final = re.compile(r"(?:> ?)+(?:[ \t]+(?:> ?)+)*")
@@ -85,19 +87,32 @@ def cleaned(text: str) -> str:
     return "\n".join(line.text for line in lines_of(text))
 
 
-def read_lines(stream: BinaryIO, near: bytes = b"") -> Iterator[Line]:
-    """Yield the lines of an open file of any size, cleaned; never more than one of them is held.
+def read_lines(stream: BinaryIO, near: bytes = b"", telling: tuple[bytes, ...] = ()) -> Iterator[Line]:
+    """Yield the lines of an open file of any size, cleaned; no more than a block of them is held.
 
     With ``near`` only those that hold it, and some after each, which may be the rest of it: most of a long serial log is a
-    guest's.
+    guest's. With ``telling`` blocks that hold none of these are only counted, once there was a line; the first never.
     """
-    number, after = 0, 0
-    while raw := stream.readline(LONGEST):
-        number += 1
-        after = MOST_REST + 1 if near in raw else after - 1
-        if after <= 0:
+    number, after, recent, seen = 0, 0, 0, False
+    for first, block in enumerate(_blocks(stream)):
+        known = seen or near not in block
+        if telling and first and recent <= 0 and known and not any(mark in block for mark in telling):
+            number, after = number + block.count(b"\n") + (not block.endswith(b"\n")), 0
             continue
-        yield Line(number, _cleaned(raw.decode("utf-8", "replace")))
+        lines = io.BytesIO(block)
+        while raw := lines.readline(LONGEST):
+            number += 1
+            after = MOST_REST + 1 if near in raw else after - 1
+            recent = MOST_REST + 1 if any(mark in raw for mark in telling) else recent - 1
+            if after > 0:
+                seen = True
+                yield Line(number, _cleaned(raw.decode("utf-8", "replace")))
+
+
+def _blocks(stream: BinaryIO) -> Iterator[bytes]:
+    """Yield a file in blocks of whole lines, as far as these are no longer than `LONGEST`."""
+    while block := stream.read(_BLOCK):
+        yield block if block.endswith(b"\n") else block + stream.readline(LONGEST)
 
 
 def _cleaned(line: str) -> str:

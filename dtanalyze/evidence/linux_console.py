@@ -15,7 +15,7 @@ from dtanalyze.errors import InputError
 from dtanalyze.evidence.lines import MOST_REST, XEN_MARK, Fact, Line, guest_of, linux_text
 from dtanalyze.evidence.wrapped import whole_line
 
-__all__ = ["EfiRange", "LinuxConsole", "read_linux_console"]
+__all__ = ["TELLING", "EfiRange", "LinuxConsole", "read_linux_console"]
 
 _MOST: Final = 4096
 _EFI_RAM: Final = ("Conventional Memory", "Boot Code", "Boot Data")
@@ -66,6 +66,11 @@ _ONCE: Final[tuple[tuple[str, re.Pattern[str], Callable[[re.Match[str]], object]
     )
 )
 _LINE: Final = "Kernel command line: "
+TELLING: Final = (
+    b"Linux version ", b"Machine model: ", b"command line: ", b"support found", b"KASLR", b": [mem 0x", b"efi: mem",
+    b"xtended regions", b"xen:unpopulated", b"IOMEM resource", b"Cannot request resource",
+)  # fmt: skip
+"""What lines hold that are looked at: a part of a log without any of these is passed over."""
 _VERSION: Final = re.compile(r"Linux version (\d+\.\d+\S*) .*")
 _NODE: Final = re.compile(rf" *node +\d+: {_MEM}")
 _EFI: Final = re.compile(r"efi: mem\d+: \[([^\]]*)\].*range=\[0x([0-9a-f]+)-0x([0-9a-f]+)\].*")

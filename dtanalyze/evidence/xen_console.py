@@ -15,7 +15,7 @@ from dtanalyze.errors import InputError
 from dtanalyze.evidence.lines import MOST_REST, Fact, Line, xen_texts
 from dtanalyze.evidence.wrapped import whole_line
 
-__all__ = ["PrintedBank", "PrintedModule", "PrintedRegion", "XenConsole", "read_xen_console"]
+__all__ = ["TELLING", "PrintedBank", "PrintedModule", "PrintedRegion", "XenConsole", "read_xen_console"]
 
 _MOST: Final = 4096
 """Facts of one kind that are kept: no boot prints more, and a file that does is no log."""
@@ -233,6 +233,12 @@ _RULES: Final[tuple[_Rule, ...]] = tuple(
 _LATER: Final = frozenset({"cpus", "iommu", "grant_table", "banks", "ended", "started"})
 """What Xen says long after it has listed the RAM."""
 _LINE: Final = "Command line: "
+TELLING: Final = (
+    b"Xen version", b"Command line", b"Checking for", b"RAM: ", b"RESVD[", b"MODULE[", b"Brought up", b"I/O virt", b"P2M: ",
+    b"Grant table", b"Allocating ", b"BANK[", b"xtended region", b"Panic on", b"***", b"Freed ", b"Assertion ", b"Xen BUG",
+    b"Unexpected Trap",
+)  # fmt: skip
+"""What lines hold that are looked at: a part of a log without any of these is passed over."""
 _STARTS: Final = (
     "Xen version", "Command line", "Checking", "RAM:", "RESVD[", " RESVD[", "MODULE[", "Brought up", "I/O virt", "P2M:",
     "Grant table r", "Allocating", "d", "BANK[", "STATIC BANK[", "Extended", "Failed to", "Panic on", "***", "Freed",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dtanalyze.evidence.bundle import Named, memblock_ranges, version_of
-from dtanalyze.evidence.lines import lines_of
-from dtanalyze.evidence.linux_console import read_linux_console
+from dtanalyze.evidence.lines import lines_of, read_lines
+from dtanalyze.evidence.linux_console import TELLING, read_linux_console
 from tests.evidence.test_verify import NAME, differing, evidence, verify
 
 DMESG = """\
@@ -63,6 +64,18 @@ def test_a_kernels_log_in_every_form(form: str) -> None:
     seen = read_linux_console(lines_of("\n".join(FORMS[form](number, text) for number, text in enumerate(texts))))
     clean = read_linux_console(lines_of(DMESG))
     assert seen == clean and clean.command_line is not None and len(clean.refused) == 2
+
+
+def test_megabytes_between_the_lines_change_nothing() -> None:
+    noise = b"[  123.456789] a line of a driver that says nothing of note\n"
+    much = noise * (2 * (1 << 20) // len(noise))
+    text = b"".join(line.encode() + b"\n" + much for line in DMESG.splitlines())
+    seen, clean = read_linux_console(read_lines(io.BytesIO(text), b"", TELLING)), read_linux_console(lines_of(DMESG))
+    assert seen.release is not None and seen.release.line == much.count(b"\n") + 2
+    for name in ("release", "model", "command_line", "xen", "kaslr"):
+        assert getattr(seen, name).value == getattr(clean, name).value
+    for name in ("ram", "efi", "refused"):
+        assert [item.value for item in getattr(seen, name)] == [item.value for item in getattr(clean, name)] != []
 
 
 def test_a_guests_kernel_is_not_dom0s() -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.errors import InputError
-from dtanalyze.evidence.lines import lines_of, read_lines
-from dtanalyze.evidence.xen_console import XenConsole, read_xen_console
+from dtanalyze.evidence.lines import Fact, lines_of, read_lines
+from dtanalyze.evidence.xen_console import TELLING, XenConsole, read_xen_console
 from tests.evidence.noise import NOISE, all_noise
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -157,6 +157,26 @@ def test_only_lines_near_xens_are_looked_at() -> None:
     seen = read_xen_console(read_lines(io.BytesIO(text), b"(XEN)"))
     assert [(item.line, hex(item.value.range.stop)) for item in seen.regions] == [(1001, "0x5fe00000")]
     assert [item.line for item in seen.banks] == [2003]
+
+
+@pytest.mark.parametrize("noise", [b"[  123.456789] a guest's line\n", b"(XEN) d1v0: vGICD: unhandled word write\n"])
+def test_megabytes_between_the_lines_change_nothing(noise: bytes) -> None:
+    """Each line that tells something stands alone between two megabytes of others, of which most are only counted."""
+    much = noise * (2 * (1 << 20) // len(noise))
+    kept = [*EARLY.splitlines(), "(XEN) Panic on CPU 0:", "(XEN) Could not set up DOM0 guest OS (rc = -22)"]
+    # What Xen died of follows at once.
+    text = b"".join(line.encode() + b"\n" + (b"" if "Panic" in line else much) for line in kept)
+    seen, alone = read_xen_console(read_lines(io.BytesIO(text), b"(XEN)", TELLING)), console("\n".join(kept))
+    step = 1 + much.count(b"\n")
+    for name, value in alone._asdict().items():
+        for there, fact in zip(facts(getattr(seen, name)), facts(value), strict=True):
+            assert (there.value, there.line) == (fact.value, (fact.line - 1) * step + 1 - (name == "ended") * (step - 1)), name
+    empty = {name for name, value in alone._asdict().items() if not value}
+    assert empty <= {"package", "refused", "started"}, "the log has a line of each kind"
+
+
+def facts(value: Any) -> list[Fact[Any]]:
+    return [item for item in (value if type(value) is tuple else [value]) if isinstance(item, Fact)]
 
 
 LINE = "console=dtuart dtuart=serial0 dom0_mem=1600M dom0_max_vcpus=2 bootscrub=0 vwfi=native sched=null gnttab_max_frames=75"

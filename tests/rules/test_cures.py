@@ -552,6 +552,17 @@ def test_the_bus_above_a_gic_400_covers_what_it_gets(bench: Bench) -> None:
     assert found.verdicts == [("no-boot", "scratch")]
 
 
+def test_another_dom0_mem_where_something_else_stops_xen_too(bench: Bench) -> None:
+    """Drawn by the lab, and booted with both changes: each hides the other from whoever looks at the verdict alone."""
+    domain = (
+        'module@50000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x50000000 0 0x1000>; }; domU1 { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; cpus = <1>; module@54000000 { '
+        'compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x54000000 0 0x1000>; }; };'
+    )
+    found = bench.fix(host(chosen=CHOSEN.format("dom0_mem=16G") + domain))
+    assert set(found.edits) == {"/chosen xen,xen-bootargs", "/chosen/domU1 memory"}
+    assert found.verdicts[0] == ("no-boot", "scratch")
+
+
 def test_every_error_has_an_offer_or_a_reason(bench: Bench) -> None:
     found = bench.fix(host().replace("arm,gic-v3", "vendor,controller"))
     (left,) = found.json["left"]
