@@ -15,7 +15,7 @@ from dtanalyze.errors import UsageError
 from dtanalyze.facts import Fix
 from dtanalyze.findings import Severity
 from dtanalyze.report import check_format
-from dtanalyze.report.source_diff import diff_text, left_text, shown, source_json, written_text
+from dtanalyze.report.source_diff import diff_text, left_text, shared_text, shown, source_json, written_text
 from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "SETTINGS", "command"]
@@ -111,6 +111,7 @@ def command(
             write_file(apply, found.blob)
         if changed is not None:
             note(left_text(changed.left))
+            note(shared_text(changed.files, source.source or path))
             if write:
                 write_sources(changed)
                 note(written_text(changed.files))

@@ -22,7 +22,7 @@ def render(report: Report) -> Iterator[str]:
         where = f"{_where(item, report.root)}: {item.finding.severity.label}: {item.finding.rule}"
         yield document([f"{where} {item.finding.name}: {item.finding.message} ({cell_in_file(item.result)})"])
     for made in decisions(report):
-        yield document([f"{made.path}:1: info: {made.kind}: {made.text}"])
+        yield document([f"{made.path}:{made.line}: info: {made.kind}: {made.text}"])
     for failure in report.failures:
         yield document([f"{relative(failure.location, report.root)}:1: error: unreadable: {failure_text(failure)}"])
 

@@ -16,13 +16,14 @@ __all__ = ["Decision", "decisions"]
 
 
 class Decision(NamedTuple):
-    """One decision: ``kind`` is settings or suppressed, ``path`` the settings file or the input, ``key`` tells it from
-    others."""
+    """One decision: ``kind`` is settings or suppressed, ``path`` and ``line`` the settings file, the comment, or what
+    the finding speaks of, ``key`` tells it from others."""
 
     kind: str
     path: str
     text: str
     key: tuple[str, ...] = ()
+    line: int = 1
 
 
 def decisions(report: Report) -> Iterator[Decision]:
@@ -33,4 +34,6 @@ def decisions(report: Report) -> Iterator[Decision]:
         where = f" at {finding.node}" if finding.node else ""
         text = f"{finding.rule} {finding.name}{where} ({cell_in_file(result)}): {entry.reason} ({entry.owner})"
         key = (finding.rule, finding.node or "", result.domain or "", result.inside)
-        yield Decision("suppressed", relative(result.location, report.root), text, key)
+        at = entry.at or finding.place
+        file, line = (at.file, at.line) if at is not None else (result.location, 1)
+        yield Decision("suppressed", relative(file, report.root), text, key, line)

@@ -36,7 +36,8 @@ def render(report: Report) -> Iterator[str]:
         )
     yield from _left_out(report)
     for item in decisions(report):
-        yield _command("notice", _file(item.path), item.kind, item.text)
+        line = f",line={item.line}" if item.line > 1 else ""
+        yield _command("notice", f"{_file(item.path)}{line}", item.kind, item.text)
     for failure in report.failures:
         where = _file(relative(failure.location, report.root))
         yield _command("error", where, "unreadable input", failure_text(failure))

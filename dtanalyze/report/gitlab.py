@@ -37,7 +37,7 @@ def _items(report: Report) -> Iterator[dict[str, Any]]:
         line = finding.place.line if finding.place else 1
         yield _item(path, finding.rule, description, _SEVERITIES[finding.severity], key, line)
     for made in decisions(report):
-        yield _item(made.path, made.kind, f"{made.kind}: {made.text}", "info", (made.kind, *made.key))
+        yield _item(made.path, made.kind, f"{made.kind}: {made.text}", "info", (made.kind, *made.key), made.line)
     for failure in report.failures:
         key = ("unreadable-input", *([failure.inside] if failure.inside else []))
         path = relative(failure.location, report.root)

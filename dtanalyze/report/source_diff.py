@@ -10,7 +10,7 @@ from typing import Any, Final
 from dtanalyze.facts import Edit, Rewritten
 from dtanalyze.report.foreign import visible
 
-__all__ = ["diff_text", "left_text", "shown", "source_json", "written_text"]
+__all__ = ["diff_text", "left_text", "shared_text", "shown", "source_json", "written_text"]
 
 _NO_NEWLINE: Final = "\\ No newline at end of file\n"
 
@@ -42,6 +42,12 @@ def left_text(left: Iterable[tuple[Edit, str]]) -> str:
     return "".join(
         f"  not in the source: {visible(f'{edit.change.node}: {edit.change.prop}: {why}')}\n" for edit, why in left
     )
+
+
+def shared_text(files: Iterable[Rewritten], source: str) -> str:
+    """Name the changed files that other boards may include as well, a line each; ``source`` is the board's own."""
+    shared = (item.file for item in files if item.file != source)
+    return "".join(f"  {visible(file)} is an include: every board that includes it changes\n" for file in shared)
 
 
 def written_text(files: Iterable[Rewritten]) -> str:

@@ -260,3 +260,10 @@ def test_after_write_nothing_is_left_to_apply(folder: Path, capsys: pytest.Captu
 def test_a_report_names_the_change_in_the_source(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = run(capsys, "check", "boards/board.dts", *KERNEL).out
     assert "The change in the source: dtanalyze fix boards/board.dts --linux 6.12 --diff" in " ".join(out.split())
+
+
+def test_a_change_that_other_boards_share_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = "  boards/soc.dtsi is an include: every board that includes it changes\n"
+    assert said in run(capsys, "fix", "boards/board.dts", *KERNEL, "--diff").err
+    (folder / "boards" / "board.dts").write_text(BOARD.replace('#include "soc.dtsi"', DTSI))
+    assert "is an include" not in run(capsys, "fix", "boards/board.dts", *KERNEL, "--diff").err

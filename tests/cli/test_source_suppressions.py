@@ -59,6 +59,10 @@ def test_every_format_tells_it(desk: Desk) -> None:
         out = desk.run("--format", name)[1]
         assert "Xen 4.20 on this board merges the two" in out, name
         assert "boards/board.dts:10" in out or '"line": 10' in out, name
+    assert "::notice file=boards/board.dts,line=10,title=suppressed::" in desk.run("--format", "github")[1]
+    assert "boards/board.dts:10: info: suppressed: X08" in desk.run("--format", "concise")[1]
+    (known,) = [item for item in json.loads(desk.run("--format", "gitlab")[1]) if item["check_name"] == "suppressed"]
+    assert known["location"] == {"path": "boards/board.dts", "lines": {"begin": 10}}
     (run,) = json.loads(desk.run("--format", "sarif")[1])["runs"]
     kinds = [item["suppressions"][0]["kind"] for item in run["results"] if "suppressions" in item]
     assert kinds == ["inSource"]
