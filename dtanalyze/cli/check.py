@@ -11,6 +11,7 @@ from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, complain, say
+from dtanalyze.cli.idle import tell_idle
 from dtanalyze.cli.kept import Kept, Seen
 from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_JOBS, Limits, limits_from
 from dtanalyze.cli.option import Group, Option
@@ -222,9 +223,8 @@ def command(
         _tell_without_line(source.source, answer)
     written = outputs.write(wanted, answer)
     report_failures(failures)
-    idle = outputs.without_effect(call, kinds)
-    if idle is not None and not report.quiet:
-        complain(idle)
+    if not report.quiet:
+        tell_idle(call, kinds)
     for used in answer.settings if report.quiet else ():
         complain(str(used))
     if failures or not written:

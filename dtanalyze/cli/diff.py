@@ -9,6 +9,7 @@ from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, say
+from dtanalyze.cli.idle import tell_idle
 from dtanalyze.cli.option import Argument, Option
 from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.pairs import Work, paired, several
@@ -114,6 +115,7 @@ def command(
         say(difference_markdown(found, new))
     else:
         say(difference_text(found, style=style, width=columns()))
+    tell_idle(call, {item.tree for change in found for item in (change.old, change.new) if item is not None})
     if any(change.is_worse(lowest) for change in found):
         raise LeaveError(1)
 

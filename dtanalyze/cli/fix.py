@@ -5,6 +5,7 @@ from typing import Annotated, Final
 from dtanalyze.cli import options, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, note, say
+from dtanalyze.cli.idle import tell_idle
 from dtanalyze.cli.option import Argument, Option
 from dtanalyze.cli.outputs import asked as given_words
 from dtanalyze.cli.outputs import columns
@@ -115,6 +116,7 @@ def command(
             if write:
                 write_sources(changed)
                 note(written_text(changed.files))
+    tell_idle(call, {item.tree for item in found.before})
     note(summary_text(found, path, given_words(call), made=write or apply is not None, width=columns()))
     if apply is not None and not found.edits:
         note(f"{apply}: not written, there is nothing to change")

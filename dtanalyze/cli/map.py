@@ -6,6 +6,7 @@ from dtanalyze.causes import folded
 from dtanalyze.cli import options, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, say
+from dtanalyze.cli.idle import tell_idle
 from dtanalyze.cli.option import Option
 from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.replacing import write_file
@@ -66,6 +67,7 @@ def command(
     groups, failures = each_input(paths, lambda item: checked(item, asked, question), sources)
     results = tuple(folded(result) for group in groups for result in group)
     report_failures(failures)
+    tell_idle(call, {item.tree for item in results})
     if results:
         with usage_errors():
             drawn = _files(results, html, svg)

@@ -160,7 +160,15 @@ class KernelOptions(NamedTuple):
             if self.va_bits not in _VA_BITS:
                 raise UsageError(f"--va-bits takes one of {', '.join(map(str, _VA_BITS))}, not {self.va_bits}")
             profile = profile._replace(va_bits=self.va_bits)
+        self._held_to(profile.arch)
         return profile
+
+    def _held_to(self, arch: Arch) -> None:
+        """Refuse what only arm64 kernels have for another that was asked for by name."""
+        asked = {"--va-bits": self.va_bits is not None, "--page-size": self.page_size not in (None, "4K")}
+        if self.arch is not None and arch is not Arch.ARM64:
+            for option in (option for option, given in asked.items() if given):
+                raise UsageError(f"{option} is of arm64 kernels: one on {arch.value} has pages of 4K and its own addresses")
 
 
 class TreeOptions(NamedTuple):

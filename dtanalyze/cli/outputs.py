@@ -24,7 +24,6 @@ __all__ = [
     "columns",
     "pair",
     "pair_in_order",
-    "without_effect",
     "write",
 ]
 
@@ -110,20 +109,6 @@ def asked(call: Call) -> tuple[str, ...]:
         for item in value if isinstance(value, list | tuple) else (value,):
             words += [spelled, str(item)]
     return tuple(words)
-
-
-def without_effect(call: Call, kinds: set[str]) -> str | None:
-    """Return a line about options that cannot matter for trees of these ``kinds``, None when all can."""
-    given = [
-        item.spelled
-        for item in call.known
-        if item.param in HostOptions._fields and call.origins.get(item.param) == "COMMANDLINE"
-    ]
-    if given and kinds and "host" not in kinds:
-        return f"{', '.join(given)}: no effect, every tree is a guest's, which Xen has written already"
-    if "--iomem" in given and "--domu" not in given:
-        return "--iomem: no effect without --domu, the guest that gets the ranges"
-    return None
 
 
 def pair(call: Call, formats: Sequence[str], files: Sequence[str], inputs: Sequence[str]) -> list[Output]:

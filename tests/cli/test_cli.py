@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[2]
 BOOTS = ROOT / "fixtures" / "dtb" / "boots"
 HOSTS = ROOT / "fixtures" / "dtb" / "hosts"
 BOARDS = ROOT / "fixtures" / "dtb" / "boards"
+HOST = str(HOSTS / "01-dom0-x420-l612.dtb")
 GOOD = str(BOOTS / "02-dom0-x417-l612.dtb")
 CUT = str(BOOTS / "01-dom0-x420-l612.dtb")
 EXHAUSTED = str(BOOTS / "06c-1G-dom0-640M.dtb")
@@ -347,6 +348,45 @@ def test_options_without_effect_are_said(argv: list[str], said: str, capsys: pyt
     with pytest.raises(SystemExit):
         main(["check", GOOD, "--no-config", *argv])
     assert capsys.readouterr().err == (f"dtanalyze: {said}\n" if said else "")
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["check", HOST, "--annotate-limit", "3"], "--annotate-limit: no effect without --format github"),
+        (["check", HOST, "--annotate-limit", "3", "--format", "github"], ""),
+        (["check", HOST, "-D", "A=1", "-I", "."], "--include, --define: no effect, nothing is compiled from a source"),
+        (["map", HOST, "--certain"], "--certain: no effect without --list"),
+        (["map", HOST, "--certain", "--list"], ""),
+        (["map", HOST, "--list", "--html", "-"], "--list: no effect, --html and --svg draw"),
+        (["map", GOOD, "--xen", "4.20"], "--xen: no effect, every tree is a guest's, which Xen has written already"),
+        (["diff", GOOD, GOOD, "--xen", "4.20"], "--xen: no effect, every tree is a guest's, which Xen has written already"),
+        (["diff", HOST, HOST, "--xen", "4.20"], ""),
+        (["fix", GOOD, "--iommu", "on"], "--iommu: no effect, every tree is a guest's, which Xen has written already"),
+    ],
+)
+def test_each_command_says_what_cannot_matter(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(argv)
+    lines = [line for line in capsys.readouterr().err.splitlines() if "no effect" in line]
+    assert lines == ([f"dtanalyze: {said}"] if said else [])
+
+
+def test_a_folder_may_hold_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.dtb").write_bytes(Path(GOOD).read_bytes())
+    with pytest.raises(SystemExit):
+        main(["check", str(tmp_path), "-D", "A=1"])
+    assert "no effect" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", [["--va-bits", "39"], ["--page-size", "64K"]])
+@pytest.mark.parametrize("arch", ["arm", "x86"])
+def test_what_only_arm64_kernels_have_is_refused_for_others(
+    option: list[str], arch: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["check", GOOD, "--arch", arch, *option])
+    assert left.value.code == 2 and f"{option[0]} is of arm64 kernels: one on {arch}" in capsys.readouterr().err
 
 
 def test_iomem_needs_a_guest(capsys: pytest.CaptureFixture[str]) -> None:
