@@ -26,7 +26,7 @@ from dtanalyze.analysis.xens_tree import of_xen
 from dtanalyze.board.architecture import RISCV, arch_of
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX, XEN
-from dtanalyze.board.cpus import pa_bits
+from dtanalyze.board.cpus import pa_bits_of
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.facts import SOME_STARTS, Alternative, CheckResult, HostFacts, HostRange, Predicted
@@ -41,6 +41,7 @@ from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import NEWEST, PRESETS, XenProfile
+from dtanalyze.xen.smpboot import online_cpus
 
 __all__ = ["check_host", "predict_host", "tree_ram"]
 
@@ -79,7 +80,7 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
     # The tree's own nodes stand where they say the same: their names and places matter too.
     options = given._replace(memory=() if memory and same_ram(listed, memory) else memory)
     host = prepare(tree, options)
-    guests = WrittenTrees(path, question.options._replace(cpus=pa_bits(host.tree) or 0))
+    guests = WrittenTrees(path, question.options._replace(cpus=pa_bits_of(online_cpus(host.tree, host.args)) or 0))
     judged = _Judged(tree, host, options, question)
     one_cell = len(question.xen) <= 1 and len(question.linux) == len(question.iommu) == 1
     for xen in question.xen or (PRESETS[NEWEST],):

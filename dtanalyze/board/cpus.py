@@ -6,12 +6,12 @@ ID_AA64MMFR0_EL1.PARange of Arm's manuals and of QEMU's models of the same cores
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 from dtanalyze.devicetree.tree import Node, Tree
 
-__all__ = ["OPEN_WIDTHS", "PARANGE_BITS", "cpu_nodes", "most_pa_bits", "pa_bits"]
+__all__ = ["OPEN_WIDTHS", "PARANGE_BITS", "cpu_nodes", "most_pa_bits", "most_pa_bits_of", "pa_bits", "pa_bits_of"]
 
 
 def _cores(vendor: str, names: str) -> tuple[str, ...]:
@@ -63,17 +63,26 @@ def cpu_nodes(tree: Tree) -> tuple[Node, ...]:
     return tuple(node for node in (cpus.children if cpus else ()) if node.device_type == "cpu" or node.base_name == "cpu")
 
 
-def _widths(tree: Tree) -> Iterator[int | None]:
-    for node in cpu_nodes(tree):
-        yield next((PARANGE_BITS[name] for name in node.compatible if name in PARANGE_BITS), None)
-
-
 def pa_bits(tree: Tree) -> int | None:
     """Return the physical address bits that all CPUs have, None when one of them is not known."""
-    known = [item for item in _widths(tree) if item is not None]
-    return min(known) if known and len(known) == len(cpu_nodes(tree)) else None
+    return pa_bits_of(cpu_nodes(tree))
+
+
+def pa_bits_of(cpus: Sequence[Node]) -> int | None:
+    """Return the physical address bits that all of ``cpus`` have, None when one of them is not known, or there is none."""
+    known = [item for item in map(_width, cpus) if item is not None]
+    return min(known) if known and len(known) == len(cpus) else None
 
 
 def most_pa_bits(tree: Tree) -> int | None:
     """Return the bits that all CPUs can have at most: the least of those that are known; None when none is."""
-    return min((item for item in _widths(tree) if item is not None), default=None)
+    return most_pa_bits_of(cpu_nodes(tree))
+
+
+def most_pa_bits_of(cpus: Sequence[Node]) -> int | None:
+    """Return the bits that all of ``cpus`` can have at most, None when the width of none is known."""
+    return min((item for item in map(_width, cpus) if item is not None), default=None)
+
+
+def _width(cpu: Node) -> int | None:
+    return next((PARANGE_BITS[name] for name in cpu.compatible if name in PARANGE_BITS), None)

@@ -98,7 +98,9 @@ class Boot:
     @cached_property
     def p2m_ipa_bits(self) -> IpaBits:
         """The width of guest physical addresses, and where it comes from."""
-        return p2m_ipa_bits(self.host.tree, self.profile, self.options, iommu=self.iommu)
+        return p2m_ipa_bits(
+            self.host.tree, self.cpupools.online, self.profile, self.options, iommu=self.iommu
+        )
 
     @property
     def ipa_bits(self) -> int:

@@ -15,7 +15,7 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.dt_property import dt_property_read_string
 from dtanalyze.xen.parse_params import XenArgs
-from dtanalyze.xen.smpboot import dt_smp_init_cpus
+from dtanalyze.xen.smpboot import online_cpus, possible_cpus
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 
 __all__ = ["CpuPools", "cpu_pools", "cpupool_init"]
@@ -115,14 +115,8 @@ def _hwid(cpu: Node) -> int:
 
 
 def cpu_pools(tree: Tree, build: Build, args: XenArgs, *, read: bool) -> CpuPools:
-    """Return the host's CPUs, those that Xen uses, and the pools that the tree makes of them where Xen ``read``s them.
-
-    Only CPUs of the kind of the first are used, unless hmp-unsafe is set, and no more than maxcpus= are counted.
-    """
-    possible = dt_smp_init_cpus(tree)
-    possible = possible[: args.max_cpus or len(possible)]
-    alike = tuple(node for node in possible if node.compatible == possible[0].compatible)
-    return CpuPools(tree, build, possible, possible if args.hmp_unsafe else alike, read)
+    """Return the host's CPUs, those that Xen uses, and the pools that the tree makes of them where Xen ``read``s them."""
+    return CpuPools(tree, build, possible_cpus(tree, args), online_cpus(tree, args), read)
 
 
 def cpupool_init(pools: CpuPools) -> Outcome:

@@ -5,10 +5,11 @@ Mirrors setup_virt_paging and p2m_restrict_ipa_bits (arch/arm/p2m.c, from 4.19 a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from dtanalyze.board.cpus import pa_bits
-from dtanalyze.devicetree.tree import Tree
+from dtanalyze.board.cpus import most_pa_bits_of, pa_bits, pa_bits_of
+from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.profile import XenProfile
 
@@ -24,19 +25,31 @@ class IpaBits(NamedTuple):
     note: str
 
 
-def p2m_ipa_bits(tree: Tree, profile: XenProfile, options: XenOptions, *, iommu: bool) -> IpaBits:
-    """Return the width: as given, else the least of the CPUs', the build's and, where it is used, an IPMMU's."""
+def p2m_ipa_bits(
+    tree: Tree, online: Sequence[Node], profile: XenProfile, options: XenOptions, *, iommu: bool
+) -> IpaBits:
+    """Return the width: as given, else the least of the CPUs' that are ``online``, the build's and, where used, an IPMMU's.
+
+    CPUs of another kind than the first stay off, so that theirs does not count. One of unknown width bounds nothing.
+    """
     if options.ipa_bits is not None:
         return IpaBits(options.ipa_bits, "")
     if options.log is not None and options.log.ipa_bits is not None:
         bits = options.log.ipa_bits
         return IpaBits(bits, f"guest physical addresses: {bits} bits, as the log says")
-    widths = [item for item in (pa_bits(tree), profile.ipa_bits_default) if item is not None]
+    widths = [item for item in (most_pa_bits_of(online), profile.ipa_bits_default) if item is not None]
     if iommu and any("renesas,ipmmu" in name for node in tree.root for name in node.compatible):
         widths.append(_IPMMU_BITS)
     chosen = min(widths, default=48)
-    known = "as the CPUs have" if pa_bits(tree) is not None else "the CPUs' width is not known"
-    return IpaBits(chosen, f"guest physical addresses: {chosen} bits, {known} (--ipa-bits)")
+    return IpaBits(chosen, f"guest physical addresses: {chosen} bits, {_from_where(tree, online)} (--ipa-bits)")
+
+
+def _from_where(tree: Tree, online: Sequence[Node]) -> str:
+    if pa_bits_of(online) is None:
+        return "the CPUs' width is not known" if most_pa_bits_of(online) is None else "at most, since one CPU's is not known"
+    if pa_bits_of(online) == pa_bits(tree):
+        return "as the CPUs have"
+    return f"as {online[0].path} has, which is taken for the CPU that Xen boots on: those of another kind stay off"
 
 
 def p2m_table_orders(ipa_bits: int) -> tuple[int, ...]:

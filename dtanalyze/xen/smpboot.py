@@ -13,10 +13,11 @@ from typing import Final
 from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.xen.parse_params import XenArgs
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Passed, Stop
 
-__all__ = ["dt_smp_init_cpus", "make_cpus_node"]
+__all__ = ["dt_smp_init_cpus", "make_cpus_node", "online_cpus", "possible_cpus"]
 
 _MPIDR_HWID_MASK: Final = 0xFF_00FF_FFFF
 
@@ -34,6 +35,17 @@ def dt_smp_init_cpus(tree: Tree) -> tuple[Node, ...]:
         if not found or _can_be_started(node, next(iter(found.values()))):
             found[hwid] = node
     return tuple(found.values())
+
+
+def online_cpus(tree: Tree, args: XenArgs) -> tuple[Node, ...]:
+    """Return the CPUs that run Xen in the end: those of the kind of the first, but for hmp-unsafe (start_secondary)."""
+    possible = possible_cpus(tree, args)
+    return possible if args.hmp_unsafe else tuple(node for node in possible if node.compatible == possible[0].compatible)
+
+
+def possible_cpus(tree: Tree, args: XenArgs) -> tuple[Node, ...]:
+    """Return the CPUs that Xen counts: no more than maxcpus=."""
+    return dt_smp_init_cpus(tree)[: args.max_cpus or None]
 
 
 def _hwid(node: Node) -> int | None:
