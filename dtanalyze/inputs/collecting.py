@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Final, NamedTuple
@@ -24,26 +23,48 @@ __all__ = ["Taken", "cleared", "collected", "written"]
 
 _MOST: Final = 1 << 26
 _TREE: Final = b"\xd0\x0d\xfe\xed"
-_GZIP: Final = b"\x1f\x8b"
 _MANIFEST: Final = "MANIFEST.txt"
 _UNSAFE: Final = re.compile(r"^\.+|[^A-Za-z0-9_.+-]")
 """What no file in the archive is called by: it may be unpacked by hand, and names come from strangers."""
 _OPTION: Final = re.compile(rb"#|CONFIG_\w+=")
 _SECRET: Final = re.compile(
-    r"seed$|serial|mac-address|^address-bits-mac|password|passwd|secret|key$|keys$|uuid|token|board-id|system-id|asset", re.I
+    r"seed$|serial|mac-?addr|ethaddr|^address-bits-mac|hostname|password|passwd|secret|key$|keys$|uuid|token|board-id|"
+    r"system-id|asset",
+    re.I,
 )
 """Properties by name whose values tell a board or its owner from others."""
 _PUBLIC: Final = frozenset({"linux,keycodes", "gpio-keys"})
-_TEXT_RULES: Final = (
-    (re.compile(r"\b(?:[0-9a-f]{2}:){5}[0-9a-f]{2}\b", re.I), "MAC addresses"),
-    (re.compile(r"(?<=serial=)\S+|(?<=serialno=)\S+|(?<=Serial Number: )\S+", re.I), "serial numbers"),
-    (re.compile(r"(?<=password=)\S+|(?<=passwd=)\S+|(?<=token=)\S+|(?<=secret=)\S+|(?<=key=)\S+", re.I), "keys"),
-    (re.compile(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", re.I), "UUIDs"),
-    (re.compile(r"(?<=/home/)[^/\s]+"), "names of users"),
-    # Each part is taken whole and never given back, else a line of a megabyte takes hours.
-    (re.compile(r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.-]*+(?<=[a-z]{2})(?=[)>\s,])", re.I), "mail addresses"),
-    (re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b(?=[:/\s,]|$)"), "IPv4 addresses"),
+_TEXT_RULES: Final = tuple(
+    (re.compile(pattern, re.I | re.M), what)
+    for pattern, what in (
+        (r"\b[0-9a-f]{2}(?:([:-])[0-9a-f]{2})(?:\1[0-9a-f]{2}){4}\b", "MAC addresses"),
+        (r"(?P<keep>serial(?:no)?=|Serial ?Number: |^Serial\s*: )\S+", "serial numbers"),
+        (r"(?P<keep>(?:password|passwd|pass|psk|token|secret|key)=)\S+", "keys"),
+        (r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b|\b[0-9a-f]{32}\b|(?P<keep>PARTUUID=)\S+", "UUIDs"),
+        (r"(?P<keep>/(?:home|Users|media|run/user)/)[^/\s]+|(?P<user> (?:of|for) user )[\w.-]+", "names of users"),
+        # Who built a kernel or Xen; each part is taken whole and never given back, else a line of a megabyte takes hours.
+        (r"(?P<keep>\()[\w.+-]++@[\w.\[\]-]*+(?=\))", "names of users"),
+        (r"(?<![\w.+-])[\w.+-]++@[\w-]++\.[\w.-]*+(?<=[a-z]{2})(?=[)>\s,])", "mail addresses"),
+        (r"(?<![\w.+-])[\w.+-]++@[\w.-]++(?=:[^\s#$]{1,200}[#$])", "shell prompts"),
+        (
+            r"(?P<keep>^(?:[a-z]{3} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.,+-]{8,24}|\[ *\d+\.\d{6}\]) )"
+            r"[\w.-]++(?= (?:kernel|[\w.-]++\[\d+\]): )",
+            "host names",
+        ),
+        (r"(?P<keep>\b(?:ip|nfsroot|nfsaddrs)=)\S+", "network settings"),
+        (r"(?P<keep>hostname(?:=|: | to ))<?[\w.-]++>?|(?P<host>^host +: )\S+", "host names"),
+        (r"(?<![\w.])(?:\d{1,3}\.){3}\d{1,3}(?![\w]|\.\d)", "IPv4 addresses"),
+        (
+            r"(?<![\w:.])(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4}){7}|(?:[0-9a-f]{1,4}:){1,6}(?::[0-9a-f]{1,4}){1,6}|"
+            r"(?:[0-9a-f]{1,4}:){2,7}:)(?![\w:.])",
+            "IPv6 addresses",
+        ),
+    )
 )
+"""What is taken out of text; a group of a name is what stands before it and stays."""
+_OF_THE_SYSTEM: Final = ("/proc/", "/sys/", "/dev/", "/boot/", "/var/log/xen/")
+"""Where every system has the same names: a path that somebody named may tell who it was."""
+_PACKED: Final = (".gz", ".xz", ".bz2")
 
 
 class Taken(NamedTuple):
@@ -69,6 +90,7 @@ def collected(items: Iterable[Item]) -> Iterator[Taken]:
         if len(data) > _MOST:
             raise InputError(f"{item.name}: it has more than {_MOST >> 20} MiB; cut it to one boot")
         name = _UNSAFE.sub("_", PurePosixPath(item.name).name) or "file"
+        name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name) or "file"  # it is unpacked
         while name in names:
             name = f"{name}_"
         names.add(name)
@@ -84,28 +106,22 @@ def cleared(data: bytes, source: str) -> tuple[bytes, tuple[str, ...]]:
     """Return the content without what tells a board or its owner from others, and what that was."""
     if data.startswith(_TREE):
         return _cleared_tree(data, source)
-    if data.startswith(_GZIP) and _is_configuration(data):
-        return data, ()  # /proc/config.gz: the same for every board of its kind
+    if all(_OPTION.match(line) for line in data.splitlines() if line.strip()):
+        return data, ()  # the kernel's configuration: the same for every board of its kind
     what = described(data)
     if what is not None:
         raise InputError(f"{source}: it is {what}: what is secret in it is not seen; give trees as .dtb, logs as text")
     text = data.decode("utf-8", "replace")
     removed = []
     for pattern, what in _TEXT_RULES:
-        text, count = pattern.subn("REMOVED", text)
+        text, count = pattern.subn(_removed, text)
         if count:
             removed.append(f"{count} {what}")
     return (text.encode() if removed else data), tuple(removed)
 
 
-def _is_configuration(data: bytes) -> bool:
-    """Whether every line of a compressed file is a comment or an option of the kernel."""
-    try:
-        worker = zlib.decompressobj(31)
-        lines = worker.decompress(data, _MOST).splitlines()
-    except zlib.error:
-        return False
-    return worker.eof and all(_OPTION.match(line) for line in lines if line.strip())
+def _removed(match: re.Match[str]) -> str:
+    return "".join(filter(None, match.groupdict().values())) + "REMOVED"
 
 
 def _cleared_tree(data: bytes, source: str) -> tuple[bytes, tuple[str, ...]]:
@@ -135,7 +151,7 @@ def _cleared_arguments(node: Node) -> Iterator[str]:
             continue
         text = prop.value.decode("utf-8", "surrogateescape")
         for pattern, _ in _TEXT_RULES:
-            text = pattern.sub("REMOVED", text)
+            text = pattern.sub(_removed, text)
         value = text.encode("utf-8", "surrogateescape")
         if value != prop.value:
             set_property(node, name, value)
@@ -147,7 +163,8 @@ def written(path: Path, taken: Iterable[Taken], version: str) -> None:
     listed = list(taken)
     lines = [f"dtanalyze {version}", ""]
     for item in listed:
-        source = item.source if item.source.isprintable() else ascii(item.source)
+        source = item.source if item.source.startswith(_OF_THE_SYSTEM) else PurePosixPath(item.source).name
+        source = source if source.isprintable() else ascii(source)
         lines.append(f"{item.name}: {source}, {len(item.data)} bytes")
         lines += [f"    removed: {what}" for what in item.removed]
     manifest = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import tarfile
 from pathlib import Path
 
@@ -12,6 +14,9 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.inputs.collecting import cleared
 from dtanalyze.inputs.evidence_files import live_items
 from tests.trees import dtb
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+BOOTS = sorted(path.stem for path in (FIXTURES / "boots").glob("*.json"))
 
 BOARD = dtb(
     'serial-number = "A1B2C3"; model = "board"; chosen { kaslr-seed = <1 2>; rng-seed = [01 02]; '
@@ -55,6 +60,73 @@ def test_a_log_keeps_its_lines() -> None:
     assert {item.split(" ", 1)[1] for item in removed} >= {"MAC addresses", "serial numbers", "keys", "UUIDs"}
     xen = b"(XEN) BANK[0] 0x00000060000000-0x00000080000000 (512MB)\n(XEN) Xen version 4.20.4 (a@b.c) (gcc)\n"
     assert b"0x00000060000000-0x00000080000000" in cleared(xen, "log")[0]
+
+
+PRIVATE = """\
+Jan 02 03:04:05 annsboard kernel: Booting Linux on physical CPU 0x0000000000 [0x411fd070]
+2026-01-02T03:04:05.123456+0000 annsboard.local systemd[1]: Set hostname to <annsboard>.
+[    0.000000] annsboard kernel: Linux version 6.12.1 (ann@buildbox) (gcc) #1 SMP
+(XEN) Xen version 4.20.4 (ann@buildbox) (gcc (Debian 12.2.0) 12.2.0) debug=n
+[    1.000000] usb 1-1: SerialNumber: 0042AB
+[    1.000000] systemd[1]: Started Session 1 of user ann.
+[    1.000000] eth0: fe80::1234:5678:9abc:def0/64, 2001:db8:0:1:2:3:4:5, 02-00-00-00-00-01, (192.168.7.5)
+[    1.000000] Kernel command line: ip=192.168.7.5::192.168.7.1:255.255.255.0:annsboard:eth0 hostname=annsboard psk=hunter2
+[    1.000000] root=PARTUUID=6c586e13-02 systemd.machine_id=0123456789abcdef0123456789abcdef
+ann@annsboard:~# ls /media/ann/stick /Users/ann
+host                   : annsboard
+Serial\t\t: 0042AB
+"""
+KEPT = """\
+(XEN) [2026-01-02 03:04:05.123] BANK[0] 0x00000060000000-0x00000080000000 (512MB)
+(XEN) MODULE[0]: 0000000040400000 - 00000000405390c8 Xen
+[    0.000000] efi: mem00: [Conventional Memory|   |  |  |  |  |  |  |  |  |   |WB|WT|WC|UC] range=[0x0000000040000000-0x0000000047ffffff]
+[    0.000000] pci 0000:00:01.0: BAR 0: assigned [mem 0x10000000-0x10003fff]
+[    0.000000] Linux version 6.12.117+deb13-arm64 (gcc (Debian 14.2.0) 14.2.0) #1 SMP Debian 6.12.117-1 (2026-01-02)
+[    0.100000] kvm [1]: not available
+[    0.100000] Serial: AMBA PL011 UART driver
+  40400000-4043ffff : Xen grant table
+xen_version            : 4.20.5-pre
+CONFIG_XEN=y
+"""
+
+
+def test_nothing_private_is_left() -> None:
+    text = cleared(PRIVATE.encode(), "log")[0].decode()
+    for secret in ("ann", "buildbox", "0042AB", "fe80", "2001:db8", "02-00", "192.168", "hunter2", "6c586e13", "89abcdef0123"):
+        assert secret not in text.replace("scanned", ""), f"{secret}: {text}"
+    assert text.count("\n") == PRIVATE.count("\n") and "Linux version 6.12.1 (REMOVED)" in text
+
+
+def test_what_says_nothing_of_anybody_stays() -> None:
+    assert cleared(KEPT.encode(), "log") == (KEPT.encode(), ())
+
+
+@pytest.mark.parametrize("name", BOOTS)
+def test_verify_reads_the_same_from_a_cleared_log(name: str) -> None:
+    """Recorded consoles and listings: nothing that is compared is taken out."""
+    boot = json.loads((FIXTURES / "boots" / f"{name}.json").read_text())
+    for lines in (boot["xen_messages"], boot["iomem_before"] or [], boot["kernel_messages"]):
+        text = "\n".join(lines)
+        assert cleared(text.encode(), "log")[0].decode() == text
+
+
+def test_a_configuration_stays_as_it_is() -> None:
+    data = b'# Automatically generated\nCONFIG_XEN=y\n\nCONFIG_MODULE_SIG_KEY="certs/signing_key.pem"\n'
+    assert cleared(data, "config") == (data, ())
+    assert cleared(data + b"key=hunter2\n", "config")[1] == ("2 keys",)
+
+
+def test_the_list_does_not_say_where_a_file_lay(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "ann"
+    folder.mkdir(parents=True)
+    (folder / "dmesg.txt.gz").write_bytes(gzip.compress(LOG.encode()))
+    out = tmp_path / "r.tar.gz"
+    main_(["collect", "--no-live", str(out), str(folder / "dmesg.txt.gz")])
+    with tarfile.open(out) as archive:
+        assert archive.getnames() == ["dmesg.txt", "MANIFEST.txt"]
+        data = b"".join(member.read() for item in archive if (member := archive.extractfile(item)) is not None)
+        assert all((item.uid, item.uname, item.mode) == (0, "", 0o644) for item in archive.getmembers())
+    assert b"ann" not in data and b"hunter2" not in data and b"Linux version 6.12.1" in data
 
 
 def test_the_archive_lists_what_it_took(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
