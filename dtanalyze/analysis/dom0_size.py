@@ -89,10 +89,13 @@ def _verdict(
     return Verdict.EXHAUSTED if answer.verdict is Verdict.SCRATCH and (short or failing) else answer.verdict
 
 
+_ANOTHER: Final = ("Lower `dom0_mem=`", "Set a larger `dom0_mem=`")
+
+
 def _beside(advice: str) -> str:
-    """Return what else the rule advises: that dom0_mem has to be smaller is said with the size that was tried."""
+    """Return what else the rule advises: that dom0_mem has to be another is said with the size that was tried."""
     first, _, rest = advice.partition(". ")
-    return rest if first.startswith("Lower `dom0_mem=`") else advice
+    return rest if first.startswith(_ANOTHER) else advice
 
 
 def _told(result: CheckResult, host: Host, size: int, sizes: list[int], *, scratch: bool) -> CheckResult:

@@ -338,7 +338,7 @@ _LOADED: Final = (
     HOST,
     what="Kernel, ramdisk and tree do not fit into dom0's first bank of RAM.",
     why="Xen copies all three into the first bank, whatever the others have room for, and panics when they do not fit.",
-    advice="Set a larger `dom0_mem=` on Xen's command line, so that the first bank holds all three, or load a smaller "
+    advice="Set a larger `dom0_mem=` on Xen's command line, so that the first bank holds all three. Or load a smaller "
     "ramdisk.",
     sources=(Source("Xen", "xen/arch/arm/kernel.c", "place_modules", "4.16 to 4.22"),),
     bad=Example(host(chosen=_LOADED.format(size="0x14000000")), asks=("--dom0-mem", "256M")),

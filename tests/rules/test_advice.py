@@ -114,3 +114,11 @@ def test_a_host_without_a_section_is_not_told_to_edit_regions_that_xen_makes() -
     assert result.verdict == "exhausted" and "Add a region" not in found.advice
     assert "add `ext_regions=0` to it, and Linux balloons" in found.advice
     assert asked(ext_regions=False).verdict == "balloon"
+
+
+def test_the_size_that_was_tried_stands_for_the_advice_to_set_another() -> None:
+    blob = (FIXTURES / "reports" / "first-bank-too-small" / "tree.dtb").read_bytes()
+    question = HostQuestion(CheckOptions(), (PRESETS["6.12"],), (XEN["4.22"],), (None,), XenOptions())
+    (result,) = check_host(parse(blob), "host.dtb", question)
+    (found,) = [item for item in result.findings if item.rule == "B06"]
+    assert found.advice.count("dom0_mem=") == 1 and found.advice.endswith("work with it. Or load a smaller ramdisk.")
