@@ -8,6 +8,7 @@
     ├── OverlayError   an overlay cannot be applied to a tree
     ├── SourceTextError a change has no place in the text of a source
     ├── InputError     another input file cannot be used (.config, /proc/iomem, log, list)
+    │   └── SourceError a devicetree source makes no tree (carries file and line)
     └── UsageError     the question itself is wrong (a range, a size, a preset that does not exist)
 
 Expected failure inside the analysis is a return value, never one of these.
@@ -23,6 +24,7 @@ __all__ = [
     "InputFailure",
     "OverlayError",
     "PackedError",
+    "SourceError",
     "SourceTextError",
     "UsageError",
 ]
@@ -61,6 +63,14 @@ class InputError(DtanalyzeError):
     """A file beside the tree (kernel .config, /proc/iomem, boot log) cannot be used."""
 
 
+class SourceError(InputError):
+    """A devicetree source makes no tree; ``at`` is the file and the line that say why, where a tool names them."""
+
+    def __init__(self, message: str, at: tuple[str, int] | None) -> None:
+        super().__init__(message)
+        self.at = at
+
+
 class PackedError(InputError):
     """A compressed file beside the tree is broken, cut off, or larger than it may be once it is unpacked."""
 
@@ -72,13 +82,14 @@ class UsageError(DtanalyzeError):
 class InputFailure(NamedTuple):
     """One input that could not be read, and why; ``offset`` is a byte offset where there is one.
 
-    ``file`` is the file, where ``path`` names more than that.
+    ``file`` is the file, where ``path`` names more than that; ``at`` is the file and line of a source that are to blame.
     """
 
     path: str
     message: str
     offset: int | None
     file: str = ""
+    at: tuple[str, int] | None = None
 
     @property
     def location(self) -> str:

@@ -125,7 +125,7 @@ def _failure(name: str, file: str, error: Exception, limits: Limits) -> InputFai
     if wants_debug():
         complain_of(error)
     if isinstance(error, DtanalyzeError):
-        return InputFailure(name, str(error), error.offset, file)
+        return InputFailure(name, str(error), error.offset, file, getattr(error, "at", None))
     if isinstance(error, MemoryError):
         return InputFailure(name, f"it takes more than {limits.memory >> 20} MiB of memory (--memory-limit)", None, file)
     if isinstance(error, OSError):

@@ -174,7 +174,7 @@ def _run(argv: list[str], source: bytes, folder: str, seconds: float, instead: s
 
 def _output(tool: str, ran: Ran, path: str, *, versioned: bool = True) -> bytes:
     if ran.status:
-        raise InputError(said_by(tool, path, ran.said, ran.status, versioned=versioned))
+        raise said_by(tool, path, ran.said, ran.status, versioned=versioned)
     if not ran.output:
         raise InputError(f"{tool} says nothing against the source, and writes nothing")
     return ran.output

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
+from dtanalyze.errors import SourceError
 from dtanalyze.inputs.sourcing import as_named
 
 __all__ = ["said_by", "unfit"]
@@ -39,20 +40,21 @@ def unfit(source: bytes) -> str | None:
     return None
 
 
-def said_by(tool: str, path: str, said: Sequence[str], status: int, *, versioned: bool) -> str:
-    """Return the cause as ``tool`` (cpp or dtc) says it of the source at ``path``.
+def said_by(tool: str, path: str, said: Sequence[str], status: int, *, versioned: bool) -> SourceError:
+    """Return the error with the cause as ``tool`` (cpp or dtc) says it of the source at ``path``.
 
     ``versioned`` tells whether the text says ``/dts-v1/`` anywhere: without it, dtc calls the first word a syntax error.
     """
-    text = "\n".join(said)
+    text, place = "\n".join(said), None
     found = _CPP.search(text) if tool == "cpp" else _PLACED.search(text)
     if found is not None:
         at = found["at"] if tool == "cpp" else f"{found['line']}:{found['column']}"
-        sentence = f"{as_named(path, found['file'])}:{at}: {found['what']}"
+        place = as_named(path, found["file"]), int(at.partition(":")[0])
+        sentence = f"{place[0]}:{at}: {found['what']}"
     else:
         errors = [line for line in said if "error" in line.lower()] or [line for line in said if line.strip()]
         sentence = errors[0] if errors else f"it ends with status {status} and gives no reason"
-    return f"{tool}: {sentence}{_hint(text, sentence, versioned=versioned)}"
+    return SourceError(f"{tool}: {sentence}{_hint(text, sentence, versioned=versioned)}", place)
 
 
 def _hint(text: str, sentence: str, *, versioned: bool) -> str:

@@ -53,7 +53,7 @@ def _predict() -> dict[str, Any]:
         "stopped_by": stop,
         "dom0_memory": list_of(RANGE),
         "dom0_memory_known": SWITCH,
-        "alternatives": list_of(object_of({"dom0_memory": list_of(RANGE), "stopped_by": stop})),
+        "alternatives": list_of(object_of({"dom0_memory": list_of(RANGE), "stopped_by": stop}, {"when": TEXT})),
         "grant_table": or_null(RANGE),
         "extended_regions": list_of(RANGE),
         "error": or_null({"enum": ["ENOENT", "EINVAL", "ERANGE", "crash"]}),

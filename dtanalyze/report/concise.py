@@ -24,7 +24,8 @@ def render(report: Report) -> Iterator[str]:
     for made in decisions(report):
         yield document([f"{made.path}:{made.line}: info: {made.kind}: {made.text}"])
     for failure in report.failures:
-        yield document([f"{relative(failure.location, report.root)}:1: error: unreadable: {failure_text(failure)}"])
+        file, line = failure.at or (failure.location, 1)
+        yield document([f"{relative(file, report.root)}:{line}: error: unreadable: {failure_text(failure)}"])
 
 
 def _where(item: Placed, root: str) -> str:

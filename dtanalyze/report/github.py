@@ -39,7 +39,8 @@ def render(report: Report) -> Iterator[str]:
         line = f",line={item.line}" if item.line > 1 else ""
         yield _command("notice", f"{_file(item.path)}{line}", item.kind, item.text)
     for failure in report.failures:
-        where = _file(relative(failure.location, report.root))
+        where = _file(relative(failure.at[0] if failure.at else failure.location, report.root))
+        where += f",line={failure.at[1]}" if failure.at else ""
         yield _command("error", where, "unreadable input", failure_text(failure))
 
 

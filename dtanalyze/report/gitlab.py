@@ -40,8 +40,9 @@ def _items(report: Report) -> Iterator[dict[str, Any]]:
         yield _item(made.path, made.kind, f"{made.kind}: {made.text}", "info", (made.kind, *made.key), made.line)
     for failure in report.failures:
         key = ("unreadable-input", *([failure.inside] if failure.inside else []))
-        path = relative(failure.location, report.root)
-        yield _item(path, "unreadable-input", failure_text(failure), "blocker", key)
+        file, line = failure.at or (failure.location, 1)
+        path = relative(file, report.root)
+        yield _item(path, "unreadable-input", failure_text(failure), "blocker", key, line)
 
 
 def _item(path: str, rule: str, description: str, severity: str, key: tuple[str, ...], line: int = 1) -> dict[str, Any]:

@@ -239,8 +239,15 @@ def _notification(failure: InputFailure, report: Report) -> dict[str, Any]:
         "descriptor": {"id": _UNREADABLE, "index": 0},
         "level": "error",
         "message": {"text": visible(failure_text(failure))},
-        "locations": [{"physicalLocation": _physical(failure.location, failure.offset, report.root)}],
+        "locations": [{"physicalLocation": _unreadable(failure, report.root)}],
     }
+
+
+def _unreadable(failure: InputFailure, root: str) -> dict[str, Any]:
+    if failure.at is None:
+        return _physical(failure.location, failure.offset, root)
+    file, line = failure.at
+    return {"artifactLocation": {"uri": _uri(file, root)}, "region": {"startLine": line}}
 
 
 def _configured(used: FileUsed) -> dict[str, Any]:

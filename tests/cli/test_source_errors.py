@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -136,3 +137,24 @@ def test_another_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
         said(tmp_path, monkeypatch, capsys, source, "--dtc", str(mine))
         == "dtc says nothing against the source, and writes nothing"
     )
+
+
+def test_every_format_names_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the include, not in the board that was named: there is where somebody has to look."""
+    (tmp_path / "boards").mkdir()
+    (tmp_path / "boards" / "soc.dtsi").write_bytes(b"\n" + NODE)
+    (tmp_path / "boards" / "board.dts").write_bytes(HEAD + b'#include "soc.dtsi"\n')
+    monkeypatch.chdir(tmp_path)
+    out = {}
+    for name in ("github", "concise", "gitlab", "sarif"):
+        with pytest.raises(SystemExit):
+            main(["check", "boards/board.dts", "--format", name])
+        out[name] = capsys.readouterr().out
+    words = "dtc: boards/soc.dtsi:2:12: syntax error"
+    assert out["github"] == f"::error file=boards/soc.dtsi,line=2,title=unreadable input::{words}\n"
+    assert out["concise"] == f"boards/soc.dtsi:2: error: unreadable: {words}\n"
+    (item,) = json.loads(out["gitlab"])
+    assert item["location"] == {"path": "boards/soc.dtsi", "lines": {"begin": 2}}
+    (told,) = json.loads(out["sarif"])["runs"][0]["invocations"][0]["toolExecutionNotifications"]
+    place = told["locations"][0]["physicalLocation"]
+    assert place == {"artifactLocation": {"uri": "boards/soc.dtsi"}, "region": {"startLine": 2}}
