@@ -168,12 +168,7 @@ class _Scan:
 
     def _reserved_memory(self, node: Node) -> None:
         """Every node below /reserved-memory, at any depth; cells start from the node itself, not from the root."""
-        address, size = node.prop("#address-cells"), node.prop("#size-cells")
-        counts = CellCounts(
-            (address.u32 if address else None) or (_ROOT.address if address is None else 0),
-            (size.u32 if size else None) or (_ROOT.size if size is None else 0),
-        )
-        self._reserved_children(node, counts, 0)
+        self._reserved_children(node, _own_cells(node, _ROOT), 0)
 
     def _reserved_children(self, node: Node, counts: CellCounts, depth: int) -> None:
         for child in node.children:
@@ -186,7 +181,7 @@ class _Scan:
                     raise PanicError("Max number of supported reserved-memory regions reached.", child.path) from error
                 if error.code != -2:
                     raise
-            self._reserved_children(child, inherited_cells(child, counts) if _own_cells(child) else counts, depth + 1)
+            self._reserved_children(child, _own_cells(child, counts), depth + 1)
 
     def _module(self, node: Node) -> None:
         if not is_below_chosen(node):
@@ -285,8 +280,10 @@ def _dt_cells_to_size(cells: int) -> int:
     return size - (size >> 31 << 32)
 
 
-def _own_cells(node: Node) -> bool:
-    return node.prop("#address-cells") is not None or node.prop("#size-cells") is not None
+def _own_cells(node: Node, default: CellCounts) -> CellCounts:
+    """Return the counts for children of ``node``: each its own, where it has 32 bits of it, else the ``default``."""
+    address, size = (prop.u32 if prop else None for prop in (node.prop("#address-cells"), node.prop("#size-cells")))
+    return CellCounts(default.address if address is None else address, default.size if size is None else size)
 
 
 def _tuples(prop: Property, counts: CellCounts) -> list[RawRange]:

@@ -62,7 +62,7 @@ def p2m_pool(domu: DomU) -> int:
 def free_bytes(boot: Boot, domu: DomU) -> int:
     """Return what is left at most: RAM less reservations, modules, dom0's RAM and that of the domains before."""
     info = boot.info
-    ram = RangeSet(AddressRange(bank.start, bank.size) for bank in info.mem if bank.size and not bank.wraps)
+    ram = RangeSet(AddressRange(bank.start, bank.size) for bank in info.mem if not bank.wraps)
     known = [RawRange(item.start, item.size) for item in (*info.reserved_mem, *info.shmem)]
     known += [RawRange(item.start, item.size) for item in info.modules]
     taken = [found for item in known if (found := item.checked()) is not None]

@@ -196,6 +196,15 @@ def test_initrd_in_chosen(properties: str, panic: str | None) -> None:
     )
 
 
+def test_cells_below_reserved_memory_start_from_it() -> None:
+    """device_tree_for_each_node: each count is a node's own or what its parent's children have, and never the root's."""
+    body = """reserved-memory { #address-cells = <1>;
+        group { reg = <0x50000000 0x1000>; #address-cells = <2>; inner { reg = <0 0x51000000 0x1000>; leaf { reg = <0 0x52000000 0x1000>; }; }; };
+    };"""
+    found = pairs(scan(body, "4.22").reserved_mem)
+    assert found == [("0x50000000", "0x50001000"), ("0x51000000", "0x51001000"), ("0x52000000", "0x52001000")]
+
+
 def test_static_heap_and_static_memory_are_reserved() -> None:
     body = """chosen { #address-cells = <2>; #size-cells = <2>; xen,static-heap = <0 0x50000000 0 0x1000000>;
         guest { compatible = "xen,domain"; xen,static-mem = <0 0x60000000 0 0x1000000>; };

@@ -540,6 +540,19 @@ def test_a_partial_tree_is_copied_less_what_speaks_to_xen(release: str) -> None:
     assert tree.find("/gic") is None and tree.find("/aliases") is not None
 
 
+def test_a_device_behind_an_iommu_needs_no_force() -> None:
+    """iommu_assign_dt_device takes a device that iommu_add_dt_device has added, and Xen's is the one that ``iommus`` names."""
+    smmu = """smmu@2b400000 { compatible = "arm,mmu-500"; reg = <0 0x2b400000 0 0x20000>; #global-interrupts = <1>; phandle = <7>;
+        #iommu-cells = <1>; interrupts = <0 110 4>, <0 111 4>; };"""
+    other = 'mmu@2b500000 { compatible = "acme,mmu"; phandle = <8>; #iommu-cells = <1>; };'
+    enhanced = PLAIN + ' xen,enhanced = "no-xenstore";'
+    trees = partial(PASSTHROUGH % (ETH % GIVEN))
+    for iommus, passed in (("iommus = <7 1>;", True), ("", False), ("iommus = <8 1>;", False)):
+        more = DEVICE % f"xen,passthrough; {iommus}" + smmu + other
+        found = run(guest(enhanced, WITH_TREE), "4.20", more=more, iommu=True, **trees)
+        assert (refused(found) == ()) is passed, iommus
+
+
 def test_where_a_partial_tree_stands() -> None:
     assert names(written(given(release="4.22")[0]))[:3] == ["aliases", "passthrough", "chosen"]
     assert names(written(given(release="4.20")[0]))[4:6] == ["aliases", "passthrough"]

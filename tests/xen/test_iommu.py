@@ -53,6 +53,7 @@ def test_one_that_is_whole_is_used(good: str, release: str) -> None:
     ("node", "because"),
     [
         (SMMU.format(REG + "interrupts = <0 100 4>, <0 101 4>;"), "it has no #global-interrupts"),
+        (SMMU.format(REG + "#global-interrupts; interrupts = <0 100 4>, <0 101 4>;"), "it has no #global-interrupts"),
         (SMMU.format(REG + "#global-interrupts = <1>; interrupts = <0 100 4>;"), "1 of its interrupts are to be had"),
         (SMMU.format(REG + "#global-interrupts = <0>;"), "0 of its interrupts are to be had"),
         # the first that cannot be had ends the count: its trigger is another one than the UART's

@@ -474,6 +474,16 @@ def test_the_tree_is_copied_into_one_block() -> None:
     assert stop.lines == ("Unable to allocate memory for relocating the Device-Tree.",)
 
 
+def test_a_scan_that_ends_names_the_build_only_where_that_is_why() -> None:
+    """CONFIG_STATIC_MEMORY off is said of the build; a range that does not fit its cells is the tree's."""
+    domain = 'chosen { d { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; xen,static-mem = <0 0x60000000 0 0x1000>; }; };'
+    stock = stop_of(CPUS, TIMER, GICV3, domain, build=build_named("stock"))
+    assert stock is not None and stock.because == "at /chosen/d: a stock build is without it"
+    shm = domain.replace("xen,static-mem", 's { compatible = "xen,domain-shared-memory-v1"; xen,shm-id = "0123456789abcdef"; xen,shared-mem').replace("; }; };", "; }; }; };")
+    refused = stop_of(CPUS, TIMER, GICV3, shm)
+    assert refused is not None and refused.because == "at /chosen/d/s"
+
+
 def test_chosen_that_dom0_does_not_get() -> None:
     """40h: with the compatible of a GIC it is kept from dom0, where initrd_load looks for it; without a ramdisk nobody does."""
     body = MODULES.format(pad=PAD, more='compatible = "arm,gic-v3";', kernel=MIB, ramdisk=MIB)
@@ -604,21 +614,22 @@ def test_a_node_that_is_too_deep(release: str, depth: int, stopped: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("start", "stopped"),
+    ("start", "kernel", "at"),
     [
-        ("0xb8000000", True),  # RAM ends at 0xc0000000, where the tree would go: 128 MiB into it
-        ("0xb0000000", False),
+        ("0xb8000000", "0x1000", "0xc0000000"),  # RAM ends at 0xc0000000, where the tree would go: 128 MiB into it
+        ("0xb0000000", "0x1000", None),
+        ("0xb0000000", "0x8000000", "0xc1e00000"),  # a kernel of 128 MiB: the tree goes to the end
     ],
 )
-def test_a_domain_is_not_loaded_into_a_hole(start: str, stopped: bool) -> None:
+def test_a_domain_is_not_loaded_into_a_hole(start: str, kernel: str, at: str | None) -> None:
     """Booted as 22h6: the frame table covers the hole, the direct map does not."""
     domu = f"""memory@d0000000 {{ device_type = "memory"; reg = <0 0xd0000000 0 0x10000000>; }};
         chosen {{ #address-cells = <2>; #size-cells = <2>; d {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>;
         memory = <0 0x48000>; cpus = <1>; xen,static-mem = <0 {start} 0 0x12000000>; #xen,static-mem-address-cells = <2>;
-        #xen,static-mem-size-cells = <2>; m@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; }}; }}; }};"""
+        #xen,static-mem-size-cells = <2>; m@48000000 {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 {kernel}>; }}; }}; }};"""
     stop = stop_of(CPUS, TIMER, GICV3, domu, release="4.21")
-    assert (stop.lines if stop else None) == (("CPU0: Unexpected Trap: Data Abort",) if stopped else None)
-    assert stop is None or (stop.stage == "domains" and "Xen copies a module to 0xc0000000" in stop.because)
+    assert (stop.lines if stop else None) == (("CPU0: Unexpected Trap: Data Abort",) if at else None)
+    assert stop is None or (stop.stage == "domains" and f"Xen copies a module to {at}" in stop.because)
 
 
 @pytest.mark.parametrize(("listed", "line"), [(0, None), (0x80000000, "Unable to setup the directmap mappings.")])
