@@ -83,6 +83,7 @@ KEYS: Final[dict[str, Key]] = {
     "baseline": Key("baseline", "text"),
     "suppressions": Key("suppressions", "text"),
     "include": Key("include", "texts"),
+    "define": Key("define", "texts"),
     "jobs": Key("jobs", "number"),
     "timeout": Key("timeout", "number"),
     "memory-limit": Key("memory_limit", "text"),

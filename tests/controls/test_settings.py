@@ -213,3 +213,26 @@ def test_other_commands_ask_what_the_gate_asks(
     assert "6.6" not in said("--linux", "6.12")[0], "the command line stands above the file"
     out, err = said("--no-config")
     assert "6.6" not in out and "dtanalyze.toml" not in err
+
+
+@pytest.mark.skipif(
+    shutil.which("dtc") is None or shutil.which("cpp") is None, reason="no dtc or cpp: sources are NOT compiled"
+)
+def test_macros_and_folders_of_sources_may_stand_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "include").mkdir()
+    (tmp_path / "include" / "x.h").write_text(
+        "#ifdef GOOD\n#if GOOD != 7\n#error another number\n#endif\n#else\n#error none\n#endif\n"
+    )
+    (tmp_path / "a.dts").write_text("/dts-v1/;\n#include <x.h>\n/ { a = <GOOD>; b = <1 };\n")
+    monkeypatch.chdir(tmp_path)
+    for settings, said in (
+        ('define = ["GOOD=7"]', "dtc: a.dts:3:21: syntax error"),
+        ('define = "GOOD=8"', "another number"),
+        ("", "none"),
+    ):
+        (tmp_path / "dtanalyze.toml").write_text(f'include = ["include"]\n{settings}\n')
+        with pytest.raises(SystemExit):
+            main(["check", "a.dts"])
+        assert said in capsys.readouterr().err
