@@ -6,6 +6,7 @@ mirror that it names; here is only in which order they are asked, and with what.
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from dtanalyze.address.units import counted
@@ -140,12 +141,8 @@ def _memory(boot: Boot) -> Outcome:
 
 def _ram_twice(banks: tuple[Bank, ...]) -> tuple[str, str] | None:
     """Return the nodes of two banks that overlap; the banks are sorted."""
-    top: Bank | None = None
-    for bank in banks:
-        if top is not None and bank.start < top.stop:
-            return top.node, bank.node
-        top = bank if top is None or bank.stop > top.stop else top
-    return None
+    met = ((one, other) for one, other in pairwise(banks) if other.start < one.stop)
+    return next(((one.node, other.node) for one, other in met), None)
 
 
 def _relocate_fdt(boot: Boot) -> Outcome:

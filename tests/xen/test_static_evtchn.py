@@ -99,3 +99,23 @@ def test_4_16_and_builds_without_it_do_not_look() -> None:
     assert _lines(chosen, "4.16") == ()
     assert _asked(chosen, config="# CONFIG_STATIC_EVTCHN is not set\n").stopped_by is None
     assert _asked(chosen, config="CONFIG_STATIC_EVTCHN=y\n").stopped_by is not None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "because"),
+    [
+        (_end(10, 0x20, 0x20), "", "port 10 of /chosen/d1 is taken"),
+        (_end(1024, 0x21, 0x20), _end(11, 0x20, 0x21), "port 1024 is beyond the 1024 that /chosen/d1 has"),
+    ],
+)
+def test_why_a_port_cannot_be_had(one: str, other: str, because: str) -> None:
+    stop = _asked(_DOM0 + _domu("d1", _ONE, one) + _domu("d2", _TWO, other)).stopped_by
+    assert stop is not None and because in stop.because
+
+
+def test_the_end_that_stands_in_no_domain_is_named() -> None:
+    """get_domid looks at the parent's compatible: the first end's, then the other's."""
+    outside = "box { " + _end(11, 0x20, 0x21) + " };"
+    stop = _asked(_DOM0 + _domu("d1", _ONE, _end(10, 0x21, 0x20)) + outside).stopped_by
+    assert stop is not None and stop.lines[0] == "evtchn: could not find domains"
+    assert "/chosen/box/e does not stand" in stop.because

@@ -1,0 +1,48 @@
+"""Which CPUs Xen brings up: dt_smp_init_cpus, dt_arch_cpu_init and start_secondary, by hand."""
+
+from __future__ import annotations
+
+import pytest
+
+from dtanalyze.xen.parse_params import XenArgs
+from dtanalyze.xen.smpboot import dt_smp_init_cpus, online_cpus, possible_cpus
+from tests.trees import tree
+
+CPU = 'cpu@{at} {{ device_type = "cpu"; compatible = "{core}"; reg = <{at}>; {how} }};'
+PSCI = 'enable-method = "psci";'
+TABLE = 'enable-method = "spin-table";'
+
+
+def board(*cpus: str) -> str:
+    return "cpus { #address-cells = <1>; #size-cells = <0>; " + "".join(cpus) + " };"
+
+
+def cpu(at: int, how: str = PSCI, core: str = "arm,cortex-a53") -> str:
+    return CPU.format(at=at, core=core, how=how)
+
+
+@pytest.mark.parametrize(
+    ("how", "started"),
+    [
+        (PSCI, True),
+        (TABLE + " cpu-release-addr = <0 0x1000>;", True),
+        (TABLE, False),
+        ('enable-method = "acme";', False),
+        ("", False),  # the first states one, so that this one has none
+    ],
+)
+def test_how_another_cpu_is_started(how: str, started: bool) -> None:
+    assert len(dt_smp_init_cpus(tree(board(cpu(0), cpu(1, how))))) == 1 + started
+
+
+def test_without_any_method_firmware_is_taken_to_write_them() -> None:
+    assert len(dt_smp_init_cpus(tree(board(cpu(0, ""), cpu(1, ""))))) == 2
+
+
+def test_which_stay_on() -> None:
+    mixed = tree(board(cpu(0), cpu(1, core="arm,cortex-a72"), cpu(2)))
+    paths = [node.path for node in online_cpus(mixed, XenArgs())]
+    assert paths == ["/cpus/cpu@0", "/cpus/cpu@2"]
+    assert len(online_cpus(mixed, XenArgs(hmp_unsafe=True))) == 3
+    assert len(possible_cpus(mixed, XenArgs(max_cpus=2))) == 2 and len(online_cpus(mixed, XenArgs(max_cpus=2))) == 1
+    assert online_cpus(tree(""), XenArgs()) == ()
