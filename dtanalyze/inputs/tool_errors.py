@@ -17,6 +17,7 @@ from dtanalyze.inputs.sourcing import as_named
 __all__ = ["said_by", "unfit"]
 
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_COMPILED: Final = b"\xd0\x0d\xfe\xed"
 _PLACED: Final = re.compile(
     r"^(?:Error: )?(?P<file>[^\0]*?):(?P<line>\d+)\.(?P<column>\d+)(?:-[\d.]+)?:? "
     r"(?P<what>(?:ERROR \(\w+\): |(?!Warning)\w)[^\n]*)",
@@ -34,6 +35,8 @@ def unfit(source: bytes) -> str | None:
         return "the source is empty"
     if source.startswith(_UTF16):
         return "the source is UTF-16, which neither cpp nor dtc reads: iconv -f UTF-16 -t UTF-8 converts it"
+    if source.startswith(_COMPILED):
+        return "it is a compiled tree, where a source is wanted"
     zero = source.find(b"\0")
     if zero >= 0:
         return f"the source is no text: byte {zero:#x} of it is zero (UTF-16 without a mark has every second byte so)"

@@ -36,6 +36,7 @@ def said(
     ("source", "sentence"),
     [
         (b" \n", "the source is empty"),
+        (b"\xd0\x0d\xfe\xed\x00\x00\x00\x48", "it is a compiled tree, where a source is wanted"),
         ("/dts-v1/;\n".encode("utf-16"), "the source is UTF-16, which neither cpp nor dtc reads: iconv -f UTF-16 -t UTF-8 converts it"),
         ("/dts-v1/;\n".encode("utf-16-le"), "the source is no text: byte 0x1 of it is zero (UTF-16 without a mark has every second byte so)"),
         (b"/ { };\n", "dtc: boards/board.dts:1:1: syntax error (a source begins with /dts-v1/;)"),
