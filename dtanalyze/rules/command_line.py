@@ -85,7 +85,7 @@ def option_stops_xen(view: HostView) -> Hits:
         cpus = str(dom0_cpus(tree))
         advice = f"Set `dom0_max_vcpus={cpus}`: the CPUs that Xen uses, as far as the interrupt controller serves them."
         cure = option_cure(tree, name, cpus)
-    where = f"{name} in {line.where}: " if line.where else ""
+    where = f"`{name}=` in {line.where}: " if line.where else ""
     chosen = tree.root.child("chosen")
     yield Hit(f"{where}{stop.text}", chosen.path if chosen is not None else None, (), _at(view), None, advice, (cure,))
 

@@ -128,8 +128,10 @@ def no_usable_section(view: GuestView) -> Hits:
         return
     spans = tuple(span for _, span in view.placed())
     size = format_size(view.linux.section_size)
+    several = len(view.regions) > 1
+    holds = f"none of the {len(view.regions)} extended regions holds an" if several else "the one extended region holds no"
     yield Hit(
-        f"none of the {len(view.regions)} extended regions holds an aligned section of {size} that this kernel can use",
+        f"{holds} aligned section of {size} that this kernel can use",
         view.node.path if view.node is not None else None,
         spans,
         view.regions[0].entry.offset if view.regions else None,

@@ -122,3 +122,19 @@ def test_the_size_that_was_tried_stands_for_the_advice_to_set_another() -> None:
     (result,) = check_host(parse(blob), "host.dtb", question)
     (found,) = [item for item in result.findings if item.rule == "B06"]
     assert found.advice.count("dom0_mem=") == 1 and found.advice.endswith("work with it. Or load a smaller ramdisk.")
+
+
+@pytest.mark.parametrize(("place", "rules"), [("reg = <0x0 0x4a000000 0x0 0x1000>;", {"D21"}), ("", {"D01"})])
+def test_a_module_that_xen_does_not_have_loses_no_command_line(place: str, rules: set[str]) -> None:
+    """Another name of the domain's node would not help where the kernel's node has no reg."""
+    module = f'linux {{ compatible = "multiboot,kernel", "multiboot,module"; bootargs = "rw"; {place} }};'
+    cells = "#address-cells = <2>; #size-cells = <2>;"
+    domain = f'guest@1 {{ compatible = "xen,domain"; {cells} memory = <0x0 0x40000>; cpus = <1>; {module} }};'
+    question = HostQuestion(CheckOptions(), (PRESETS["6.12"],), (XEN["4.22"],), (None,), XenOptions())
+    found = check_host(tree(board(chosen=domain)), "host.dtb", question)
+    assert {item.rule for result in found for item in result.findings} & {"D01", "D21"} == rules
+
+
+def test_one_region_is_not_none_of_the_1_regions() -> None:
+    (found,) = [item for item in answer(guest([(0x80200000, 0xDE00000)])).findings if item.rule == "X11"]
+    assert found.message == "the one extended region holds no aligned section of 128 MiB that this kernel can use"

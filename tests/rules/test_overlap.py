@@ -96,7 +96,7 @@ def test_the_raspberry_pi_4_shares_its_hdmi_blocks_on_purpose(capsys: pytest.Cap
     assert len(result["overlaps"]) == len(found)
     with pytest.raises(SystemExit):
         main(["overlaps", str(path)])
-    assert f"{len(found)} pair of devices share addresses, 0 without a reason" in capsys.readouterr().out
+    assert "1 pair of devices shares addresses, 0 without a reason" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(SystemExit) as left:
         main(["overlaps", "/nowhere.dtb"])
     assert left.value.code == 2
