@@ -30,6 +30,7 @@ from dtanalyze.xen.iommu import Iommus, iommu_hardware_setup
 from dtanalyze.xen.iommu_enabled import Iommu, iommu_enabled
 from dtanalyze.xen.irq import Irqs
 from dtanalyze.xen.known_options import Word, words_of
+from dtanalyze.xen.llc_coloring import llc_coloring_enabled
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.p2m import IpaBits, p2m_ipa_bits
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
@@ -233,7 +234,7 @@ class Boot:
     @property
     def llc_coloring(self) -> bool:
         """Whether Xen colours the last-level cache."""
-        return self.host.args.llc_coloring and self.profile.llc_coloring and self.build.has("LLC_COLORING")
+        return llc_coloring_enabled(self.host.args, self.profile, self.build)
 
     @cached_property
     def dom0_memory(self) -> Dom0Placed:

@@ -14,7 +14,7 @@ from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.allocate_memory import Dom0Allocation, Dom0Memory
 from dtanalyze.xen.bootinfo import DEVICE_TREE, BootInfo, Module
 from dtanalyze.xen.heap_use import SPREAD, nearby, own_pages, take_pages
-from dtanalyze.xen.llc_coloring import allocate_hwdom_memory
+from dtanalyze.xen.llc_coloring import allocate_hwdom_memory, llc_coloring_enabled
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.p2m import p2m_table_orders
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
@@ -74,7 +74,7 @@ def place_dom0(
         wanted = args.dom0_mem or DOM0_MEM_DEFAULT
     if not info.ram_known:
         return Dom0Placed((), False, None, "dom0's RAM: not placed, the tree lists none")
-    if args.llc_coloring and profile.llc_coloring and options.build.has("LLC_COLORING"):
+    if llc_coloring_enabled(args, profile, options.build):
         return _coloured(allocate_hwdom_memory(info, profile, wanted, grant_table), wanted)
     if isinstance(boot, XenBug):
         return Dom0Placed((), False, None, "dom0's RAM: Xen does not come so far")

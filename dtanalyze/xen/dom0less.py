@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
 from dtanalyze.address.units import KIB
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
-from dtanalyze.devicetree.tree import Node, Tree
+from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.xen.assigned import Assigned, assigned_ranges
 from dtanalyze.xen.bootinfo import BootInfo, Module
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
@@ -34,6 +34,7 @@ __all__ = [
     "has_device_tree_after",
     "has_iommu",
     "partial_is_found",
+    "shared_memory",
 ]
 
 CAPS_HARDWARE: Final = 1 << 1
@@ -221,12 +222,17 @@ def _static_mem(node: Node, profile: XenProfile) -> Iterator[AddressRange]:
             yield found
 
 
-def _shared(node: Node, profile: XenProfile) -> Iterator[SharedMemory]:
-    """Yield static shared memory: xen,shared-mem = <host guest size>, later also <guest size>."""
+def shared_memory(node: Node) -> Iterator[tuple[Node, Property]]:
+    """Yield the nodes of a domain that describe static shared memory, each with the property that does."""
     for child in node.children:
         prop = child.prop("xen,shared-mem")
-        if prop is None or not profile.static_shm or not child.is_compatible("xen,domain-shared-memory-v1"):
-            continue
+        if prop is not None and child.is_compatible("xen,domain-shared-memory-v1"):
+            yield child, prop
+
+
+def _shared(node: Node, profile: XenProfile) -> Iterator[SharedMemory]:
+    """Yield static shared memory: xen,shared-mem = <host guest size>, later also <guest size>."""
+    for child, prop in shared_memory(node) if profile.static_shm else ():
         counts = inherited_cells(node, CellCounts(2, 1))
         words, short = prop.cells, counts.address + counts.size
         host = None if profile.shm_without_host_address and len(words) == short else read_number(words[: counts.address])

@@ -15,13 +15,15 @@ from dtanalyze.address.units import KIB, counted, format_size
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
-from dtanalyze.xen.dom0less import CAPS_XENSTORE, DomU, device_tree_module, find_by_addr_and_kind, first_cell
+from dtanalyze.xen.dom0less import CAPS_XENSTORE, DomU, device_tree_module, find_by_addr_and_kind, first_cell, shared_memory
 from dtanalyze.xen.dom0less_bindings import Refused, no_console, parse_dom0less_node
+from dtanalyze.xen.dt_property import EINVAL, dt_property_read_string
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
 from dtanalyze.xen.guest_memory import free_bytes, no_memory, p2m_pool
 from dtanalyze.xen.hypervisor_node import domu_regions, search_crash, written_domu_tree
 from dtanalyze.xen.irq import FIRST_SPI
 from dtanalyze.xen.kernel import Mapped, copied_into_a_hole, onto_a_device, place_modules, read_from_nowhere, unmapped
+from dtanalyze.xen.llc_coloring import bad_color_config, max_nr_colors
 from dtanalyze.xen.stage import DATA_ABORT, Outcome, Passed, Stop
 from dtanalyze.xen.static_memory import static_memory_failure
 from dtanalyze.xen.vcpu_affinity import domain_vcpu_affinity
@@ -108,6 +110,10 @@ def _not_created(boot: Boot, domu: DomU) -> Iterator[Refused]:
     version = first_cell(domu.node, "max_grant_version")
     if version not in (None, _GRANT_VERSION):
         yield Refused(line, f"max_grant_version is {version}, and Xen on Arm has version {_GRANT_VERSION} only")
+    colors = dt_property_read_string(domu.node, "llc-colors") if boot.llc_coloring else EINVAL
+    if isinstance(colors, str) and bad_color_config(colors, max_nr_colors(boot.host.args)):
+        panic = f"Error initializing LLC coloring for domain {domu.node.base_name} (rc = -22)"
+        yield Refused((panic,), f'llc-colors = "{colors}" of {domu.node.path}')
 
 
 def _not_constructed(boot: Boot, domu: DomU) -> Iterator[Refused]:
@@ -198,8 +204,13 @@ def _hardware_devices(boot: Boot, domu: DomU, given_up: str) -> Iterator[Refused
 
 
 def _shm(boot: Boot, domu: DomU) -> Iterator[Refused]:
-    """process_shm, for direct-mapped domains."""
+    """process_shm: up to 4.18 one address too few means a size that is no size; 4.19 looks at direct-mapped domains."""
     called = boot.called(domu)
+    if boot.build.has("STATIC_SHM") and not boot.profile.shm_without_host_address:
+        counts = inherited_cells(domu.node, CellCounts(2, 1))
+        for node, prop in shared_memory(domu.node):
+            if len(prop.cells) < 2 * counts.address + counts.size:
+                yield Refused((), f"xen,shared-mem of {node.path} gives one address, and this release wants two")
     for item in domu.shm if domu.direct_map and boot.profile.shm_direct_map_checked else ():
         if item.host is None:
             line = f"{called}: host and guest physical address must be supplied for direct-mapped domains"

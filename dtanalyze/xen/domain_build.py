@@ -15,7 +15,7 @@ from dtanalyze.board.build import pci_windows
 from dtanalyze.board.bus import XEN
 from dtanalyze.board.translate import Translated, reg_entries
 from dtanalyze.devicetree.tree import Tree
-from dtanalyze.xen.bootinfo import Bank, BootInfo
+from dtanalyze.xen.bootinfo import BootInfo
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.rangeset import NullDereferenceError, Rangeset
 from dtanalyze.xen.regions import Regions
@@ -98,8 +98,7 @@ def find_unallocated_memory(
         for item in domain_memory:
             space.remove(item.start, item.stop)
             steps.append(f"remove the domain's RAM {item.start:#x}-{item.last:#x}")
-        reserved: tuple[Bank, ...] = info.reserved_mem + (info.shmem if profile.shm_excluded else ())
-        for bank in reserved:
+        for bank in info.reserved_mem + info.shmem:  # up to 4.18 one list
             space.remove(bank.start, bank.stop)
             steps.append(f"remove reserved {bank.start:#x}-{bank.stop - 1:#x} ({bank.node})")
         if grant_table is not None:

@@ -35,8 +35,9 @@ def console_node(tree: Tree, args: XenArgs, profile: XenProfile) -> Node | None:
         alias = aliases.prop(name) if aliases else None
         name = (alias.string or "") if alias else ""
     node = tree.find(name) if name.startswith("/") else None
-    driven = node is not None and node.available and driver_symbol(node, UARTS, profile) is not None
-    return node if driven else None
+    if node is None or not node.available or node.prop("xen,passthrough") is not None:
+        return None  # device_init
+    return node if driver_symbol(node, UARTS, profile) is not None else None
 
 
 def console_registers(console: Node | None) -> AddressRange | None:

@@ -17,13 +17,13 @@ _LONGEST: Final = 40
 _MODELLED: Final = frozenset(
     {
         *("bootscrub", "console", "dom0_max_vcpus", "dom0_mem", "dtuart", "ext_regions", "gnttab_max_frames", "hmp-unsafe"),
-        *("badpage", "iommu", "llc-coloring", "maxcpus"),
+        *("badpage", "iommu", "llc-coloring", "llc-nr-ways", "llc-size", "maxcpus"),
     }
 )
 _MATTERS: Final = frozenset(
     {
         *("acpi", "buddy-alloc-size", "dom0", "dom0-iommu", "dom0-llc-colors", "flask", "hardware_dom"),
-        *("llc-nr-ways", "llc-size", "numa", "pci-passthrough", "pdx-compress", "scmi-smc-passthrough", "tee"),
+        *("numa", "pci-passthrough", "pdx-compress", "scmi-smc-passthrough", "tee"),
         *("xen-llc-colors", "xenheap_megabytes", "xsm"),
     }
 )

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from dtanalyze.address.units import GIB, KIB, MIB, TIB
 
-__all__ = ["DOM0_MEM_DEFAULT", "XenArgs", "parse_bootargs", "words_on"]
+__all__ = ["DOM0_MEM_DEFAULT", "XenArgs", "parse_bootargs", "simple_strtoull", "words_on"]
 
 DOM0_MEM_DEFAULT: Final = 512 * MIB
 """Bytes that dom0 gets when the command line has no dom0_mem."""
@@ -20,6 +20,12 @@ DOM0_MEM_DEFAULT: Final = 512 * MIB
 _UNIT: Final = {"": KIB, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
 _NUMBER: Final = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
 _ULL: Final = (1 << 64) - 1
+_Default = TypeVar("_Default")
+_CUSTOM: Final = frozenset({"bootscrub", "dom0", "dom0_mem", "gnttab_max_frames", "iommu"})
+"""Options with a reader of their own: with ``no-`` before them and a value they are not read."""
+_MAX_PARAM_SIZE: Final = 128
+_CONSOLE_LENGTH: Final = 30
+"""Bytes that Xen keeps of a word, and of ``console=``, the end included."""
 _INT_MAX: Final = (1 << 31) - 1
 _CHUNK: Final = 1000
 """Digits taken at once: Python reads no decimal number of more than 4,300."""
@@ -49,7 +55,9 @@ class XenArgs(NamedTuple):
     max_grant_frames: int = 64
     dom0_max_vcpus: int | None = None
     bootscrub: str = "idle"
-    llc_coloring: bool = False
+    llc_coloring: bool | None = None
+    llc_size: int = 0
+    llc_nr_ways: int | None = 0
     hmp_unsafe: bool = False
     dom0_sve: bool = False
     max_cpus: int | None = None
@@ -60,22 +68,28 @@ def parse_bootargs(text: str) -> XenArgs:
     """Return what ``text`` sets; the last word of a kind counts, and a value that Xen cannot read changes nothing."""
     args = XenArgs()
     for word in words_on(text):
-        key, equals, value = word.partition("=")
+        key, _, value = word[: _MAX_PARAM_SIZE - 1].partition("=")
         negated = key.startswith("no-")
         name = key.removeprefix("no-")
         if name == "ext_regions":
             args = args._replace(ext_regions=_boolean(value, args.ext_regions, negated=negated))
         elif name == "llc-coloring":
             args = args._replace(llc_coloring=_boolean(value, args.llc_coloring, negated=negated))
+        elif negated and value and name in _CUSTOM:
+            continue
         elif name == "iommu":
             said = "no" if negated else value
             args = args._replace(iommu=_iommu(said, args.iommu), iommu_force=_forced(said, default=args.iommu_force))
         elif name == "hmp-unsafe":
             args = args._replace(hmp_unsafe=_boolean(value, args.hmp_unsafe, negated=negated))
         elif name == "bootscrub":
-            args = args._replace(bootscrub=_bootscrub("no" if negated and not value else value, args.bootscrub))
-        elif negated or not equals:
+            args = args._replace(bootscrub=_bootscrub("no" if negated else value, args.bootscrub))
+        elif negated and name in _CUSTOM:
             continue
+        elif name == "llc-size":
+            args = args._replace(llc_size=_parse_size_and_unit(value) & _UINT_MAX)
+        elif name == "llc-nr-ways":
+            args = args._replace(llc_nr_ways=_unsigned(value, args.llc_nr_ways))
         elif name == "dom0_mem":
             args = args._replace(dom0_mem=_parse_size_and_unit(value))
         elif name == "badpage":
@@ -85,7 +99,7 @@ def parse_bootargs(text: str) -> XenArgs:
         elif name == "dtuart":
             args = args._replace(dtuart=value or None)
         elif name == "console":
-            args = args._replace(console=value)
+            args = args._replace(console=value[: _CONSOLE_LENGTH - 1])
         elif name == "gnttab_max_frames" and (frames := _whole(value)) is not None and frames <= _INT_MAX:
             args = args._replace(max_grant_frames=frames)
         elif name == "dom0_max_vcpus":
@@ -102,13 +116,13 @@ def words_on(text: str) -> list[str]:
 
 def _unsigned(text: str, default: int | None) -> int | None:
     """An integer parameter of 32 bits (assign_integer_param): what follows the number is complained of, and no more."""
-    number, _ = _strtoull(text.removeprefix("-"))
+    number, _ = simple_strtoull(text.removeprefix("-"))
     if text.startswith("-"):
         number = -number & _ULL
     return default if _UINT_MAX < number < _ULL - _INT_MAX else number & _UINT_MAX
 
 
-def _strtoull(text: str) -> tuple[int, str]:
+def simple_strtoull(text: str) -> tuple[int, str]:
     """Return the number at the start of ``text`` and the rest, as simple_strtoull does with base 0: 0x hex, 0 octal.
 
     A number of more than 64 bits wraps.
@@ -128,10 +142,10 @@ def _bad_pages(text: str) -> Iterator[tuple[int, int]]:
     """Yield the ranges of ``badpage=``, as init_boot_pages reads what string_param kept of it, up to what is no number."""
     text = text[:_BADPAGE_LENGTH]
     while text:
-        first, text = _strtoull(text)
+        first, text = simple_strtoull(text)
         last = first
         if text.startswith("-"):
-            last, text = _strtoull(text[1:])
+            last, text = simple_strtoull(text[1:])
         if text and not text.startswith(","):
             return
         text = text[1:]
@@ -140,13 +154,13 @@ def _bad_pages(text: str) -> Iterator[tuple[int, int]]:
 
 def _whole(text: str) -> int | None:
     """Return the number that all of ``text`` is, else None."""
-    number, rest = _strtoull(text)
-    return number if text and not rest else None
+    number, rest = simple_strtoull(text)
+    return number if not rest else None
 
 
 def _parse_size_and_unit(text: str) -> int:
     """Return a size in bytes: a bare number is KiB."""
-    number, rest = _strtoull(text)
+    number, rest = simple_strtoull(text)
     return number * _UNIT.get(rest[:1].lower(), KIB) & _ULL
 
 
@@ -188,7 +202,7 @@ def _flag(name: str, item: str, *, default: bool) -> bool:
     return (value in _TRUE) is not negated if value in _TRUE + _FALSE else default
 
 
-def _boolean(value: str, default: bool, *, negated: bool) -> bool:
+def _boolean(value: str, default: _Default, *, negated: bool) -> bool | _Default:
     """A boolean parameter; ``no-`` turns it round, so that ``no-name=0`` means on."""
     if value and value not in _TRUE and value not in _FALSE:
         return default

@@ -31,6 +31,7 @@ from dtanalyze.xen.efi_stub import efi_start
 from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.iommu import iommu_setup
 from dtanalyze.xen.kernel import discard_initial_modules
+from dtanalyze.xen.llc_coloring import llc_coloring_init
 from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.platforms import platform_init
 from dtanalyze.xen.smpboot import make_cpus_node
@@ -169,6 +170,11 @@ STAGES: Final = (
         "command-line",
         "cmdline_parse",
         lambda boot: parse_arch_dom0_param(boot.host.args, boot.profile, boot.build),
+    ),
+    Stage(
+        "command-line",
+        "llc_coloring_init",
+        lambda boot: llc_coloring_init(boot.host.args, boot.profile, boot.build) or Passed(),
     ),
     Stage("memory", "setup_mm", _memory),
     Stage("memory", "relocate_fdt", _relocate_fdt),

@@ -113,7 +113,7 @@ TRIGGERS: Final = (
         "llc-coloring",
         "the colours of the last-level cache",
         _llc_coloring,
-        ("llc-size", "llc-nr-ways", "dom0-llc-colors", "xen-llc-colors", "buddy-alloc-size"),
+        ("dom0-llc-colors", "xen-llc-colors", "buddy-alloc-size"),
     ),
     Trigger("many-banks", "a node of RAM that has no room for its banks", _many_banks),
     Trigger("pci-passthrough", "PCI devices that Xen drives itself", _never, ("pci-passthrough",)),

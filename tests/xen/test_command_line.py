@@ -51,7 +51,7 @@ def test_where_xens_line_stands() -> None:
         ("dom0_max_vcpus=18446744073709551618", 2),  # wraps at 64 bits first
         ("dom0_max_vcpus=-1", 0xFFFFFFFF),
         ("dom0_max_vcpus=3 dom0_max_vcpus=5", 5),
-        ("no-dom0_max_vcpus=3", None),
+        ("no-dom0_max_vcpus=3", 3),  # booted: parse_params turns round booleans only
         ("dom0_max_vcpus=2\tdom0_max_vcpus=4", 2),  # only blanks part words
     ],
 )
@@ -77,11 +77,11 @@ def test_pages_that_are_bad(text: str, pages: tuple[tuple[int, int], ...]) -> No
 
 
 def test_each_word_is_named() -> None:
-    found = words_of("dom0_mem=1G  no-sync_console llc-size=64K dom0_men=1G no-hmp-unsafe zzzzzzzz")
+    found = words_of("dom0_mem=1G  no-sync_console buddy-alloc-size=64K dom0_men=1G no-hmp-unsafe zzzzzzzz")
     assert [(word.name, word.standing, word.near) for word in found] == [
         ("dom0_mem", "modelled", ""),
         ("sync_console", "harmless", ""),
-        ("llc-size", "not modelled", ""),
+        ("buddy-alloc-size", "not modelled", ""),
         ("dom0_men", "unknown", "dom0_mem"),
         ("hmp-unsafe", "modelled", ""),
         ("zzzzzzzz", "unknown", ""),
@@ -94,10 +94,10 @@ def assumed(chosen: str, cpus: str = CPUS) -> tuple[str, ...]:
 
 
 def test_the_lines_are_quoted_with_their_place() -> None:
-    notes = assumed('xen,xen-bootargs = "dom0_mem=1G llc-size=64K"; xen,dom0-bootargs = "quiet";')
-    assert 'Xen\'s command line: "dom0_mem=1G llc-size=64K" (xen,xen-bootargs of /chosen)' in notes
+    notes = assumed('xen,xen-bootargs = "dom0_mem=1G buddy-alloc-size=64K"; xen,dom0-bootargs = "quiet";')
+    assert 'Xen\'s command line: "dom0_mem=1G buddy-alloc-size=64K" (xen,xen-bootargs of /chosen)' in notes
     assert 'dom0\'s command line: "quiet" (xen,dom0-bootargs of /chosen)' in notes
-    assert "not modelled of Xen's command line: llc-size=64K" in notes
+    assert "not modelled of Xen's command line: buddy-alloc-size=64K" in notes
     assert "Xen's command line: none in /chosen" in assumed('bootargs = "quiet";')
 
 

@@ -7,7 +7,7 @@ import pytest
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
 from dtanalyze.xen.build import BUILDS
-from dtanalyze.xen.llc_coloring import allocate_hwdom_memory
+from dtanalyze.xen.llc_coloring import allocate_hwdom_memory, bad_color_config
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.profile import preset
@@ -61,3 +61,32 @@ def test_too_much_has_another_line() -> None:
         found.stopped_by.message
         == f"Failed to allocate requested domain memory. {kib}KB unallocated. Fix the VMs configurations."
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "coloured", "line"),
+    [
+        ("llc-size=1M llc-nr-ways=16", True, ""),
+        ("llc-size=1M", False, ""),
+        ("llc-coloring=off llc-size=1M llc-nr-ways=16", False, ""),
+        ("llc-size=1M llc-nr-ways=3", True, "LLC way size must be a multiple of PAGE_SIZE"),
+        ("llc-size=48K llc-nr-ways=4", True, "Number of LLC colors (3) isn't a power of 2"),
+        ("llc-size=4K llc-nr-ways=1", True, "Number of LLC colors 1 < 2"),
+    ],
+)
+def test_a_cache_that_is_described_is_coloured(words: str, coloured: bool, line: str) -> None:
+    """Booted with 4.20.4, built with CONFIG_LLC_COLORING."""
+    tree = host(GIC + f'chosen {{ xen,xen-bootargs = "{words} dom0_mem=512M"; xen,dom0-bootargs = ""; }};')
+    found = predict(prepare(tree, XenOptions()), preset("4.20"), XenOptions())[0]
+    assert (found.stopped_by.message if found.stopped_by is not None else "") == line
+    assert any("not 1:1" in item for item in found.assumed) == coloured
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "bad"),
+    [("0-3", 16, False), ("0,1", 16, False), ("", 16, False), ("0-15,0", 16, True), ("0-15,0", None, False)]
+    + [("0-200", 16, True), ("0-200", None, True), ("16", 16, True), ("x", 16, True), ("3-1", 16, True)],
+)
+def test_colours_that_xen_refuses(text: str, most: int | None, bad: bool) -> None:
+    """All with 16 booted with 4.20.4: "Error initializing LLC coloring for domain domU1 (rc = -22)"."""
+    assert bad_color_config(text, most) is bad

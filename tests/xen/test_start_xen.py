@@ -534,7 +534,7 @@ def test_other_architectures_are_named_and_not_judged(core: str) -> None:
 
 def test_how_far_the_answer_reaches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     board = tmp_path / "board.dtb"
-    line = 'chosen { xen,xen-bootargs = "dom0_mem=512M loglvl=all llc-size=1M foo"; };'
+    line = 'chosen { xen,xen-bootargs = "dom0_mem=512M loglvl=all buddy-alloc-size=1M foo"; };'
     board.write_bytes(blob(HEAD + CPUS + TIMER + GICV3 + line))
     for argv, status in (
         (("predict", str(board), "--explain", "--xen", "4.22"), 0),
