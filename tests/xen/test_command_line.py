@@ -69,7 +69,7 @@ def test_a_number_of_32_bits(text: str, vcpus: int | None) -> None:
         ("badpage=5,,", ((5, 6), (0, 1))),
         ("badpage=5 badpage=6", ((6, 7),)),
         ("badpage=" + "0" * 98 + "7" + "7", ((7, 8),)),  # 99 characters are kept
-        ("no-badpage=5", ()),
+        ("no-badpage=5", ((5, 6),)),  # a string is taken as it is
     ],
 )
 def test_pages_that_are_bad(text: str, pages: tuple[tuple[int, int], ...]) -> None:
