@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -167,6 +168,22 @@ def test_a_running_system_is_read_by_plain_reads(tmp_path: Path) -> None:
             found[item.name] = stream.read()
     assert found == {"/sys/firmware/fdt": BOARD, "/proc/iomem": b"40000000-7fffffff : System RAM\n"}
     assert "/proc/cmdline" in {item.name for item in live_items(tmp_path, logs=True)}, "verify reads logs, collect does not"
+
+
+def test_a_folder_that_is_not_ours_to_look_into_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """/sys/kernel/debug is root's alone; what is left is still taken."""
+    for name in ("sys/kernel/debug/memblock/memory", "proc/iomem"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x\n")
+    stat = Path.stat
+
+    def refused(path: Path, **more: bool) -> os.stat_result:
+        if "debug" in path.parts:
+            raise PermissionError(13, "Permission denied", str(path))
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", refused)
+    assert [item.name for item in live_items(tmp_path)] == ["/proc/iomem"]
 
 
 def main_(arguments: list[str]) -> int:
