@@ -302,7 +302,7 @@ def _begins(text: str, seen: dict[str, Any]) -> bool:
 
 def _take(boot: _Boot, number: int, text: str, after: tuple[str, ...]) -> None:
     if boot.after_panic and text.strip():
-        boot.one("ended", text.strip(), number)
+        boot.one("ended", text.strip().removesuffix("="), number)  # where mail cut it
         boot.after_panic = False
         return
     if not text.startswith(_STARTS):

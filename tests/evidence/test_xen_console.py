@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import quopri
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,13 @@ def test_a_command_line_that_is_whole(text: str, value: str) -> None:
 def test_a_log_that_ends_before_the_panic_is_printed(line: str) -> None:
     seen = console(f"(XEN) Xen version 4.16-rc (x)\n(XEN) {line}\n(XEN) ----[ Xen-4.16-rc  arm64  debug=y  Not tainted ]----")
     assert seen.ended is not None and (seen.ended.value, seen.ended.line) == (line, 2)
+
+
+def test_a_panic_that_mail_has_cut() -> None:
+    words = "Failed to allocate requested domain memory. 4194304KB unallocated. Fix the VMs configurations."
+    text = quopri.encodestring(f"(XEN) Panic on CPU 0:\n(XEN) {words}\n(XEN) ****\n".encode()).decode()
+    seen = console(text)
+    assert seen.ended is not None and words.startswith(seen.ended.value) and len(seen.ended.value) > 60
 
 
 def test_trailing_blanks_as_mail_encodes_them() -> None:

@@ -1,6 +1,7 @@
-"""``python -m tests.wide.verify_truth ROOT... [--noise NAME]``: every recorded boot, from its files alone.
+"""``python -m tests.wide.verify_truth ROOT... [--noise NAME] [--record FILE]``: every recorded boot, from its files alone.
 
-Each case folder is given to ``verify`` whole; what does not agree is printed, by case.
+Each case folder is given to ``verify`` whole; what does not agree is printed, by case. The record keeps the counts, of each state
+of the logs that it was run with, for docs/evidence.md.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from dtanalyze.xen.build import BUILDS, DEFAULT
 from dtanalyze.xen.options import XenOptions
 from tests.evidence.noise import NOISE
 
+CHANGED = ("extreg=", "gnttabreg=", "extregcut=")
 NOT_EVIDENCE = ("case.json", "xen-cmdline", "linux-cmdline", "resources-before.txt", "resources-after.txt")
 
 
@@ -65,7 +67,8 @@ def verified(folder: Path, change: Callable[[str], str] = lambda text: text) -> 
 
 def main(arguments: list[str]) -> int:
     """Print what does not agree; leave with 1 when anything does not."""
-    noise = NOISE[arguments[arguments.index("--noise") + 1]] if "--noise" in arguments else NOISE["as it is"]
+    state = arguments[arguments.index("--noise") + 1] if "--noise" in arguments else "as it is"
+    noise = NOISE[state]
     roots = [Path(item) for item in arguments if Path(item).is_dir()]
     counts: Counter[str] = Counter()
     for folder in (path for root in roots for path in sorted(root.iterdir())):
@@ -77,6 +80,7 @@ def main(arguments: list[str]) -> int:
             continue
         counts["cases"] += 1
         counts["agree whole"] += not found.differences and not found.wrong_pairing
+        counts["of a changed Xen"] += changed(folder)
         if found.wrong_pairing:
             sys.stdout.write(f"{folder.name}: PAIRING {found.wrong_pairing}\n")
         for item in found.comparisons:
@@ -86,7 +90,17 @@ def main(arguments: list[str]) -> int:
                 sys.stdout.write(text if len(text) < 400 else text[:400] + "…\n")
     for key, value in sorted(counts.items()):
         sys.stdout.write(f"{value:6} {key}\n")
+    if "--record" in arguments:
+        record = Path(arguments[arguments.index("--record") + 1])
+        known = json.loads(record.read_text()) if record.exists() else {}
+        record.write_text(json.dumps({**known, state: dict(sorted(counts.items()))}, indent=1) + "\n")
     return 0
+
+
+def changed(folder: Path) -> bool:
+    """Tell whether this Xen was made to write other regions than it found."""
+    path = folder / "xen-cmdline"
+    return path.is_file() and any(word in path.read_text() for word in CHANGED)
 
 
 if __name__ == "__main__":
