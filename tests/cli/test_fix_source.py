@@ -267,3 +267,14 @@ def test_a_change_that_other_boards_share_is_said(folder: Path, capsys: pytest.C
     assert said in run(capsys, "fix", "boards/board.dts", *KERNEL, "--diff").err
     (folder / "boards" / "board.dts").write_text(BOARD.replace('#include "soc.dtsi"', DTSI))
     assert "is an include" not in run(capsys, "fix", "boards/board.dts", *KERNEL, "--diff").err
+
+
+def test_the_last_line_of_a_file_without_a_newline() -> None:
+    """SARIF has no line behind the last: the region ends behind its last letter."""
+    from dtanalyze.cli.source_offers import rewrites_of
+    from dtanalyze.facts import Rewritten
+    from dtanalyze.findings import Rewrite
+
+    assert list(rewrites_of(Rewritten("f", b"a\nbcd", b"a\nx"))) == [Rewrite("f", 2, 2, 4, "x")]
+    assert list(rewrites_of(Rewritten("f", b"a\nbcd\n", b"a\nx\n"))) == [Rewrite("f", 2, 3, 1, "x\n")]
+    assert list(rewrites_of(Rewritten("f", b"a\nb\n", b"a\nx\nb\n"))) == [Rewrite("f", 2, 2, 1, "x\n")]
