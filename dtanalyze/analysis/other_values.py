@@ -1,8 +1,9 @@
-"""Would another value of what is assumed change the verdict? Tried where one more boot answers it: IOMMU, grant table.
+"""Would another value of what is assumed change the verdict? Tried where one more boot answers it: IOMMU, CPUs, grant table.
 
 The IOMMU is on or off, so both are tried where the tree has one that Xen knows. The grant table is Xen's text, wherever a
 boot loader puts it in RAM: with sections to spare no place of it matters, else one other place is tried, the end of the
-largest bank, and the sentence says which.
+largest bank, and the sentence says which. Which CPU Xen boots on firmware decides: where others are narrower, so is
+another start.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
 from dtanalyze.analysis.starts import Guests, verdict_of
+from dtanalyze.board.cpus import pa_bits
 from dtanalyze.facts import Assumption, CheckResult
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import LinuxProfile
@@ -53,6 +55,14 @@ def with_other_values(
                 return item._replace(matters=False, option="--iommu")
             tried = _tried(f"with it {'off' if result.iommu else 'on'}", found, result)
             return item._replace(matters=True, option="--iommu", instead=tried)
+        if item.topic == "guest physical addresses" and item.origin == "guess":
+            bits = pa_bits(host.tree)
+            if bits is None:
+                return item
+            found = verdict_with(options._replace(ipa_bits=bits))
+            if found is result.verdict:
+                return item._replace(matters=False)
+            return item._replace(matters=True, instead=_tried(f"with the {bits} bits of the others", found, result))
         if item.topic != "grant table" or item.origin != "guess":
             return item
         if result.verdict is Verdict.SCRATCH and result.sections >= _SPARE:

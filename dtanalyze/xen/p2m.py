@@ -49,7 +49,7 @@ def _from_where(tree: Tree, online: Sequence[Node]) -> str:
         return "the CPUs' width is not known" if most_pa_bits_of(online) is None else "at most, since one CPU's is not known"
     if pa_bits_of(online) == pa_bits(tree):
         return "as the CPUs have"
-    return f"as {online[0].path} has, which is taken for the CPU that Xen boots on: those of another kind stay off"
+    return f"as {online[0].path} has, a guess that Xen boots on it: CPUs of another kind stay off"
 
 
 def p2m_table_orders(ipa_bits: int) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ EMPTY = "firmware@0 { reg = <0x0 0x0 0x0 0x0>; };" + SMMU
 
 def assumed(body: str, topic: str, options: XenOptions = XenOptions(), *, tries: bool = True) -> Assumption:  # noqa: B008
     linux = (PRESETS["6.12"],)
-    question = HostQuestion(CheckOptions(linux=linux[0]), linux, (XEN["4.22"],), (None,), options, try_others=tries)
+    question = HostQuestion(CheckOptions(linux=linux[0]), linux, (XEN["4.22"],), (options.iommu,), options, try_others=tries)
     (result,) = check_host(tree(body), "host.dtb", question)
     (found,) = [item for item in result.assumptions if item.topic == topic]
     return found
@@ -35,6 +35,21 @@ def test_an_iommu_that_would_change_the_verdict_is_said() -> None:
     assert assumed(host(SMMU), "IOMMU").matters is False
     assert assumed(host(), "IOMMU").matters is None, "a board without one has nothing to switch on"
     assert assumed(host(EMPTY), "IOMMU", tries=False).matters is None
+
+
+@pytest.mark.parametrize(("first", "second", "matters"), [("57", "53", True), ("53", "57", None), ("57", "57", None)])
+def test_cpus_of_two_kinds_whose_widths_decide_are_said(first: str, second: str, matters: bool | None) -> None:
+    """All below 2^40 is in use: with a Cortex-A57's 44 bits there is room above, with a Cortex-A53's 40 there is none."""
+    cpus = "".join(
+        f'cpu@{at} {{ device_type = "cpu"; compatible = "arm,cortex-a{name}"; reg = <{at}>; enable-method = "psci"; }};'
+        for at, name in enumerate((first, second))
+    )
+    everything = "soc@0 { reg = <0x0 0x0 0x0 0x40000000>, <0x0 0x80000000 0xff 0x80000000>; };"
+    board = host(everything).replace('cpu@0 { device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <0x0>; };', cpus)
+    found = assumed(board, "guest physical addresses", XenOptions(iommu=True))
+    assert found.matters is matters
+    if matters:
+        assert found.option == "--ipa-bits" and found.instead == "with the 40 bits of the others the verdict is balloon"
 
 
 def ram(start: int, stop: int) -> str:
