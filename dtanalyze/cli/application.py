@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from dtanalyze.cli.commands import COMMANDS, COMPLETING, module_of
-from dtanalyze.cli.console import LeaveError, complain, note, say
+from dtanalyze.cli.console import LeaveError, OutputLostError, complain, note, say
 from dtanalyze.cli.groups import GroupedCommand, SettledCommand, grouped
 from dtanalyze.version import __version__
 
@@ -71,6 +71,8 @@ def through_typer(argv: list[str]) -> int:
         with redirect_stdout(sys.stderr):
             through_typer(["--help"])
         return 2
+    if sys.stdout is None and not {"-h", "--help"}.isdisjoint(argv):  # typer would say it to nobody, and that all went well
+        raise OutputLostError("standard output is closed")
     try:
         status = application(argv)(argv, prog_name="dtanalyze", standalone_mode=False)
     except _ClickError as error:

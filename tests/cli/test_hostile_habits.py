@@ -69,7 +69,7 @@ def test_closed_streams_cost_no_worker(streams: str, desk: Desk) -> None:
     assert [item["path"] for item in answer["results"]] == ["a.dtb", "b.dtb"] and answer["errors"] == []
 
 
-@pytest.mark.parametrize("line", ["check a.dtb -o /dev/stdout", "check a.dtb", "verify h.dtb a.dtb", "rules"])
+@pytest.mark.parametrize("line", ["check a.dtb -o /dev/stdout", "check a.dtb", "verify h.dtb a.dtb", "rules", "--help", "check -h"])
 def test_a_closed_output_is_no_success(line: str, desk: Desk) -> None:
     ran = desk.shell(f"dtanalyze {line} >&-")
     assert ran.returncode == 2 and "standard output is closed" in ran.stderr
