@@ -11,7 +11,7 @@ GOOD := fixtures/dtb/boots/01-dom0-x420-l612.dtb
 BAD  := fixtures/dtb/boots/06c-1G-dom0-640M.dtb
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz clean upstream refusals story man
+.PHONY: help install check test test-all test-shuffled lab lint docs site oracle bench performance mutants fuzz dist clean upstream refusals story man
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ performance: install ## measure, and write docs/performance.md
 MUTANTS ?= --per-file 1
 mutants: install ## change the program in one place at a time, list the changes that no test notices (MUTANTS="--per-file 3 --seed 2")
 	$(BIN)/python -m tests.mutation $(MUTANTS)
+
+dist: install ## the wheel and the source distribution in dist/, built twice to show that they are the same bytes
+	$(BIN)/python packaging/dist.py
 
 clean: ## remove .venv, caches and build results
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov
