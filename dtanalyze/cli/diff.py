@@ -81,7 +81,7 @@ def command(
     source: options.SourceGroup,
     files: settings.QuestionSettingsGroup,
 ) -> None:
-    """Compare two versions of a tree, or of every tree below two folders.
+    """Compare two versions of a tree or folder.
 
     Findings new and fixed, the verdict, regions, RAM and sections.
     """

@@ -62,9 +62,14 @@ class QuestionSettings(NamedTuple):
     no_config: NoConfigOption = False
 
     def tell(self, call: Call) -> None:
-        """Say on stderr which files decided about the question, as reports of a gate do."""
+        """Say on stderr which files decided, as reports of a gate do, by the keys that this command has."""
+        from dtanalyze.controls.settings import KEYS
+
+        params = {item.param for item in call.known}
         for used in () if self.no_config else call.settled.files:
-            complain(str(used))
+            keys = tuple(key for key in used.keys if key in KEYS and KEYS[key].param in params)
+            if keys or used.without_effect:
+                complain(str(used._replace(keys=keys)))
 
 
 class SettingsOptions(NamedTuple):

@@ -224,12 +224,17 @@ def test_an_unknown_width_is_said_where_another_one_would_change_the_answer() ->
     assert kaslr_line(L612, "arm,cortex-a57").endswith("it moves the linear map, so that space below RAM is usable")
 
 
-def test_the_hosts_narrowest_cpu_counts_where_xen_names_the_first_for_all() -> None:
-    """make_cpus_node gives dom0 the first CPU's compatible for every one; of these two, 40 bits leave room and 44 do not."""
+@pytest.mark.parametrize(("line", "moves"), [("hmp-unsafe=true", True), ("", False)])
+def test_the_narrowest_cpu_that_is_on_counts_where_xen_names_the_first_for_all(line: str, moves: bool) -> None:
+    """make_cpus_node gives dom0 the first CPU's compatible for every one; of these two, 40 bits leave room and 44 do not.
+
+    Without hmp-unsafe only those of the boot CPU's kind run (start_secondary).
+    """
     nodes = " ".join(
         f'cpu@{at} {{ device_type = "cpu"; compatible = "{name}"; reg = <{at}>; }};'
         for at, name in enumerate(("arm,cortex-a57", "arm,cortex-a53"))
     )
-    body = re.sub(r"cpus \{.*?\}; \};", f"cpus {{ #address-cells = <1>; #size-cells = <0>; {nodes} }};", host(), count=1)
+    body = host(chosen=f'xen,xen-bootargs = "{line}";')
+    body = re.sub(r"cpus \{.*?\}; \};", f"cpus {{ #address-cells = <1>; #size-cells = <0>; {nodes} }};", body, count=1)
     (result,) = check(dtb(body), "board.dtb", CheckOptions(linux=K64._replace(va_bits=42), kaslr=True))
-    assert any("it moves the linear map" in item for item in result.assumed)
+    assert any("it moves the linear map" in item for item in result.assumed) is moves
