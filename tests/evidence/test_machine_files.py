@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from dtanalyze.evidence import lines
 from dtanalyze.evidence.bundle import Named, memblock_ranges, version_of
 from dtanalyze.evidence.lines import lines_of, read_lines
 from dtanalyze.evidence.linux_console import TELLING, read_linux_console
@@ -66,9 +67,10 @@ def test_a_kernels_log_in_every_form(form: str) -> None:
     assert seen == clean and clean.command_line is not None and len(clean.refused) == 2
 
 
-def test_megabytes_between_the_lines_change_nothing() -> None:
+def test_blocks_between_the_lines_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lines, "_BLOCK", 1 << 16)
     noise = b"[  123.456789] a line of a driver that says nothing of note\n"
-    much = noise * (2 * (1 << 20) // len(noise))
+    much = noise * (2 * (1 << 16) // len(noise))
     text = b"".join(line.encode() + b"\n" + much for line in DMESG.splitlines())
     seen, clean = read_linux_console(read_lines(io.BytesIO(text), b"", TELLING)), read_linux_console(lines_of(DMESG))
     assert seen.release is not None and seen.release.line == much.count(b"\n") + 2

@@ -12,6 +12,7 @@ import pytest
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.errors import InputError
+from dtanalyze.evidence import lines
 from dtanalyze.evidence.lines import Fact, lines_of, read_lines
 from dtanalyze.evidence.xen_console import TELLING, XenConsole, read_xen_console
 from tests.evidence.noise import NOISE, all_noise
@@ -161,9 +162,10 @@ def test_only_lines_near_xens_are_looked_at() -> None:
 
 
 @pytest.mark.parametrize("noise", [b"[  123.456789] a guest's line\n", b"(XEN) d1v0: vGICD: unhandled word write\n"])
-def test_megabytes_between_the_lines_change_nothing(noise: bytes) -> None:
-    """Each line that tells something stands alone between two megabytes of others, of which most are only counted."""
-    much = noise * (2 * (1 << 20) // len(noise))
+def test_blocks_between_the_lines_change_nothing(noise: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line that tells something stands alone between two blocks of others, of which most are only counted."""
+    monkeypatch.setattr(lines, "_BLOCK", 1 << 16)
+    much = noise * (2 * (1 << 16) // len(noise))
     kept = [*EARLY.splitlines(), "(XEN) Panic on CPU 0:", "(XEN) Could not set up DOM0 guest OS (rc = -22)"]
     # What Xen died of follows at once.
     text = b"".join(line.encode() + b"\n" + (b"" if "Panic" in line else much) for line in kept)
