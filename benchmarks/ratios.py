@@ -104,7 +104,10 @@ def pairs(folder: Path) -> Iterable[Pair]:
     yield Pair("`check` of a board / a bare typer command", ours("check", BOARD), bare, 1.5)
     yield Pair("`--version` / a bare typer command", ours("--version"), bare, 0.6)
     if shutil.which("dtc"):
-        dtc = lambda: cpu_seconds(("dtc", "-q", "-I", "dtb", "-O", "dtb", "-o", "/dev/null", BOARD))  # noqa: E731
+
+        def dtc() -> float:
+            return cpu_seconds(("dtc", "-q", "-I", "dtb", "-O", "dtb", "-o", "/dev/null", BOARD))
+
         yield Pair(f"{len(BOARDS)} boards / starting dtc for each", ours("check", *BOARDS), dtc, 10, len(BOARDS))
     else:
         print("dtc is not installed: not measured beside it", file=sys.stderr)
