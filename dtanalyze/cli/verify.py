@@ -77,7 +77,7 @@ def command(
     Exit status: 0 all agrees, 1 something differs, 2 the evidence cannot be used.
     """
     from dtanalyze.analysis.verify import Given, verify
-    from dtanalyze.cli.evidence import evidence
+    from dtanalyze.cli.evidence import evidence, usable
     from dtanalyze.evidence.bundle import gathered
     from dtanalyze.linux.profile import preset as linux_preset
     from dtanalyze.xen.build import DEFAULT
@@ -109,7 +109,8 @@ def command(
         if not paths and not live:
             raise UsageError("name the board's tree and what the machine said, or --live")
     with held_to_limits("the evidence"):
-        bundle = gathered(evidence(paths or [], live=live, root=root or "/", logs=True))
+        items = evidence(paths or [], live=live, root=root or "/", logs=True)
+        bundle = gathered(usable(items, paths or []))
         verified = verify(bundle, Given(xen, linux, host))
     for name in bundle.unknown:
         complain(f"{name}: nothing known is in it, left out")

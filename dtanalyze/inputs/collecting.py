@@ -16,7 +16,7 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.devicetree.wrappers import described
 from dtanalyze.devicetree.write import set_property, to_blob
-from dtanalyze.errors import BlobError, InputError
+from dtanalyze.errors import BlobError, InputError, InputFailure
 from dtanalyze.evidence.bundle import Item
 
 __all__ = ["Taken", "cleared", "collected", "written"]
@@ -76,41 +76,51 @@ class Taken(NamedTuple):
     removed: tuple[str, ...]
 
 
-def collected(items: Iterable[Item]) -> Iterator[Taken]:
-    """Yield each file as it goes into the archive; raise `InputError` for one that is too large or cannot be read."""
+def collected(items: Iterable[Item | InputFailure]) -> Iterator[Taken | InputFailure]:
+    """Yield each file as it goes into the archive; for one that is too large or cannot be read or cleared, why."""
     names = {_MANIFEST}
     for item in items:
+        if isinstance(item, InputFailure):
+            yield item
+            continue
         try:
-            with item.open() as stream:
-                data = stream.read(_MOST + 1)
-        except InputError as error:
-            raise InputError(f"{item.name}: {error}") from error
-        except OSError as error:
-            raise InputError(f"{item.name}: {error.strerror or error}") from error
-        if len(data) > _MOST:
-            raise InputError(f"{item.name}: it has more than {_MOST >> 20} MiB; cut it to one boot")
-        name = _UNSAFE.sub("_", PurePosixPath(item.name).name) or "file"
-        name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name) or "file"  # it is unpacked
-        while name in names:
-            name = f"{name}_"
-        names.add(name)
-        yield Taken(name, *_cleared(data, item.name))
+            data, removed = cleared(_content(item))
+        except (InputError, OSError) as error:
+            yield InputFailure(item.name, (error.strerror if isinstance(error, OSError) else None) or str(error), None)
+            continue
+        yield Taken(_member_name(item.name, names), data, item.name, removed)
 
 
-def _cleared(data: bytes, source: str) -> tuple[bytes, str, tuple[str, ...]]:
-    clean, removed = cleared(data, source)
-    return clean, source, removed
+def _content(item: Item) -> bytes:
+    with item.open() as stream:
+        data = stream.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise InputError(f"it has more than {_MOST >> 20} MiB; cut it to one boot")
+    return data
 
 
-def cleared(data: bytes, source: str) -> tuple[bytes, tuple[str, ...]]:
-    """Return the content without what tells a board or its owner from others, and what that was."""
+def _member_name(source: str, names: set[str]) -> str:
+    """Return what a file is called in the archive, and add it to the ``names`` that are there."""
+    name = _UNSAFE.sub("_", PurePosixPath(source).name) or "file"
+    name = next((name.removesuffix(end) for end in _PACKED if name.endswith(end)), name) or "file"  # it is unpacked
+    while name in names:
+        name = f"{name}_"
+    names.add(name)
+    return name
+
+
+def cleared(data: bytes) -> tuple[bytes, tuple[str, ...]]:
+    """Return the content without what tells a board or its owner from others, and what that was.
+
+    Raises `InputError` for what cannot be looked through.
+    """
     if data.startswith(_TREE):
-        return _cleared_tree(data, source)
+        return _cleared_tree(data)
     if all(_OPTION.match(line) for line in data.splitlines() if line.strip()):
         return data, ()  # the kernel's configuration: the same for every board of its kind
     what = described(data)
     if what is not None:
-        raise InputError(f"{source}: it is {what}: what is secret in it is not seen; give trees as .dtb, logs as text")
+        raise InputError(f"it is {what}: what is secret in it is not seen; give trees as .dtb, logs as text")
     text = data.decode("utf-8", "replace")
     removed = []
     for pattern, what in _TEXT_RULES:
@@ -124,12 +134,12 @@ def _removed(match: re.Match[str]) -> str:
     return "".join(filter(None, match.groupdict().values())) + "REMOVED"
 
 
-def _cleared_tree(data: bytes, source: str) -> tuple[bytes, tuple[str, ...]]:
+def _cleared_tree(data: bytes) -> tuple[bytes, tuple[str, ...]]:
     """Return the tree with secret values as zeros of the same length, so that nothing else moves."""
     try:
         tree = parse(data)
     except BlobError as error:
-        raise InputError(f"{source}: {error}") from error
+        raise InputError(str(error)) from error
     removed = []
     for node in tree.root:
         for name in [name for name in node.properties if _SECRET.search(name) and name not in _PUBLIC]:
@@ -158,15 +168,14 @@ def _cleared_arguments(node: Node) -> Iterator[str]:
             yield f"{node.path}:{name}"
 
 
-def written(path: Path, taken: Iterable[Taken], version: str) -> None:
-    """Write the archive, which must not exist: the files and a list of what was taken and removed."""
+def written(path: Path, taken: Iterable[Taken], left_out: Iterable[InputFailure], version: str) -> None:
+    """Write the archive, which must not exist: the files and a list of what was taken, removed and left out."""
     listed = list(taken)
     lines = [f"dtanalyze {version}", ""]
     for item in listed:
-        source = item.source if item.source.startswith(_OF_THE_SYSTEM) else PurePosixPath(item.source).name
-        source = source if source.isprintable() else ascii(source)
-        lines.append(f"{item.name}: {source}, {len(item.data)} bytes")
+        lines.append(f"{item.name}: {_without_folder(item.source)}, {len(item.data)} bytes")
         lines += [f"    removed: {what}" for what in item.removed]
+    lines += [f"{_without_folder(failure.path)}: left out, it cannot be read or looked through" for failure in left_out]
     manifest = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
     members = [*((item.name, item.data) for item in listed), (_MANIFEST, manifest)]
     try:
@@ -176,6 +185,12 @@ def written(path: Path, taken: Iterable[Taken], version: str) -> None:
         raise InputError(f"{path}: it is there already") from None
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from error
+
+
+def _without_folder(source: str) -> str:
+    """Return a path as a stranger may see it, on one line."""
+    shown = source if source.startswith(_OF_THE_SYSTEM) else PurePosixPath(source).name
+    return shown if shown.isprintable() else ascii(shown)
 
 
 def _write(stream: BinaryIO, path: Path, members: Iterable[tuple[str, bytes]]) -> None:

@@ -47,14 +47,17 @@ _BROKEN: Final = (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSErro
 
 
 def evidence_items(paths: list[str]) -> Iterator[Item | InputFailure]:
-    """Yield each file, and what of a folder is none; raise `InputError` naming an archive that cannot be used."""
+    """Yield each file, and the folder, the archive and what of a folder cannot be read, with why."""
     for name in paths:
-        if os.path.isdir(name):
-            yield from _folder(Path(name))
-        elif name.endswith(_ARCHIVES):
-            yield from _members(name)
-        else:
-            yield _file(name)
+        try:
+            if os.path.isdir(name):
+                yield from _folder(Path(name))
+            elif name.endswith(_ARCHIVES):
+                yield from _members(name)
+            else:
+                yield _file(name)
+        except InputError as error:
+            yield InputFailure(name, str(error), None)
 
 
 def live_items(root: Path = Path("/"), *, logs: bool = False) -> Iterator[Item]:
@@ -135,7 +138,7 @@ def _folder(folder: Path) -> Iterator[Item | InputFailure]:
     try:
         found = sorted(folder.iterdir())
     except OSError as error:
-        raise InputError(f"{folder}: {error.strerror or error}") from error
+        raise InputError(error.strerror or str(error)) from error
     for path in found:
         if path.is_dir():
             continue
@@ -151,10 +154,8 @@ def _members(name: str) -> Iterator[Item]:
     """Yield the plain files of an archive. Their paths are only names here: nothing is written anywhere."""
     try:
         yield from _unpacked(name, io.BytesIO(_plain(read_bytes(name))))
-    except InputError as error:
-        raise InputError(f"{name}: {error}") from error
     except _BROKEN as error:
-        raise InputError(f"{name}: it is no archive that can be read: {' '.join(str(error).split())}") from error
+        raise InputError(f"it is no archive that can be read: {' '.join(str(error).split())}") from error
 
 
 def _plain(data: bytes) -> bytes:

@@ -69,7 +69,9 @@ def test_closed_streams_cost_no_worker(streams: str, desk: Desk) -> None:
     assert [item["path"] for item in answer["results"]] == ["a.dtb", "b.dtb"] and answer["errors"] == []
 
 
-@pytest.mark.parametrize("line", ["check a.dtb -o /dev/stdout", "check a.dtb", "verify h.dtb a.dtb", "rules", "--help", "check -h"])
+@pytest.mark.parametrize(
+    "line", ["check a.dtb -o /dev/stdout", "check a.dtb", "verify h.dtb a.dtb", "rules", "--help", "check -h"]
+)
 def test_a_closed_output_is_no_success(line: str, desk: Desk) -> None:
     ran = desk.shell(f"dtanalyze {line} >&-")
     assert ran.returncode == 2 and "standard output is closed" in ran.stderr
@@ -197,12 +199,20 @@ def header_of_gigabytes() -> bytes:
     [
         ("x.tar.gz", header_of_gigabytes, "more than 64 MiB unpacked"),
         ("x.tar.gz", lambda: gzip.compress(archive({"a": GUEST}))[:-20], "it is cut off"),
-        ("x.tar.bz2", lambda: bz2.compress(archive({"a": GUEST})) + bz2.compress(b"") * 2048, "more than 2048 compressed streams"),
+        (
+            "x.tar.bz2",
+            lambda: bz2.compress(archive({"a": GUEST})) + bz2.compress(b"") * 2048,
+            "more than 2048 compressed streams",
+        ),
         ("x.tgz", lambda: b"\x1f\x8bnothing", "no archive that can be read"),
         ("x.tar.xz", lambda: b"\xfd7zXZ\0nothing", "no archive that can be read"),
         ("x.tar.bz2", lambda: b"BZhnothing", "no archive that can be read"),
         ("x.tar", lambda: archive({"a": b""}, **{"GNU.sparse.map": "a,b"}), "no archive that can be read"),
-        ("x.tar", lambda: archive({"a": b"9" * 600}, **{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})[:2048], "no archive"),
+        (
+            "x.tar",
+            lambda: archive({"a": b"9" * 600}, **{"GNU.sparse.major": "1", "GNU.sparse.minor": "0"})[:2048],
+            "no archive",
+        ),
         ("x.tar", lambda: GUEST, "no archive that can be read"),
         ("x.tar", lambda: archive({str(number): b"" for number in range(1001)}), "more than 1000 members"),
     ],

@@ -35,7 +35,7 @@ LOG = """\
 
 
 def test_a_tree_keeps_its_shape() -> None:
-    data, removed = cleared(BOARD, "board.dtb")
+    data, removed = cleared(BOARD)
     before, after = parse(BOARD), parse(data)
     assert removed == (
         "/:serial-number",
@@ -49,18 +49,18 @@ def test_a_tree_keeps_its_shape() -> None:
     differing = {item for one, other in zip(shape, kept, strict=True) for item in set(one) ^ set(other)}
     assert {path for path, name, _ in differing} <= {"/chosen"}, "only the command line changed its length"
     assert b"A1B2C3" not in data and b"abc" not in data and b"console=hvc0" in data
-    assert cleared(dtb('model = "board";'), "x") == (dtb('model = "board";'), ())
+    assert cleared(dtb('model = "board";')) == (dtb('model = "board";'), ())
 
 
 def test_a_log_keeps_its_lines() -> None:
-    data, removed = cleared(LOG.encode(), "dmesg")
+    data, removed = cleared(LOG.encode())
     text = data.decode()
     for secret in ("ann", "02:00:00", "192.168", "0042AB", "01234567-", "hunter2", "=9"):
         assert secret not in text
     assert text.count("\n") == LOG.count("\n") and "Linux version 6.12.1" in text and "Serial: AMBA" in text
     assert {item.split(" ", 1)[1] for item in removed} >= {"MAC addresses", "serial numbers", "keys", "UUIDs"}
     xen = b"(XEN) BANK[0] 0x00000060000000-0x00000080000000 (512MB)\n(XEN) Xen version 4.20.4 (a@b.c) (gcc)\n"
-    assert b"0x00000060000000-0x00000080000000" in cleared(xen, "log")[0]
+    assert b"0x00000060000000-0x00000080000000" in cleared(xen)[0]
 
 
 PRIVATE = """\
@@ -92,14 +92,25 @@ CONFIG_XEN=y
 
 
 def test_nothing_private_is_left() -> None:
-    text = cleared(PRIVATE.encode(), "log")[0].decode()
-    for secret in ("ann", "buildbox", "0042AB", "fe80", "2001:db8", "02-00", "192.168", "hunter2", "6c586e13", "89abcdef0123"):
+    text = cleared(PRIVATE.encode())[0].decode()
+    for secret in (
+        "ann",
+        "buildbox",
+        "0042AB",
+        "fe80",
+        "2001:db8",
+        "02-00",
+        "192.168",
+        "hunter2",
+        "6c586e13",
+        "89abcdef0123",
+    ):
         assert secret not in text.replace("scanned", ""), f"{secret}: {text}"
     assert text.count("\n") == PRIVATE.count("\n") and "Linux version 6.12.1 (REMOVED)" in text
 
 
 def test_what_says_nothing_of_anybody_stays() -> None:
-    assert cleared(KEPT.encode(), "log") == (KEPT.encode(), ())
+    assert cleared(KEPT.encode()) == (KEPT.encode(), ())
 
 
 @pytest.mark.parametrize("name", BOOTS)
@@ -108,13 +119,13 @@ def test_verify_reads_the_same_from_a_cleared_log(name: str) -> None:
     boot = json.loads((FIXTURES / "boots" / f"{name}.json").read_text())
     for lines in (boot["xen_messages"], boot["iomem_before"] or [], boot["kernel_messages"]):
         text = "\n".join(lines)
-        assert cleared(text.encode(), "log")[0].decode() == text
+        assert cleared(text.encode())[0].decode() == text
 
 
 def test_a_configuration_stays_as_it_is() -> None:
     data = b'# Automatically generated\nCONFIG_XEN=y\n\nCONFIG_MODULE_SIG_KEY="certs/signing_key.pem"\n'
-    assert cleared(data, "config") == (data, ())
-    assert cleared(data + b"key=hunter2\n", "config")[1] == ("2 keys",)
+    assert cleared(data) == (data, ())
+    assert cleared(data + b"key=hunter2\n")[1] == ("2 keys",)
 
 
 def test_the_list_does_not_say_where_a_file_lay(tmp_path: Path) -> None:
@@ -144,6 +155,33 @@ def test_the_archive_lists_what_it_took(tmp_path: Path, capsys: pytest.CaptureFi
     assert "removed: /chosen:kaslr-seed" in capsys.readouterr().out
     assert main_(["collect", "--no-live", str(out), str(tmp_path / "dmesg.txt")]) == 2, "nothing is ever replaced"
     assert "it is there already" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_read_costs_only_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, data in (
+        ("dmesg.txt", LOG.encode()),
+        ("secret.zip", b"PK\x03\x04"),
+        ("cut.tar", b"no archive"),
+        ("broken.dtb", BOARD[:90]),
+    ):
+        (tmp_path / name).write_bytes(data)
+    named = [str(tmp_path / name) for name in ("gone.txt", "cut.tar", "secret.zip", "broken.dtb", "dmesg.txt")]
+    out = tmp_path / "r.tar.gz"
+    assert main_(["collect", "--no-live", str(out), *named]) == 2, "the archive is not what was asked for"
+    said = capsys.readouterr().err.splitlines()
+    assert [line.removeprefix(f"dtanalyze: {tmp_path}/").split(":")[0] for line in said] == [
+        "gone.txt",
+        "cut.tar",
+        "secret.zip",
+        "broken.dtb",
+    ]
+    assert all(line.endswith(", left out") for line in said) and "No such file" in said[0]
+    with tarfile.open(out) as archive:
+        assert archive.getnames() == ["dmesg.txt", "MANIFEST.txt"]
+        member = archive.extractfile("MANIFEST.txt")
+        assert member is not None
+        listed = member.read().decode()
+    assert "gone.txt: left out, it cannot be read" in listed and str(tmp_path) not in listed
 
 
 def test_nothing_is_written_that_was_not_asked_for(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
