@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB, parse_range
-from dtanalyze.analysis.host import tree_ram
+from dtanalyze.analysis.host_ram import tree_ram
 from dtanalyze.board.cpus import cpu_nodes
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree

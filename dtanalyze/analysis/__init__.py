@@ -24,7 +24,7 @@ def check(data: bytes, path: str, options: CheckOptions, question: HostQuestion 
     tree = parse(data)
     no_overlay(tree)
     kind = options.tree or kind_of(tree)
-    if options.assume_memory and not options.memory and not (question and question.host and question.host.memory):
+    if options.assume_memory and not options.memory and not (question and question.host and question.host.tells_ram):
         options = _with_memory(tree, options)
     asked = (question or HostQuestion(options, (options.linux,)))._replace(options=options)
     if kind == "host":

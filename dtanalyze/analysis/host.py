@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 
-from dtanalyze.address.range import AddressRange, RawRange
+from dtanalyze.address.range import RawRange
 from dtanalyze.address.units import format_size
 from dtanalyze.analysis.dom0_size import is_starved, with_other_size
 from dtanalyze.analysis.guest import memory_findings, memory_of, no_overlay, with_findings
 from dtanalyze.analysis.host_facts import devices_of, host_facts
+from dtanalyze.analysis.host_ram import HostRam, host_ram, tree_ram
 from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
-from dtanalyze.analysis.observed import contradictions, same_ram
+from dtanalyze.analysis.observed import contradictions
 from dtanalyze.analysis.offsets import offset_of, placed_in
 from dtanalyze.analysis.other_values import with_other_values
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
@@ -34,7 +35,6 @@ from dtanalyze.findings import Finding
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import Arch, LinuxProfile
 from dtanalyze.rules.view import HostView
-from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.dom0less import domu_domains
 from dtanalyze.xen.host import Host
 from dtanalyze.xen.options import XenOptions
@@ -43,8 +43,7 @@ from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import NEWEST, PRESETS, XenProfile
 from dtanalyze.xen.smpboot import online_cpus
 
-__all__ = ["check_host", "predict_host", "tree_ram"]
-
+__all__ = ["check_host", "predict_host"]
 
 
 def check_host(tree: Tree, path: str, question: HostQuestion) -> tuple[CheckResult, ...]:
@@ -75,13 +74,11 @@ def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Pred
     arch = Arch(arch_of(tree))
     question = question._replace(linux=tuple(linux.on_cpus(arch) for linux in question.linux))
     given = question.host or XenOptions()
-    memory = given.memory or question.options.memory
-    listed = tree_ram(tree) if memory else ()
-    # The tree's own nodes stand where they say the same: their names and places matter too.
-    options = given._replace(memory=() if memory and same_ram(listed, memory) else memory)
+    ram = host_ram(tree, given.memory or question.options.memory, given.log.console if given.log is not None else None)
+    options = given._replace(memory=ram.memory)
     host = prepare(tree, options)
     guests = WrittenTrees(path, question.options._replace(cpus=pa_bits_of(online_cpus(host.tree, host.args)) or 0))
-    judged = _Judged(tree, host, options, question)
+    judged = _Judged(tree, host, options, question, ram)
     one_cell = len(question.xen) <= 1 and len(question.linux) == len(question.iommu) == 1
     for xen in question.xen or (PRESETS[NEWEST],):
         by_iommu = {iommu: predict(host, xen, options._replace(iommu=iommu)) for iommu in question.iommu}
@@ -114,20 +111,15 @@ def _stated_once(made: Predicted, cause: Finding | None) -> Predicted:
     return made._replace(host=result._replace(cause=cause, findings=kept))
 
 
-def tree_ram(tree: Tree) -> tuple[AddressRange, ...]:
-    """Return the RAM that the tree's own memory nodes list, as Xen reads them."""
-    found = boot_fdt_info(tree, PRESETS[NEWEST]).mem
-    return tuple(AddressRange(bank.start, bank.size) for bank in found if bank.size and not bank.wraps)
-
-
 class _Judged:
     """What is wrong with the host's own tree: for each boot of Xen, and for each kernel that reads it."""
 
-    def __init__(self, tree: Tree, host: Host, options: XenOptions, question: HostQuestion) -> None:
+    def __init__(self, tree: Tree, host: Host, options: XenOptions, question: HostQuestion, ram: HostRam) -> None:
         self._tree = tree
         self._host = host
         self._options = options
         self._question = question
+        self._ram = ram
         self._layouts: dict[LinuxProfile, tuple[Finding, ...]] = {}
         self._board = build_board(host.tree, LINUX)
         self._entries = tuple((node, tuple(reg_entries(node, XEN))) for node in host.tree.root)
@@ -184,7 +176,9 @@ class _Judged:
         return memory_hint(self._board) or NO_HINT
 
     def board_ram(self, prediction: Prediction) -> Iterator[str]:
-        """Yield the host's RAM, in a sentence."""
+        """Yield the host's RAM, in a sentence, or why that of a log is not taken."""
+        if self._ram.refused:
+            yield self._ram.refused
         banks = prediction.info.mem
         if not banks:
             return
@@ -192,11 +186,8 @@ class _Judged:
         asked = self._question.options
         if asked.memory_from:
             yield f"board's RAM: {asked.memory_from}"
-        elif self._options.memory:
-            source = "as given with --memory" if asked.memory else "from the boot log"
-            yield f"board's RAM: {size} from {start:#x} on, {source}"
         else:
-            yield f"board's RAM: {size} from {start:#x} on, from the tree's memory nodes"
+            yield f"board's RAM: {size} from {start:#x} on, {self._ram.source}"
 
     def of_xen(self, finding: Finding, own: tuple[Finding, ...], prediction: Prediction) -> Finding:
         """Return a finding of the tree that Xen writes as one for the host."""

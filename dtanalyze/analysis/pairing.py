@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.analysis.host import tree_ram
+from dtanalyze.analysis.host_ram import tree_ram
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.errors import InputError
 from dtanalyze.evidence.bundle import Bundle

@@ -8,9 +8,9 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
 from dtanalyze.analysis.evidence_trees import Trees, partial_trees, sorted_trees
 from dtanalyze.analysis.guest import check_guest, kind_of
-from dtanalyze.analysis.host import tree_ram
+from dtanalyze.analysis.host_ram import host_ram, tree_ram
 from dtanalyze.analysis.machine import linux_comparisons, linux_of
-from dtanalyze.analysis.observed import is_part_of_ram, ram_listed, reach, regions, same_ram, shown, xen_line
+from dtanalyze.analysis.observed import ram_listed, reach, regions, same_ram, shown, xen_line
 from dtanalyze.analysis.pairing import wrong_pairing
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.analysis.written_tree import against_tree
@@ -140,12 +140,10 @@ class _Host:
         self.source, self.console = bundle.xen or ("", XenConsole())
         self.tree, self.release = tree, release
         log = log_of(self.console)
-        firmware = bundle.linux[1].efi_ram if bundle.linux is not None and not tree_ram(tree) else ()
-        listed = tree_ram(tree)
-        self.listed = listed
-        printed = () if listed and is_part_of_ram(listed, self.console) else log.ram
-        memory = options.memory or printed or firmware
-        options = options._replace(log=log, memory=() if same_ram(listed, memory) else memory)
+        self.listed = tree_ram(tree)
+        self.ram = host_ram(tree, options.memory, self.console)
+        firmware = bundle.linux[1].efi_ram if bundle.linux is not None and not self.listed else ()
+        options = options._replace(log=log, memory=self.ram.memory or firmware)
         if self.console.package is not None and options.build == DEFAULT:
             # Debian's and Ubuntu's packages are built with upstream's defaults, and nothing that a tree asks for beside.
             options = options._replace(build=BUILDS["debian"])
@@ -162,7 +160,7 @@ class _Host:
     def profile(self) -> list[str]:
         """Say what the prediction stands on."""
         assumed = dict.fromkeys(note for item in self.known for note in item.assumed)
-        return list(assumed)
+        return [self.ram.refused, *assumed] if self.ram.refused else list(assumed)
 
     def comparisons(self) -> Iterator[Comparison]:
         """Yield what Xen printed against what is predicted."""

@@ -35,7 +35,8 @@ def command(
     """Write one archive for a bug report.
 
     Removed are seeds, keys, serial numbers, UUIDs and machine IDs, names of hosts and users, who built Xen or the kernel,
-    mail addresses, shell prompts, MAC, IPv4 and IPv6 addresses, network settings; what was taken is listed. No program is run.
+    mail addresses, shell prompts, MAC, IPv4 and IPv6 addresses, network settings. What was taken is listed. No program is
+    run.
     A file that cannot be read or looked through is named and left out.
 
     Exit status: 0 everything was taken, 2 something was left out or nothing could be written.

@@ -187,7 +187,7 @@ class HostOptions(NamedTuple):
             log = read_log(self.xen_log, read_xen_log)
         host = XenOptions(
             ipa_bits=self.ipa_bits,
-            memory=options.memory or (log.ram if log else ()),
+            memory=options.memory,
             dom0_mem=parse_ram_size(self.dom0_mem) if self.dom0_mem is not None else None,
             dom0_banks=tuple(parse_ram(item) for item in self.dom0_bank or ()),
             grant_table=parse_range(self.grant_table) if self.grant_table is not None else None,

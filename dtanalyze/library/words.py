@@ -92,7 +92,7 @@ def _host(options: CheckOptions, kernels: tuple[LinuxProfile, ...], asked: Mappi
     if size is not None:
         given = given._replace(dom0_mem=parse_ram_size(size) if isinstance(size, str) else _size(size, "dom0_mem"))
     if not given.memory:
-        given = given._replace(memory=options.memory or (given.log.ram if given.log else ()))
+        given = given._replace(memory=options.memory)
     iommu = asked.get("iommu")
     iommus = (False, True) if iommu == "both" else (_switch(iommu, "iommu", "both"),)
     if iommus == (None,):

@@ -50,6 +50,11 @@ class XenOptions(NamedTuple):
     efi_config: "EfiConfig | None" = None
 
     @property
+    def tells_ram(self) -> bool:
+        """Whether RAM is given, or listed by the log."""
+        return bool(self.memory or (self.log is not None and self.log.ram))
+
+    @property
     def asked_build(self) -> Build:
         """The build; where the caller says that an IOMMU is used, it has the driver that its kind needs."""
         if self.iommu:
