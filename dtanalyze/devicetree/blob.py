@@ -1,10 +1,10 @@
 """The strict reader of flattened devicetrees: bytes to `Tree` in one validated pass.
 
 Versions 16 and 17 of the format (and later ones that declare themselves compatible), NOP tokens, the reserve map
-and any order of the blocks. Every malformed input is one `BlobError` with a byte offset. Stricter than libfdt where
-a sloppy blob would be read differently by different readers: blocks may not overlap, a property may not follow a
-subnode, names are printable ASCII, a reserve entry of size zero ends the map only when its address is zero too.
-Bytes after ``totalsize`` are ignored, as firmware pads.
+and any order of the blocks. Every malformed input is one `BlobError` with a byte offset. What libfdt's full check refuses
+is refused. Stricter where a sloppy blob would be read differently by different readers: blocks may not overlap, a property
+may not follow a subnode, names are printable ASCII, a reserve entry of size zero ends the map only when its address is zero
+too; docs/safety.md lists each such difference. Bytes after ``totalsize`` are ignored, as firmware pads.
 """
 
 import re
@@ -52,12 +52,16 @@ def parse(data: bytes) -> Tree:
     strings = _Strings(data, header)
     root, struct_stop = _structure(data, header, strings)
     _refuse_overlap(
-        ("header", 0, 40 if header.version >= 17 else 36),
+        ("header", 0, _header_size(header.version)),
         ("memory reservation block", header.off_mem_rsvmap, rsvmap_stop),
         ("structure block", header.off_dt_struct, struct_stop),
         ("strings block", header.off_dt_strings, header.off_dt_strings + header.size_dt_strings),
     )
     return Tree(root, reservations, header.version, header.boot_cpuid, header.totalsize)
+
+
+def _header_size(version: int) -> int:
+    return 40 if version >= 17 else 36
 
 
 def _header(data: bytes) -> _Header:
@@ -70,19 +74,22 @@ def _header(data: bytes) -> _Header:
     _, totalsize, off_struct, off_strings, off_rsvmap, version, last_comp, cpuid, size_strings = struct.unpack_from(
         ">9I", data
     )
-    if version < 16 or last_comp > 17:
+    if version < 16 or last_comp > 17 or version < last_comp:
         raise BlobError(f"format version {version} (compatible with {last_comp}) is not supported, only 16 and 17", 20)
     if totalsize > len(data):
         raise BlobError(f"the file is cut off: the header promises {totalsize} bytes, the file has {len(data)}", 4)
     if totalsize > MAX_SIZE:
         raise BlobError(f"the blob is larger than {MAX_SIZE >> 20} MiB; real ones stay below one", 4)
-    if totalsize < (40 if version >= 17 else 36):
+    size = _header_size(version)
+    if totalsize < size:
         raise BlobError(f"totalsize {totalsize} is smaller than the header", 4)
     size_struct = _U32.unpack_from(data, 36)[0] if version >= 17 else totalsize - off_struct
     if off_struct % 4:
         raise BlobError(f"the structure block starts at {off_struct:#x}, which is not a multiple of 4", 8)
     if off_struct > totalsize or size_struct > totalsize - off_struct:
         raise BlobError("the structure block lies outside the blob", 8)
+    if off_strings < size:  # also when it is empty, as libfdt has it
+        raise BlobError(f"the strings block starts at {off_strings:#x}, inside the header", 12)
     if off_strings > totalsize or size_strings > totalsize - off_strings:
         raise BlobError("the strings block lies outside the blob", 12)
     if off_rsvmap % 8:
@@ -154,7 +161,7 @@ def _structure(data: bytes, header: _Header, strings: _Strings) -> tuple[Node, i
         elif token == FDT_END_NODE:
             offset = walk.end_node(offset)
         elif token == FDT_NOP:
-            offset += 4
+            offset = walk.nop(offset)
         elif token == FDT_END:
             return walk.end(offset), offset + 4
         else:
@@ -230,6 +237,11 @@ class _Walk:
             raise BlobError("a node ends that never began", offset)
         self.node = self.node.parent
         self.depth -= 1
+        return offset + 4
+
+    def nop(self, offset: int) -> int:
+        if self.node is None and self.root is not None:
+            raise BlobError("an FDT_NOP token follows the root node, where libfdt and dtc take FDT_END only", offset)
         return offset + 4
 
     def end(self, offset: int) -> Node:

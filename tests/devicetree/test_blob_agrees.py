@@ -13,6 +13,8 @@ import pytest
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node
 from tests.conftest import FIXTURES
+from tests.fuzz.flat import pieces
+from tests.raw_blobs import NOP
 
 SHIPPED = sorted((FIXTURES / "dtb").rglob("*.dtb"))
 # Several boots share one host tree: each content once.
@@ -47,16 +49,7 @@ def ours(node: Node, depth: int = 0) -> Iterator[Flat]:
 def without_nops(data: bytes) -> bytes:
     """The blob with FDT_NOP tokens cut out of its structure block, which the package cannot read."""
     start, size = struct.unpack_from(">I", data, 8)[0], struct.unpack_from(">I", data, 36)[0]
-    at, kept = start, b""
-    while at < start + size:
-        (token,) = struct.unpack_from(">I", data, at)
-        width = 4
-        if token == 1:
-            width = (data.index(0, at + 4) + 4 & ~3) - at
-        elif token == 3:
-            width = 12 + (struct.unpack_from(">I", data, at + 4)[0] + 3 & ~3)
-        kept += b"" if token == 4 else data[at : at + width]
-        at += width
+    kept = b"".join(token for token in pieces(data).tokens if token != NOP)
     return data[:start] + kept.ljust(size, b"\xff") + data[start + size :]
 
 

@@ -29,6 +29,11 @@ HEADER = {
     "version 15": (blob(version=15, last_comp_version=15), "format version 15 (compatible with 15) is not supported", 20),
     "version 3": (blob(version=3, last_comp_version=2), "format version 3 (compatible with 2) is not supported", 20),
     "version 18 only": (blob(version=18, last_comp_version=18), "format version 18 (compatible with 18)", 20),
+    "version 16, compatible with 17": (
+        blob(version=16, last_comp_version=17),
+        "format version 16 (compatible with 17) is not supported",
+        20,
+    ),
     "cut off by a byte": (GOOD[:-1], "the file is cut off: the header promises 72 bytes, the file has 71", 4),
     "cut off after 36 bytes": (GOOD[:36], "the header promises 72 bytes, the file has 36", 4),
     "totalsize huge": (blob(totalsize=0xFFFFFFFF), "the header promises 4294967295 bytes, the file has 72", 4),
@@ -128,6 +133,11 @@ STRUCTURE = {
     "size too small": (blob(size_dt_struct=8), "the structure block ends without an FDT_END token", 64),
     "only FDT_END": (blob(END), "the tree has no root node", 56),
     "only NOPs": (blob(NOP * 3 + END), "the tree has no root node", 68),
+    "NOP after the root": (
+        blob(begin() + END_NODE + NOP + END),
+        "an FDT_NOP token follows the root node, where libfdt and dtc take FDT_END only",
+        68,
+    ),
     "property before the root": (blob(prop(0) + EMPTY_ROOT, b"a\0"), "a property stands outside every node", 56),
     "property after the root": (
         blob(begin() + END_NODE + prop(0) + END, b"a\0"),
@@ -200,15 +210,16 @@ OVERLAPS = {
     ),
     "strings in the last word of the header": (
         blob(off_dt_strings=36, size_dt_strings=4),
-        "the header and the strings block overlap",
-        36,
+        "the strings block starts at 0x24, inside the header",
+        12,
     ),
     "strings in the reserve map": (
         blob(off_dt_strings=48, size_dt_strings=4),
         "the memory reservation block and the strings block overlap",
         48,
     ),
-    "strings in the header": (blob(off_dt_strings=0, size_dt_strings=4), "overlap", 0),
+    "strings in the header": (blob(off_dt_strings=0, size_dt_strings=4), "starts at 0x0, inside the header", 12),
+    "empty strings in the header": (blob(off_dt_strings=39), "the strings block starts at 0x27, inside the header", 12),
     "reserve map in the strings": (
         blob(EMPTY_ROOT, b"\0" * 24, off_mem_rsvmap=80),
         "the strings block and the memory reservation block overlap",

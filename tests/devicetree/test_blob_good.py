@@ -61,7 +61,7 @@ def test_version_16_has_no_size_of_the_structure_block() -> None:
     assert content(data) == EXPECTED
 
 
-def test_nops_anywhere() -> None:
+def test_nops_anywhere_before_the_end_of_the_root() -> None:
     body = (
         NOP * 2
         + begin()
@@ -82,7 +82,6 @@ def test_nops_anywhere() -> None:
         + END_NODE
         + NOP
         + END_NODE
-        + NOP
         + END
     )
     assert content(blob(body, STRINGS)) == EXPECTED
