@@ -33,6 +33,7 @@ LAXER = {
     ),
     "properties behind subnodes": blob(begin() + begin(b"a") + END_NODE + prop(0) + END_NODE + END, b"a\0"),
     "properties outside the root": blob(prop(0) + EMPTY_ROOT, b"a\0"),
+    "no root at all": blob(NOP + END),
     "reservations of size zero": blob(reservations=[(0x1000, 0)]),
     "a reservation block at an odd place": blob(
         EMPTY_ROOT, bytes(28), order="struct strings rsvmap", off_mem_rsvmap=60, size_dt_strings=0

@@ -33,6 +33,7 @@ STRICTER: Final = {
     "names outside the strings block": r"a property's name (lies outside|runs past the end of) the strings block",
     "properties behind subnodes": r"a property of \S+ follows its subnodes",
     "properties outside the root": r"a property stands outside every node",
+    "no root at all": r"the tree has no root node",
     "reservations of size zero": r"memory reservation \d+ at 0x[0-9a-f]+ has size zero",
     "a reservation block at an odd place": r"the memory reservation block starts at \S+, which is not a multiple of 8",
     "blocks that overlap": r"the .* and the .* overlap",
