@@ -86,7 +86,11 @@ class ModuleUse(NamedTuple):
 
 
 class ScanNode(NamedTuple):
-    """A node that Xen's scan of the flat tree reads, in its order. ``state`` is ``read``, ``stops`` or ``not seen``."""
+    """A node that Xen comes to, in its order. ``state`` is ``read``, ``stops`` or ``not seen``.
+
+    ``kind`` is ``memory``, ``reserved`` or ``module`` in the scan of the flat tree, ``device`` or ``domain`` where dom0 and
+    the domains are built, ``node`` for one that stops Xen and is none of these.
+    """
 
     node: str
     kind: str
@@ -97,7 +101,8 @@ class ScanNode(NamedTuple):
 class HostFacts(NamedTuple):
     """The machine that Xen boots on, as far as the tree and a log tell; the same for all domains of a boot.
 
-    ``scan`` is empty when no node stops Xen. ``stop_node`` is the node at which Xen stops, ``stage`` where on its way.
+    ``scan`` is the walk over the tree that the stop ends, empty when nothing stops Xen. ``stop_node`` is the node at which
+    Xen stops, ``stage`` where on its way.
     """
 
     ram: tuple[HostRange, ...]

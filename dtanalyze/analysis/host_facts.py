@@ -1,7 +1,6 @@
-"""The machine that Xen boots on, gathered for reports: RAM, reservations, devices, boot modules, and where the scan stops.
+"""The machine that Xen boots on, gathered for reports: RAM, reservations, devices, boot modules, and where Xen stops.
 
-Nothing is decided here: the scan's banks and modules are Xen's mirror's, devices are the board's. What a scan that ends
-early never saw is told from the order of the tree, since Xen reads it once, from front to back.
+Nothing is decided here: the scan's banks and modules are Xen's mirror's, devices are the board's.
 """
 
 from __future__ import annotations
@@ -9,10 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dtanalyze.address.range import RawRange
+from dtanalyze.analysis.reached import nodes_reached
 from dtanalyze.board.model import Board, entry_range
-from dtanalyze.board.translate import reg_entries
-from dtanalyze.devicetree.tree import Node
-from dtanalyze.facts import HostFacts, HostRange, ModuleUse, ScanNode
+from dtanalyze.facts import HostFacts, HostRange, ModuleUse
 from dtanalyze.xen.prediction import Prediction
 
 __all__ = ["devices_of", "host_facts"]
@@ -48,7 +46,7 @@ def host_facts(board: Board, prediction: Prediction, devices: tuple[HostRange, .
         modules=tuple(_modules(prediction)),
         stage=stop.stage if stop else None,
         stop_node=node,
-        scan=tuple(_scan(board, info.stopped_at)) if info.stopped_at else (),
+        scan=tuple(nodes_reached(board, prediction)),
         dom0_known=prediction.memory_known,
     )
 
@@ -61,31 +59,3 @@ def _modules(prediction: Prediction) -> Iterator[ModuleUse]:
         users.setdefault((item.kind, item.start, item.size), (item.node, []))[1].append(domain)
     for (kind, start, size), (node, found) in users.items():
         yield ModuleUse(kind, RawRange(start, size), node, tuple(dict.fromkeys(found)))
-
-
-def _scan(board: Board, stopped_at: str) -> Iterator[ScanNode]:
-    state = "read"
-    for node in board.tree.root:
-        kind = _kind(node)
-        if node.path == stopped_at:
-            yield ScanNode(node.path, kind or "node", _ranges(node, board), "stops")
-            state = "not seen"
-        elif kind is not None:
-            yield ScanNode(node.path, kind, _ranges(node, board), state)
-
-
-def _kind(node: Node) -> str | None:
-    """Return what the scan takes the node for, None for one that it passes by."""
-    if node.base_name == "memory" and node.path.count("/") == 1:
-        return "memory"
-    if node.path.startswith("/reserved-memory/"):
-        return "reserved"
-    if node.is_compatible("multiboot,module") or node.is_compatible("xen,multiboot-module"):
-        return "module"
-    return None
-
-
-def _ranges(node: Node, board: Board) -> tuple[RawRange, ...]:
-    return tuple(
-        RawRange(entry.address, entry.size) for entry in reg_entries(node, board.rules) if entry.address is not None
-    )

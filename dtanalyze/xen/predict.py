@@ -147,6 +147,7 @@ class _Shared(TypedDict):
     stages: tuple[tuple[Stage, Outcome], ...]
     arch: str
     total: int
+    has_dom0: bool
 
 
 def _shared(boot: Boot, run: Run) -> _Shared:
@@ -159,6 +160,7 @@ def _shared(boot: Boot, run: Run) -> _Shared:
         "stages": run.stages,
         "arch": boot.arch,
         "total": len(stages_of(boot)),
+        "has_dom0": boot.has_dom0,
     }
 
 

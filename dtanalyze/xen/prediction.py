@@ -23,7 +23,8 @@ class Prediction(NamedTuple):
     ``others`` is what becomes of it in starts that the tree does not settle: dom0's RAM elsewhere, RAM that is not listed.
     ``when`` says what this start takes to be so, where that is not said by where dom0's RAM lies.
 
-    ``arch`` is that of the host's CPUs; ``total`` is how many stages there are.
+    ``arch`` is that of the host's CPUs; ``total`` is how many stages there are. ``has_dom0`` is False where /chosen
+    describes domains and no kernel for a dom0.
 
     ``domain`` is ``dom0``, a node's path, or ``libxl:SIZE``; ``memory_known`` is False for a predicted placement.
     """
@@ -44,6 +45,7 @@ class Prediction(NamedTuple):
     stages: tuple[tuple[Stage, Outcome], ...]
     arch: str = "arm64"
     total: int = 0
+    has_dom0: bool = True
     others: tuple[Prediction, ...] = ()
     domu: DomU | None = None
     toolstack: Toolstack | None = None

@@ -191,6 +191,59 @@ def test_where_xen_stops_is_drawn() -> None:
     assert page.index("✕ stops") < page.index("not seen") and "The place, to scale" in page
 
 
+GIC = (
+    'interrupt-parent = <1>; gic@8000000 { compatible = "arm,gic-v3"; #interrupt-cells = <3>; interrupt-controller;'
+    " phandle = <1>; reg = <0 0x8000000 0 0x10000>, <0 0x80a0000 0 0xf60000>; interrupts = <1 9 4>; };"
+    ' timer { compatible = "arm,armv8-timer"; interrupts = <1 13 8>, <1 14 8>, <1 11 8>, <1 10 8>; };'
+)
+BUSY = (
+    ' uart@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; interrupts = <0 121 4>; };'
+    " a@9001000 { reg = <0 0x9001000 0 0x1000>; }; b@9002000 { reg = <0 0x9002000 0 0x1000>; %s };"
+    ' c@9003000 { status = "disabled"; reg = <0 0x9003000 0 0x1000>; };'
+    ' chosen { #address-cells = <2>; #size-cells = <2>; stdout-path = "/uart@9000000"; %s %s };'
+)
+DOM0 = 'm@4a000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x4a000000 0 0x10000>; };'
+GUESTS = (
+    'one { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; memory = <0 0x8000>; cpus = <1>;'
+    ' m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x10000>; }; };'
+    ' two { compatible = "xen,domain"; cpus = <1>; }; three { compatible = "xen,domain"; cpus = <1>; };'
+)
+
+
+@pytest.mark.parametrize(
+    ("board", "done", "stops", "undone"),
+    [
+        # b asks for the console's interrupt: c, whatever its status, and the domains are never come to.
+        (GIC + BUSY % ("interrupts = <0 121 4>;", DOM0, GUESTS), "a", "b", "c one two three"),
+        # All devices are dom0's, one is built, two has no memory.
+        (GIC + BUSY % ("", DOM0, GUESTS), "a b c one", "two", "three"),
+        # Without a kernel for dom0 nobody gets the devices.
+        (GIC + BUSY % ("interrupts = <0 121 4>;", "", GUESTS), "one", "two", "three"),
+        # Without an interrupt controller nothing is built, and no node is to blame.
+        (BUSY % ("", DOM0, GUESTS), "", "", "a b c one two three"),
+    ],
+)
+def test_what_xen_never_comes_to_once_its_scan_is_done(board: str, done: str, stops: str, undone: str) -> None:
+    head = (
+        "#address-cells = <2>; #size-cells = <2>; cpus { #address-cells = <1>; #size-cells = <0>;"
+        ' cpu@0 { device_type = "cpu"; compatible = "arm,cortex-a53"; reg = <0>; }; };'
+        ' memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x40000000>; };'
+    )
+    options = CheckOptions(linux=PRESETS["6.12"])
+    results = check(dtb(head + board), "host.dtb", options, HostQuestion(options, (options.linux,), (preset("4.22"),)))
+    assert results[0].host is not None
+    reached = [(item.node.rpartition("/")[2].partition("@")[0], item.state) for item in results[0].host.scan]
+    assert reached == [
+        *((name, "read") for name in done.split()),
+        *((name, "stops") for name in stops.split()),
+        *((name, "not seen") for name in undone.split()),
+    ]
+    page = picture_html(tuple(scene(folded(item)) for item in results))
+    assert page.index("✕ stops") < page.index("not reached</b>")
+    text = " ".join(picture_text(scene(folded(results[0]))).split())
+    assert "Xen never comes to: " in text and text.index("never comes to") < text.index("/chosen/three (--html lists them).")
+
+
 def test_the_device_over_which_xen_stops_has_the_thick_edge() -> None:
     """IRQ of the console: Xen stops at the second UART, and nothing else on the page is drawn as it is."""
     path = FIXTURES / "dtb" / "boards" / "freescale-fsl-ls1028a-kontron-sl28-var2.dtb"

@@ -61,7 +61,8 @@ def host_body(scenes: tuple[Scene, ...], prefix: str) -> Iterator[str]:
     yield from _head(scenes, worst, prefix)
     machine = scenes[0].result.host
     if machine is not None and machine.scan:
-        yield from _scan(worst, machine, prefix)
+        yield from _scan(worst, machine, f"{prefix}{scenes.index(worst)}-")
+    if machine is not None and machine.scan and machine.stage == "boot-scan":
         yield '<div class="cards">'
         yield from cards_html(worst, f"{prefix}{scenes.index(worst)}-")
         yield assumed_html(worst.result)
@@ -301,27 +302,44 @@ def _domain(item: Scene, prefix: str, *, opened: bool) -> Iterator[str]:
     yield "</details>"
 
 
+_WALKS: Final = {
+    True: ("What Xen reads, in its order", "read", "not seen", "nodes before, all accepted"),
+    False: ("What Xen hands to dom0 and builds, in its order", "done", "not reached", "nodes before, all done"),
+}
+"""Heading and words of the walk that a stop ends: the scan of the flat tree, or the making of the domains."""
+
+
 def _scan(worst: Scene, machine: HostFacts, prefix: str) -> Iterator[str]:
-    """Yield what Xen read, where it stops and what it never saw, then the place to scale."""
-    yield "<h2>What Xen reads, in its order</h2>"
+    """Yield what Xen came to, where it stops and what it never comes to; the place to scale where the scan stops."""
+    scans = not any(item.kind in ("device", "domain") for item in machine.scan)
+    heading, done, undone, before = _WALKS[scans]
+    yield f"<h2>{heading}</h2>"
     yield '<ol class="scan">'
     read = [item for item in machine.scan if item.state == "read"]
     if len(read) > 4:
-        yield f"<li><b>read</b><span>{len(read) - 4} nodes before, all accepted</span></li>"
+        yield f"<li><b>{done}</b><span>{len(read) - 4} {before}</span></li>"
     for item in read[-4:]:
-        yield f"<li><b>read</b><span>{_node(item)}</span></li>"
-    for item in machine.scan:
-        if item.state == "stops":
-            key = worst.cards[0].key if worst.cards else None
-            link = " " + cause(key, f"{prefix}0-") if key else ""
-            yield f'<li class="stops"><b>✕ stops</b><span>{_node(item)}{link}</span></li>'
-    unseen = [item for item in machine.scan if item.state == "not seen"]
-    if unseen:
-        names = ", ".join(f"<code>{words(item.node)}</code>" for item in unseen[:12])
-        more = f" and {len(unseen) - 12} more" if len(unseen) > 12 else ""
-        yield f'<li class="unseen"><b>not seen</b><span>{names}{more}</span></li>'
+        yield f"<li><b>{done}</b><span>{_node(item)}</span></li>"
+    key = worst.cards[0].key if worst.cards else None
+    link = " " + cause(key, prefix) if key else ""
+    stops = [_node(item) for item in machine.scan if item.state == "stops"]
+    for item in stops or [f"{words(machine.stage or '')}: no node of the tree"]:
+        yield f'<li class="stops"><b>✕ stops</b><span>{item}{link}</span></li>'
+    yield from _unseen([item for item in machine.scan if item.state == "not seen"], undone)
     yield "</ol>"
-    yield from _close_up(machine)
+    if scans:
+        yield from _close_up(machine)
+
+
+def _unseen(items: list[ScanNode], label: str) -> Iterator[str]:
+    """Yield what Xen never comes to: the domains first, which a person knows by name."""
+    ordered = sorted(items, key=lambda item: item.kind != "domain")
+    if not ordered:
+        return
+    names = ", ".join(f"<code>{words(item.node)}</code>" for item in ordered[:12])
+    rest = ", ".join(f"<code>{words(item.node)}</code>" for item in ordered[12:])
+    more = f"<details><summary>and {len(ordered) - 12} more</summary>{rest}</details>" if rest else ""
+    yield f'<li class="unseen"><b>{label}</b><span>{names}{more}</span></li>'
 
 
 def _node(item: ScanNode) -> str:

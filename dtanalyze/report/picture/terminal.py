@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
@@ -45,6 +46,9 @@ _LEGEND: Final = (
     ("device", "d device"),
     ("pci", "P PCI window"),
 )
+_KINDS: Final = {
+    "memory": "memory node", "reserved": "reservation", "module": "boot module", "device": "device"
+}  # fmt: skip
 _DRAWN_OVER: Final = ("ram", "pci", "device", "reserved")
 """The lower lane is filled in this order, so that what is small and matters stays visible."""
 
@@ -56,6 +60,7 @@ def picture_text(scene: Scene, *, style: Style = PLAIN, width: int = WIDTH, verb
     lines = [style.bold(head), *more, *wrapped(cell(result), width, first="        "), ""]
     lines += wrapped(sentence(result.reason) + _key(scene), width)
     lines += [*wrapped(_figures(result), width)] if result.sections else []
+    lines += [line for line in wrapped(_unseen(result), width) if line]
     lines.append("")
     if not scene.lines:
         lines.append("  nothing to draw")
@@ -84,6 +89,15 @@ def _figures(result: CheckResult) -> str:
         parts.append(f"largest request {room.largest_request} pages ({largest})")
     text = "; ".join(parts)
     return text[:1].upper() + text[1:]
+
+
+def _unseen(result: CheckResult) -> str:
+    """Return what Xen never comes to once it has stopped: domains by name, the rest counted by kind."""
+    unseen = [item for item in (result.host.scan if result.host is not None else ()) if item.state == "not seen"]
+    kinds = Counter(item.kind for item in unseen if item.kind != "domain")
+    told = [counted(number, _KINDS[kind]) for kind, number in kinds.items()]
+    told += [item.node for item in unseen if item.kind == "domain"]
+    return f"Xen never comes to: {', '.join(told)} (--html lists them)." if told else ""
 
 
 def _columns(width: int) -> int:
