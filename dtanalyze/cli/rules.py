@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from dtanalyze.cli import options
 from dtanalyze.cli.console import say
 from dtanalyze.cli.option import Option
+from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.run import usage_errors
 from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
 from dtanalyze.verdicts import STATEMENTS
@@ -47,7 +48,7 @@ def _rules(format_: str, style: "Style") -> str:
         return _json(rules_json(ALL_RULES, STATEMENTS, NOT_SHOWN))
     if format_ == "markdown":
         return rules_markdown(ALL_RULES, STATEMENTS, NOT_SHOWN)
-    return rules_text(ALL_RULES, STATEMENTS, style=style)
+    return rules_text(ALL_RULES, STATEMENTS, style=style, width=columns())
 
 
 def _refusals(format_: str, style: "Style") -> str:
@@ -56,7 +57,9 @@ def _refusals(format_: str, style: "Style") -> str:
 
     if format_ == "json":
         return _json(refusals_json(refusals()))
-    return refusals_markdown(refusals()) if format_ == "markdown" else refusals_text(refusals(), style=style)
+    if format_ == "markdown":
+        return refusals_markdown(refusals())
+    return refusals_text(refusals(), style=style, width=columns())
 
 
 def _json(content: dict[str, Any]) -> str:

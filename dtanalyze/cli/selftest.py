@@ -4,6 +4,7 @@ from typing import Final
 
 from dtanalyze.cli import options
 from dtanalyze.cli.console import LeaveError, say
+from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.run import Sources, each_input, report_failures, usage_errors
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
@@ -48,7 +49,7 @@ def command(
 
         say(document([selftest_json(*item) for item in results], failures, __version__))
     else:
-        say("\n".join(selftest_text(*item, style=style) for item in results))
+        say("\n".join(selftest_text(*item, style=style, width=columns()) for item in results))
     report_failures(failures)
     if failures:
         raise LeaveError(2)

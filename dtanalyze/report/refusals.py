@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from dtanalyze.report.lines import WIDTH, wrapped
 from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.xen.refusals import COMPARED, Refusal, Standing
 from dtanalyze.xen.unmodelled import TRIGGERS
@@ -28,14 +29,15 @@ _HEADS: Final = {Standing.MIRRORED: "stage", Standing.OPEN: "trigger"}
 _MOST_FUNCTIONS: Final = 8
 
 
-def refusals_text(rows: Iterable[Refusal], *, style: Style = PLAIN) -> str:
-    """Return one line for each refusal, below what is known of it."""
+def refusals_text(rows: Iterable[Refusal], *, style: Style = PLAIN, width: int = WIDTH) -> str:
+    """Return each refusal, below what is known of it."""
     kept = tuple(rows)
-    lines = [_counted(kept)]
+    lines = wrapped(_counted(kept), width)
     for standing, title in _TITLES.items():
         found = [row for row in kept if row.standing is standing]
         lines += ["", style.bold(f"{title} ({len(found)})")]
-        lines += [f"  {row.where}: {row.says}  [{_place(row)}; {_releases(row)}]" for row in found]
+        for row in found:
+            lines += wrapped(f"{row.where}: {row.says} [{_place(row)}; {_releases(row)}]", width, first="  ", rest="    ")
     return "\n".join(lines) + "\n"
 
 

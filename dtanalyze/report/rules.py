@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from dtanalyze.report.dts import dts_text
+from dtanalyze.report.lines import WIDTH, wrapped
 from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.rules.model import GUEST, HOST, TREE, Example, NotShown, Rule, Statement
 
@@ -20,7 +21,8 @@ _ON: Final = {
     GUEST: "the tree that Linux boots with, given or written by Xen",
     HOST: "the tree that Xen boots with",
 }
-_WIDTH: Final = 80
+_ROOM: Final = 40
+"""Columns that a sentence beside a table wants; narrower it is easier to read below."""
 _CONTEXT: Final = 2
 """Lines of the tree shown around those that change."""
 
@@ -30,14 +32,21 @@ def rule_page(code: str) -> str:
     return f"{HOME}#{code.lower()}"
 
 
-def rules_text(rules: Iterable[Rule], statements: Iterable[Statement], *, style: Style = PLAIN) -> str:
-    """Return one line for each rule, the verdicts first."""
+def rules_text(
+    rules: Iterable[Rule], statements: Iterable[Statement], *, style: Style = PLAIN, width: int = WIDTH
+) -> str:
+    """Return the rules, the verdicts first: what each finds on its line where ``width`` has room for it, else below it."""
     items: list[Rule | Statement] = [*statements, *rules]
-    rows = [(item.code, item.severity.label, item.name, item.what) for item in items]
-    width = max(len(row[0]) for row in rows)
-    names = max(len(row[2]) for row in rows)
-    lines = [style.bold(f"{'code':{width}}  {'severity':8}  {'name':{names}}  what")]
-    lines += [f"{code:{width}}  {severity:8}  {name:{names}}  {what}" for code, severity, name, what in rows]
+    code, name = (max(len(text) for text in texts) for texts in zip(*((item.code, item.name) for item in items), strict=True))
+    left = code + name + 14
+    beside = width - left >= _ROOM
+    lines = [style.bold(f"{'code':{code}}  {'severity':8}  {'name':{name}}{'  what' if beside else ''}".rstrip())]
+    for item in items:
+        head = f"{item.code:{code}}  {item.severity.label:8}  {item.name:{name}}"
+        if beside:
+            lines += wrapped(item.what, width, first=f"{head}  ", rest=" " * left)
+        else:
+            lines += [head.rstrip(), *wrapped(item.what, width, first=" " * (code + 2))]
     return "\n".join(lines) + "\n"
 
 
@@ -75,7 +84,7 @@ def _changed(rule: Rule) -> list[str]:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="  ")
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
 def _command(example: Example) -> str:

@@ -325,6 +325,12 @@ def test_predict_text(run: Run) -> None:
     assert "  host RAM           0x40000000-0xbfffffff (2 GiB) /memory@40000000\n" in out
 
 
+@pytest.mark.parametrize("more", [(), ("--refusals",)])
+def test_the_catalogue_fits_where_there_is_no_terminal(more: tuple[str, ...], run: Run) -> None:
+    out = run("rules", *more)[1]
+    assert 70 < max(map(len, out.splitlines())) <= 80
+
+
 def test_predict_of_a_board_that_stops_names_the_command_that_says_what_to_do(run: Run) -> None:
     board = str(BOARDS / "xilinx-zynqmp-zcu102-rev1.0.dtb")
     out = run("predict", board, "--xen", "4.20", "--dom0-mem", "1G")[1]
