@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dtanalyze.address.units import format_size
-from dtanalyze.analysis.guest import check_guest, kind_of, memory_of, no_overlay
+from dtanalyze.analysis.guest import check_guest, kind_of, memory_of, whole
 from dtanalyze.analysis.memory_hint import memory_hint
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.board.build import build_board
@@ -21,8 +21,7 @@ def check(data: bytes, path: str, options: CheckOptions, question: HostQuestion 
     A guest tree gives one result for each kernel of ``question`` (or of ``options`` alone). A host tree
     (``options.tree`` or found out) goes through Xen first and gives one for each cell and domain.
     """
-    tree = parse(data)
-    no_overlay(tree)
+    tree = whole(parse(data))
     kind = options.tree or kind_of(tree)
     if options.assume_memory and not options.memory and not (question and question.host and question.host.tells_ram):
         options = _with_memory(tree, options)

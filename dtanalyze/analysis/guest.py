@@ -39,8 +39,8 @@ __all__ = [
     "kind_of",
     "memory_findings",
     "memory_of",
-    "no_overlay",
     "result_of",
+    "whole",
     "with_findings",
 ]
 
@@ -137,12 +137,17 @@ def memory_findings(board: Board, options: CheckOptions) -> Iterator[Finding]:
         yield memory_contradicts(*other, options.memory)
 
 
-def no_overlay(tree: Tree) -> None:
-    """Raise `InputError` for an overlay: it says what is to change in another tree, and is no board."""
+def whole(tree: Tree) -> Tree:
+    """Return the tree; raise `InputError` when it is a part of another one: an overlay, a domain's partial tree."""
     fragment = next((node for node in tree.root.children if node.child("__overlay__") is not None), None)
     if fragment is not None:
         what = f"an overlay ({fragment.path} has __overlay__)"
         raise InputError(f"{what}: give its base, the board's tree, and the overlay with --overlay")
+    part = next((node for node in tree.root.children if node.name.lower() == "passthrough"), None)
+    if part is not None and tree.root.child("cpus") is None and not hypervisor_nodes(tree.root):
+        what = f"a domain's partial tree ({part.path}, and no /cpus)"
+        raise InputError(f"{what}: check it against its board with --partial --host BOARD.dtb")
+    return tree
 
 
 def kind_of(tree: Tree) -> str:

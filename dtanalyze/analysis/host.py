@@ -12,7 +12,7 @@ from functools import cached_property
 from dtanalyze.address.range import RawRange
 from dtanalyze.address.units import format_size
 from dtanalyze.analysis.dom0_size import is_starved, with_other_size
-from dtanalyze.analysis.guest import memory_findings, memory_of, no_overlay, with_findings
+from dtanalyze.analysis.guest import memory_findings, memory_of, whole, with_findings
 from dtanalyze.analysis.host_facts import devices_of, host_facts
 from dtanalyze.analysis.host_ram import HostRam, host_ram, tree_ram
 from dtanalyze.analysis.memory_hint import NO_HINT, MemoryHint, memory_hint
@@ -70,7 +70,7 @@ def _not_by_guess(guessed: CheckResult, plain: CheckResult, said: str) -> CheckR
 
 def predict_host(tree: Tree, path: str, question: HostQuestion) -> Iterator[Predicted]:
     """Yield one prediction for each cell and domain, in the order release, kernel, IOMMU."""
-    no_overlay(tree)
+    whole(tree)
     arch = Arch(arch_of(tree))
     question = question._replace(linux=tuple(linux.on_cpus(arch) for linux in question.linux))
     given = question.host or XenOptions()

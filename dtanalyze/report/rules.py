@@ -37,7 +37,7 @@ def rules_text(
 ) -> str:
     """Return the rules, the verdicts first: what each finds on its line where ``width`` has room for it, else below it."""
     items: list[Rule | Statement] = [*statements, *rules]
-    code, name = (max(len(text) for text in texts) for texts in zip(*((item.code, item.name) for item in items), strict=True))
+    code, name = max(len(item.code) for item in items), max(len(item.name) for item in items)
     left = code + name + 14
     beside = width - left >= _ROOM
     lines = [style.bold(f"{'code':{code}}  {'severity':8}  {'name':{name}}{'  what' if beside else ''}".rstrip())]

@@ -78,6 +78,17 @@ def test_an_overlay_alone_is_told_apart(desk: Desk) -> None:
     assert status == 2 and "an overlay (/f has __overlay__): give its base, the board's tree, and the overlay with --overlay" in err
 
 
+@pytest.mark.parametrize("command", ["check", "predict", "map", "fix"])
+def test_a_partial_tree_alone_is_pointed_to_its_board(command: str, desk: Desk) -> None:
+    """ImageBuilder and xl make it for one domain; what is taken for a board's own has CPUs."""
+    desk.write(p_dot_dtb=dtb('passthrough { compatible = "simple-bus"; ranges; };'))
+    status, out, err = desk.run(command, "p.dtb")
+    assert (status, out) == (2, "")
+    assert "p.dtb: a domain's partial tree (/passthrough, and no /cpus): check it against its board with --partial --host" in err
+    desk.write(b_dot_dtb=dtb("cpus { }; passthrough { };"))
+    assert "partial tree" not in "".join(map(str, desk.run(command, "b.dtb")))
+
+
 def test_nothing_found_costs_only_itself(desk: Desk) -> None:
     desk.write(a_dot_dtb=GOOD)
     (desk.place / "empty").mkdir()
