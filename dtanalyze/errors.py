@@ -25,15 +25,28 @@ __all__ = [
     "OverlayError",
     "PackedError",
     "SourceError",
+    "SourcePlace",
     "SourceTextError",
     "UsageError",
 ]
 
 
+class SourcePlace(NamedTuple):
+    """Where a tool finds a mistake in a source: lines and columns count from 1, ``column`` is None where it names none."""
+
+    file: str
+    line: int
+    column: int | None = None
+
+
 class DtanalyzeError(Exception):
-    """Base of all errors a caller may want to catch; ``str()`` is one clear sentence."""
+    """Base of all errors a caller may want to catch; ``str()`` is one clear sentence.
+
+    ``offset`` is the byte of a blob and ``at`` the place in a source that show what is wrong, where there is one.
+    """
 
     offset: int | None = None
+    at: SourcePlace | None = None
 
 
 class BlobError(DtanalyzeError):
@@ -64,9 +77,9 @@ class InputError(DtanalyzeError):
 
 
 class SourceError(InputError):
-    """A devicetree source makes no tree; ``at`` is the file and the line that say why, where a tool names them."""
+    """A devicetree source makes no tree; ``at`` is the place that says why, where a tool names one."""
 
-    def __init__(self, message: str, at: tuple[str, int] | None) -> None:
+    def __init__(self, message: str, at: SourcePlace | None) -> None:
         super().__init__(message)
         self.at = at
 
@@ -82,14 +95,14 @@ class UsageError(DtanalyzeError):
 class InputFailure(NamedTuple):
     """One input that could not be read, and why; ``offset`` is a byte offset where there is one.
 
-    ``file`` is the file, where ``path`` names more than that; ``at`` is the file and line of a source that are to blame.
+    ``file`` is the file, where ``path`` names more than that; ``at`` is the place in a source that is to blame.
     """
 
     path: str
     message: str
     offset: int | None
     file: str = ""
-    at: tuple[str, int] | None = None
+    at: SourcePlace | None = None
 
     @property
     def location(self) -> str:

@@ -22,7 +22,7 @@ from dtanalyze.report import check_format
 from dtanalyze.report.comment import difference_markdown, differences_markdown
 from dtanalyze.report.difference import difference_json, difference_text, differences_json, differences_text
 from dtanalyze.report.foreign import json_text
-from dtanalyze.report.json import SCHEMA_VERSION
+from dtanalyze.report.json import SCHEMA_VERSION, failure_json
 from dtanalyze.report.style import Style
 from dtanalyze.version import __version__
 
@@ -146,7 +146,7 @@ def _many(
 ) -> None:
     """Say what became of the trees of two folders or patterns, and leave with the status that follows."""
     if format_ == "json":
-        errors = [{"path": item.path, "message": item.message, "offset": item.offset} for item in failures]
+        errors = list(map(failure_json, failures))
         say(_json({"old": names[0], "new": names[1], "trees": differences_json(trees), "errors": errors}))
     elif format_ == "markdown":
         say(differences_markdown(trees))

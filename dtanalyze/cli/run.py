@@ -92,7 +92,7 @@ def made_of(given: Given, analyse: Callable[[TreeInput], T], sources: Sources) -
                 except DtanalyzeError as error:
                     if not spent.left():
                         raise
-                    failures.append(InputFailure(item.name, str(error), error.offset, item.file))
+                    failures.append(InputFailure(item.name, str(error), error.offset, item.file, error.at))
                 at[:] = [given.name]
     except Exception as error:  # noqa: BLE001  # whatever it is, it costs this input only
         failures.append(_failure(at[0], given.name, error, sources.limits))
@@ -125,7 +125,7 @@ def _failure(name: str, file: str, error: Exception, limits: Limits) -> InputFai
     if wants_debug():
         complain_of(error)
     if isinstance(error, DtanalyzeError):
-        return InputFailure(name, str(error), error.offset, file, getattr(error, "at", None))
+        return InputFailure(name, str(error), error.offset, file, error.at)
     if isinstance(error, MemoryError):
         return InputFailure(name, f"it takes more than {limits.memory >> 20} MiB of memory (--memory-limit)", None, file)
     if isinstance(error, OSError):

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Final
 
 from dtanalyze.controls.suppressions import Suppression
-from dtanalyze.errors import UsageError
+from dtanalyze.errors import SourcePlace, UsageError
 from dtanalyze.findings import Remark
 
 __all__ = ["suppressions_in"]
@@ -35,19 +35,24 @@ def _entry(remark: Remark, known: Mapping[str, str], *, told: bool) -> Suppressi
     where = f"{remark.file}:{remark.line}"
     found = _FORM.fullmatch(remark.text)
     if found is None:
-        raise UsageError(f"{where}: a comment that begins with dtanalyze: has to look like {_SHOWN}")
+        raise _wrong(remark, f"a comment that begins with dtanalyze: has to look like {_SHOWN}")
     words = [word for word in re.split(r"[, ]+", found["rules"]) if word]
     codes = frozenset(code for code, name in known.items() for word in words if word in (code, name))
     unknown = [word for word in words if not any(word in item for item in known.items())]
     if unknown or not words:
-        raise UsageError(f"{where}: no rule is called '{unknown[0] if unknown else ''}'")
-    return Suppression(
-        where, codes, ", ".join(words), found["reason"], where, expires=_end(found["end"], where), at=remark, told=told
-    )
+        raise _wrong(remark, f"no rule is called '{unknown[0] if unknown else ''}'")
+    end = _end(found["end"], remark)
+    return Suppression(where, codes, ", ".join(words), found["reason"], where, expires=end, at=remark, told=told)
 
 
-def _end(text: str | None, where: str) -> date | None:
+def _end(text: str | None, remark: Remark) -> date | None:
     try:
         return None if text is None else date.fromisoformat(text)
     except ValueError as error:
-        raise UsageError(f"{where}: until takes a date such as 2027-01-31, not '{text}'") from error
+        raise _wrong(remark, f"until takes a date such as 2027-01-31, not '{text}'") from error
+
+
+def _wrong(remark: Remark, said: str) -> UsageError:
+    error = UsageError(f"{remark.file}:{remark.line}: {said}")
+    error.at = SourcePlace(remark.file, remark.line)
+    return error

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from dtanalyze.errors import SourceError
+from dtanalyze.errors import SourceError, SourcePlace
 from dtanalyze.inputs.sourcing import as_named
 
 __all__ = ["said_by", "unfit"]
@@ -52,8 +52,9 @@ def said_by(tool: str, path: str, said: Sequence[str], status: int, *, versioned
     found = _CPP.search(text) if tool == "cpp" else _PLACED.search(text)
     if found is not None:
         at = found["at"] if tool == "cpp" else f"{found['line']}:{found['column']}"
-        place = as_named(path, found["file"]), int(at.partition(":")[0])
-        sentence = f"{place[0]}:{at}: {found['what']}"
+        line, _, column = at.partition(":")
+        place = SourcePlace(as_named(path, found["file"]), int(line), int(column) if column else None)
+        sentence = f"{place.file}:{at}: {found['what']}"
     else:
         errors = [line for line in said if "error" in line.lower()] or [line for line in said if line.strip()]
         sentence = errors[0] if errors else f"it ends with status {status} and gives no reason"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from dtanalyze.errors import SourcePlace
 from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import document
 from dtanalyze.report.naming import Placed, cell_in_file, failure_text, placed, relative, written_at
@@ -24,8 +25,9 @@ def render(report: Report) -> Iterator[str]:
     for made in decisions(report):
         yield document([f"{made.path}:{made.line}: info: {made.kind}: {made.text}"])
     for failure in report.failures:
-        file, line = failure.at or (failure.location, 1)
-        yield document([f"{relative(file, report.root)}:{line}: error: unreadable: {failure_text(failure)}"])
+        at = failure.at or SourcePlace(failure.location, 1)
+        place = f"{relative(at.file, report.root)}:{at.line}" + (f":{at.column}" if at.column else "")
+        yield document([f"{place}: error: unreadable: {failure_text(failure)}"])
 
 
 def _where(item: Placed, root: str) -> str:

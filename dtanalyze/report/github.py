@@ -39,8 +39,9 @@ def render(report: Report) -> Iterator[str]:
         line = f",line={item.line}" if item.line > 1 else ""
         yield _command("notice", f"{_file(item.path)}{line}", item.kind, item.text)
     for failure in report.failures:
-        where = _file(relative(failure.at[0] if failure.at else failure.location, report.root))
-        where += f",line={failure.at[1]}" if failure.at else ""
+        where = _file(relative(failure.at.file if failure.at else failure.location, report.root))
+        where += f",line={failure.at.line}" if failure.at else ""
+        where += f",col={failure.at.column}" if failure.at and failure.at.column else ""
         yield _command("error", where, "unreadable input", failure_text(failure))
 
 

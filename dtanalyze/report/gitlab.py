@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from textwrap import indent
 from typing import Any, Final
 
+from dtanalyze.errors import SourcePlace
 from dtanalyze.findings import Severity
 from dtanalyze.report.decisions import decisions
 from dtanalyze.report.foreign import json_text, visible
@@ -40,9 +41,9 @@ def _items(report: Report) -> Iterator[dict[str, Any]]:
         yield _item(made.path, made.kind, f"{made.kind}: {made.text}", "info", (made.kind, *made.key), made.line)
     for failure in report.failures:
         key = ("unreadable-input", *([failure.inside] if failure.inside else []))
-        file, line = failure.at or (failure.location, 1)
-        path = relative(file, report.root)
-        yield _item(path, "unreadable-input", failure_text(failure), "blocker", key, line)
+        at = failure.at or SourcePlace(failure.location, 1)
+        path = relative(at.file, report.root)
+        yield _item(path, "unreadable-input", failure_text(failure), "blocker", key, at.line)
 
 
 def _item(path: str, rule: str, description: str, severity: str, key: tuple[str, ...], line: int = 1) -> dict[str, Any]:

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from dtanalyze.report.whole import Report
     from dtanalyze.xen.stage import Stop
 
-__all__ = ["SCHEMA_VERSION", "addresses_result", "check_result", "document", "finding_json", "predict_result", "render"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "addresses_result",
+    "check_result",
+    "document",
+    "failure_json",
+    "finding_json",
+    "predict_result",
+    "render",
+]
 
 SCHEMA_VERSION: Final = 2
 _LONGEST_CHANGE: Final = 4096
@@ -78,10 +87,16 @@ def document(
         "schema_version": SCHEMA_VERSION,
         "tool": {"name": "dtanalyze", "version": version},
         "results": list(results),
-        "errors": [{"path": item.path, "message": item.message, "offset": item.offset} for item in errors],
+        "errors": [failure_json(item) for item in errors],
         **(more or {}),
     }
     return json_text(json.dumps(answer, indent=1)) + "\n"
+
+
+def failure_json(failure: InputFailure) -> dict[str, Any]:
+    """Return one input that could not be read, with the place in the source that cpp, dtc or a comment is wrong at."""
+    source = {} if failure.at is None else {"source": failure.at._asdict()}
+    return {"path": failure.path, "message": failure.message, "offset": failure.offset, **source}
 
 
 def _range(item: AddressRange | RawRange) -> list[str]:

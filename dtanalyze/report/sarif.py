@@ -246,8 +246,9 @@ def _notification(failure: InputFailure, report: Report) -> dict[str, Any]:
 def _unreadable(failure: InputFailure, root: str) -> dict[str, Any]:
     if failure.at is None:
         return _physical(failure.location, failure.offset, root)
-    file, line = failure.at
-    return {"artifactLocation": {"uri": _uri(file, root)}, "region": {"startLine": line}}
+    file, line, column = failure.at
+    region = {"startLine": line} if column is None else {"startLine": line, "startColumn": column}
+    return {"artifactLocation": {"uri": _uri(file, root)}, "region": region}
 
 
 def _configured(used: FileUsed) -> dict[str, Any]:

@@ -40,17 +40,6 @@ RANGE: Final = {
 }
 
 
-ERRORS: Final = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["path", "message", "offset"],
-        "properties": {"path": TEXT, "message": TEXT, "offset": {"oneOf": [{"type": "null"}, COUNT]}},
-    },
-    "description": "Inputs that could not be read, with the byte that shows it.",
-}
-
-
 def answer(needed: dict[str, Any], optional: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the schema of a whole answer: what all begin with, and what this one holds."""
     tool = object_of({"name": {"const": "dtanalyze"}, "version": TEXT})
@@ -75,6 +64,14 @@ def list_of(of: dict[str, Any]) -> dict[str, Any]:
 def or_null(what: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a value that may be null."""
     return {"oneOf": [{"type": "null"}, what]}
+
+
+ERRORS: Final = list_of(
+    object_of(
+        {"path": TEXT, "message": TEXT, "offset": or_null(COUNT)},
+        {"source": object_of({"file": TEXT, "line": LINE, "column": or_null(LINE)})},
+    )
+) | {"description": "Inputs that could not be read, with the byte or the place in the source that shows it."}
 
 
 def part(name: str) -> dict[str, Any]:

@@ -147,15 +147,37 @@ def test_every_format_names_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (tmp_path / "boards" / "board.dts").write_bytes(HEAD + b'#include "soc.dtsi"\n')
     monkeypatch.chdir(tmp_path)
     out = {}
-    for name in ("github", "concise", "gitlab", "sarif"):
+    for name in ("github", "concise", "gitlab", "sarif", "json"):
         with pytest.raises(SystemExit):
             main(["check", "boards/board.dts", "--format", name])
         out[name] = capsys.readouterr().out
     words = "dtc: boards/soc.dtsi:2:12: syntax error"
-    assert out["github"] == f"::error file=boards/soc.dtsi,line=2,title=unreadable input::{words}\n"
-    assert out["concise"] == f"boards/soc.dtsi:2: error: unreadable: {words}\n"
+    assert out["github"] == f"::error file=boards/soc.dtsi,line=2,col=12,title=unreadable input::{words}\n"
+    assert out["concise"] == f"boards/soc.dtsi:2:12: error: unreadable: {words}\n"
     (item,) = json.loads(out["gitlab"])
     assert item["location"] == {"path": "boards/soc.dtsi", "lines": {"begin": 2}}
     (told,) = json.loads(out["sarif"])["runs"][0]["invocations"][0]["toolExecutionNotifications"]
     place = told["locations"][0]["physicalLocation"]
-    assert place == {"artifactLocation": {"uri": "boards/soc.dtsi"}, "region": {"startLine": 2}}
+    assert place == {"artifactLocation": {"uri": "boards/soc.dtsi"}, "region": {"startLine": 2, "startColumn": 12}}
+    (error,) = json.loads(out["json"])["errors"]
+    assert error["source"] == {"file": "boards/soc.dtsi", "line": 2, "column": 12}
+    assert (error["path"], error["offset"]) == ("boards/board.dts", None)
+
+
+@pytest.mark.parametrize(
+    ("source", "line"),
+    [
+        (b"#if 1\n/ { };\n", 2),  # cpp names no column
+        (b"/ {\n\ta; /* dtanalyze: suppress never: because */\n};\n", 3),
+        (b'/include/ "gone.dtsi"\n/ { };\n', None),  # dtc does not say where
+    ],
+)
+def test_json_names_the_line_where_there_is_one(
+    source: bytes, line: int | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "board.dts"
+    path.write_bytes(HEAD + source)
+    with pytest.raises(SystemExit):
+        main(["check", str(path), "--format", "json"])
+    (error,) = json.loads(capsys.readouterr().out)["errors"]
+    assert error.get("source") == (line and {"file": str(path), "line": line, "column": None})

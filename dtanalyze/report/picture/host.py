@@ -323,8 +323,8 @@ def _scan(worst: Scene, machine: HostFacts, prefix: str) -> Iterator[str]:
     key = worst.cards[0].key if worst.cards else None
     link = " " + cause(key, prefix) if key else ""
     stops = [_node(item) for item in machine.scan if item.state == "stops"]
-    for item in stops or [f"{words(machine.stage or '')}: no node of the tree"]:
-        yield f'<li class="stops"><b>✕ stops</b><span>{item}{link}</span></li>'
+    for told in stops or [f"{words(machine.stage or '')}: no node of the tree"]:
+        yield f'<li class="stops"><b>✕ stops</b><span>{told}{link}</span></li>'
     yield from _unseen([item for item in machine.scan if item.state == "not seen"], undone)
     yield "</ol>"
     if scans:
