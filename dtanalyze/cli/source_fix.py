@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from dtanalyze.analysis.source_edits import makes, place_of, rewritten
+from dtanalyze.analysis.source_edits import files_of, makes, rewritten
 from dtanalyze.cli.replacing import rewrite_file
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.errors import DtanalyzeError, InputError, SourceTextError, UsageError
@@ -36,18 +36,24 @@ def source_fix(path: str, edits: Sequence[Edit], sourcing: Sourcing) -> SourceFi
     """Return what the source at ``path`` and its includes have to say for ``edits``; raise `InputError` for no source."""
     trying = _Trying(path, sourcing)
     possible, left = trying.possible(edits)
-    for earlier in (frozenset[Edit](), frozenset(item for item in possible if item.change.value is None)):
-        files = trying.files(possible, earlier)
-        if files is not None:
-            return SourceFix(files, tuple(left))
+    removed = frozenset(item for item in possible if item.change.value is None)
+    for trying.own in (path, None):
+        for earlier in (frozenset[Edit](), removed):
+            files = trying.files(possible, earlier)
+            if files is not None:
+                return SourceFix(files, tuple(left))
     taken, refused = trying.one_by_one(possible)
     return SourceFix(taken, (*left, *((edit, _OTHER_TREE) for edit in refused)))
 
 
 class _Trying:
-    """A source, what it compiles to, and the files that its nodes were written in."""
+    """A source, what it compiles to, and the files that its nodes were written in.
+
+    ``own`` is the file that gets what is added, None for whichever the node was written in.
+    """
 
     def __init__(self, path: str, sourcing: Sourcing) -> None:
+        self.own: str | None = path
         self._path, self._sourcing = path, sourcing
         self._made: Compiled = compiled(path, read_bytes(path, MAX_TEXT), sourcing, _SECONDS)
         self._tree = parse(self._made.blob)
@@ -60,7 +66,7 @@ class _Trying:
         for edit in edits:
             try:
                 self._same(edit)
-                rewritten([edit], self._made.places, self._files_of([edit]), frozenset())
+                rewritten([edit], self._made.places, self._files_of([edit]), frozenset(), self.own)
                 good.append(edit)
             except (SourceTextError, InputError) as error:
                 bad.append((edit, str(error)))
@@ -74,7 +80,7 @@ class _Trying:
             return None
         self._left -= 1
         try:
-            files = rewritten(edits, self._made.places, self._files_of(edits), earlier)
+            files = rewritten(edits, self._made.places, self._files_of(edits), earlier, self.own)
             changed = {item.file: item.new for item in files}
             blob = tried(self._path, self._made.files, changed, self._sourcing)
             return files if makes(self._made.blob, edits, blob) else None
@@ -105,7 +111,7 @@ class _Trying:
             raise SourceTextError("the source says something else than the blob: it was compiled from another version")
 
     def _files_of(self, edits: Sequence[Edit]) -> dict[str, bytes]:
-        names = {place_of(edit, self._made.places).file for edit in edits}
+        names = files_of(edits, self._made.places, self.own)
         for name in names - self._texts.keys():
             self._texts[name] = read_bytes(name, MAX_TEXT)
         return {name: self._texts[name] for name in names}

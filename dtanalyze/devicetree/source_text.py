@@ -15,7 +15,16 @@ from typing import Final, NamedTuple
 from dtanalyze.devicetree.source_map import Place
 from dtanalyze.errors import SourceTextError
 
-__all__ = ["Splice", "added_node", "added_property", "changed_property", "removed_property", "spliced"]
+__all__ = [
+    "Splice",
+    "added_block",
+    "added_node",
+    "added_property",
+    "changed_property",
+    "label_at",
+    "removed_property",
+    "spliced",
+]
 
 _HIDDEN: Final = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|/\*.*?(?:\*/|\Z)|//[^\n]*', re.DOTALL)
 _DIRECTIVE: Final = re.compile(
@@ -24,6 +33,9 @@ _DIRECTIVE: Final = re.compile(
     re.MULTILINE,
 )
 _NAME_CHARACTERS: Final = r"[\w,.+?#@-]"
+_OPENED: Final = re.compile(rf"(?:&(\w+)|\b(\w+)\s*:\s*(?:/|{_NAME_CHARACTERS}+))\s*$")
+"""What stands before a node's brace: a reference by a label, or a name with a label of its own."""
+_BEFORE_BRACE: Final = 400
 _CELL: Final = re.compile(r"&\{[^}]*\}|&\w+|\w*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|[^\s()]+")
 _VALUE: Final = re.compile(r"\s*<[^<>]*>(?:\s*,\s*<[^<>]*>)*\s*")
 _GROUP: Final = re.compile(r"<([^<>]*)>")
@@ -105,6 +117,21 @@ def added_node(text: str, place: Place, lines: Sequence[str]) -> Splice:
         return Splice(close, close, " ".join(line.strip() for line in lines) + " ")
     indent, newline = _inner(text, brace), _newline(text)
     return Splice(start, start, "".join(f"{indent}{line}{newline}" for line in lines))
+
+
+def added_block(text: str, reference: str, lines: Sequence[str]) -> Splice:
+    """Return the splice that adds ``lines`` to a node of another file: a block of its own at the end of this one."""
+    newline = _newline(text)
+    before = newline if text.endswith("\n") or not text else newline * 2
+    block = [f"{reference} {{", *(f"\t{line}" if line else "" for line in lines), "};", ""]
+    return Splice(len(text), len(text), before + newline.join(block))
+
+
+def label_at(text: str, place: Place) -> str | None:
+    """Return the label by which the node whose body begins at ``place`` is known there, if it says one."""
+    brace = _brace(text, place)
+    found = _OPENED.search(_masked(text)[max(brace - _BEFORE_BRACE, 0) : brace])
+    return (found[1] or found[2]) if found else None
 
 
 def _masked(text: str) -> str:

@@ -12,7 +12,11 @@ from typing import Any
 import fastjsonschema
 import pytest
 
+from dtanalyze.analysis.source_edits import rewritten
 from dtanalyze.cli import main
+from dtanalyze.devicetree.source_map import Place, SourceMap
+from dtanalyze.facts import Edit
+from dtanalyze.findings import Change
 
 pytestmark = pytest.mark.skipif(
     shutil.which("dtc") is None or shutil.which("cpp") is None, reason="no dtc or cpp (Debian: device-tree-compiler, cpp): sources are NOT tested"
@@ -181,14 +185,49 @@ def test_a_property_that_another_line_gave_before_is_deleted(folder: Path, capsy
     assert "{\n\t/delete-property/ ranges;\n}" in (folder / "boards" / "soc.dtsi").read_text()
 
 
-def test_a_property_is_added_where_its_node_was_opened_last(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An IOMMU that Xen has no driver for, and its master: disabled in the board's own file."""
-    smmu = 'smmu@a000000 { compatible = "arm,smmu-v2"; reg = <0 0xa000000 0 0x10000>; #iommu-cells = <1>; #global-interrupts = <0>; interrupt-parent = <&gic>; interrupts = <0 100 4>; };'
-    mmu = 'mmu: mmu@b000000 { compatible = "vendor,mmu"; reg = <0 0xb000000 0 0x1000>; #iommu-cells = <1>; };'
-    (folder / "boards" / "soc.dtsi").write_text("/ { " + smmu + mmu + " gpu@c000000 { reg = <0 0xc000000 0 0x1000>; iommus = <&mmu 0>; }; };\n&mmu {\n\tx;\n};\n")
+SMMU = (
+    'smmu@a000000 { compatible = "arm,smmu-v2"; reg = <0 0xa000000 0 0x10000>; #iommu-cells = <1>;'
+    " #global-interrupts = <0>; interrupt-parent = <&gic>; interrupts = <0 100 4>; };"
+    " gpu@c000000 { reg = <0 0xc000000 0 0x1000>; iommus = <&{/mmu@b000000} 0>; };"
+)
+MMU = 'mmu@b000000 { compatible = "vendor,mmu"; reg = <0 0xb000000 0 0x1000>; #iommu-cells = <1>; };'
+
+
+@pytest.mark.parametrize(
+    ("soc", "board", "new"),
+    [
+        # What the board says of the node already is where more of it belongs; only there.
+        ("/ { %s mmu: %s };\n&mmu { x; };\n", "&mmu {\n\ty;\n};\n", '&mmu {\n\tstatus = "disabled";\n\ty;\n};\n'),
+        # The board has not named it yet.
+        ("/ { %s mmu: %s };\n", "", '\n&mmu {\n\tstatus = "disabled";\n};\n'),
+        ("/ { %s mmu: other: %s };\n", "", '\n&other {\n\tstatus = "disabled";\n};\n'),
+        ("/ { %s %s };\n", "// end", '// end\n\n&{/mmu@b000000} {\n\tstatus = "disabled";\n};\n'),
+        # A macro makes the name: there is no label to be read.
+        ("#define OPEN mmu: mmu@b000000 {\n/ { %s OPEN\n %s; };\n", "", '\n&{/mmu@b000000} {\n\tstatus = "disabled";\n};\n'),
+    ],
+)
+def test_a_property_is_added_in_the_boards_own_file(
+    soc: str, board: str, new: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An IOMMU that Xen has no driver for, and its master: other boards include the SoC's file too."""
+    text = soc % (SMMU, MMU.partition("{")[2].removesuffix(";") if "OPEN" in soc else MMU)
+    (folder / "boards" / "soc.dtsi").write_text(text)
+    (folder / "boards" / "board.dts").write_text(BOARD + board)
     ran = run(capsys, "fix", "boards/board.dts", *KERNEL, "--iommu", "on", "--write")
-    assert ran.status == 0, ran.err
-    assert (folder / "boards" / "soc.dtsi").read_text().endswith('&mmu {\n\tstatus = "disabled";\n\tx;\n};\n')
+    assert ran.status == 0 and "is an include" not in ran.err, ran.err
+    assert (folder / "boards" / "soc.dtsi").read_text() == text
+    assert (folder / "boards" / "board.dts").read_text() == BOARD + new
+
+
+def test_what_is_added_to_one_node_stands_in_one_block() -> None:
+    """A property, and below it two nodes, one in the other; the include that wrote the node stays."""
+    places = SourceMap({"/soc": (Place("soc.dtsi", 2, 6, 3, 2),)}, {})
+    wanted = [("/soc", "dma-ranges"), ("/soc/a", "b"), ("/soc/a/c", "d")]
+    edits = [Edit(Change(node, prop, b"", ""), None, "/soc") for node, prop in wanted]
+    files = {"soc.dtsi": b"/ {\nsoc: soc {\n}; };\n", "board.dts": b"/dts-v1/;\r\n"}
+    (made,) = rewritten(edits, places, files, frozenset(), "board.dts")
+    lines = ["", "&soc {", "\tdma-ranges;", "\ta {", "\t\tb;", "\t\tc {", "\t\t\td;", "\t\t};", "\t};", "};", ""]
+    assert made.file == "board.dts" and made.new == files["board.dts"] + "\r\n".join(lines).encode()
 
 
 def test_a_file_that_changed_meanwhile_stays(folder: Path) -> None:

@@ -114,8 +114,8 @@ def test_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
     assert {item["code"] for item in answer["not_shown"]} == {item.code for item in NOT_SHOWN}
     with pytest.raises(SystemExit):
         main(["rules"])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == len(codes) + 1 and lines[1].startswith("V-no-boot")
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if not line.startswith(" ")]
+    assert rows == ["code", *codes]
 
 
 @pytest.mark.parametrize("asked", [item.code for item in ALL_RULES] + ["V-need", "A01", "regions-not-ascending", "x08"])
