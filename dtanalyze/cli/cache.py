@@ -17,16 +17,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
+from dtanalyze.cli.run import Outcome
 from dtanalyze.cli.stored import NotStorableError, from_bytes, to_bytes
-from dtanalyze.errors import InputError, InputFailure, UsageError
+from dtanalyze.errors import InputError, UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.inputs.files import Given
 from dtanalyze.version import __version__
 
 __all__ = ["Cache", "cached"]
 
-Outcome: TypeAlias = tuple[list[tuple[CheckResult, ...]], list[InputFailure]]
-Work: TypeAlias = Callable[[Given], Outcome]
+Checked: TypeAlias = Outcome[tuple[CheckResult, ...]]
+Work: TypeAlias = Callable[[Given], Checked]
 
 _HEAD: Final = b"dtanalyze cache 1\n"
 _MOST_ENTRY: Final = 1 << 20
@@ -56,7 +57,7 @@ class Cache:
         body = hashlib.sha256(given.data or b"").digest()
         return hashlib.sha256(self._asked + len(name).to_bytes(8, "big") + name + body).hexdigest()
 
-    def get(self, key: str) -> Outcome | None:
+    def get(self, key: str) -> Checked | None:
         """Return what is kept under a key, None when nothing that can be trusted is."""
         try:
             data = _read(self._place(key))
@@ -70,7 +71,7 @@ class Cache:
             os.utime(self._place(key))
         return groups, []
 
-    def put(self, key: str, outcome: Outcome) -> None:
+    def put(self, key: str, outcome: Checked) -> None:
         """Keep what came of an input, when nothing failed and it is plain data."""
         if outcome[1]:
             return
@@ -100,7 +101,7 @@ class Cache:
 def cached(work: Work, cache: Cache) -> Work:
     """Return the work on an input as one that looks first whether it was done before."""
 
-    def known(given: Given) -> Outcome:
+    def known(given: Given) -> Checked:
         if given.name.endswith(_SOURCES):
             return work(given)
         try:

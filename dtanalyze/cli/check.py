@@ -2,26 +2,28 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
 from dtanalyze.address.units import counted
+from dtanalyze.analysis import CheckOptions, HostQuestion
 from dtanalyze.causes import folded
 from dtanalyze.cli import control_options, options, outputs, settings, xen_options
+from dtanalyze.cli.batch import BatchGroup, Found, Work, gathered, remembered
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, complain, say
 from dtanalyze.cli.idle import tell_idle
-from dtanalyze.cli.kept import Kept, Seen
-from dtanalyze.cli.limits import DEFAULT_MEMORY, DEFAULT_SECONDS, MOST_JOBS, Limits, limits_from
-from dtanalyze.cli.option import Group, Option
+from dtanalyze.cli.kept import Seen
+from dtanalyze.cli.option import Option
 from dtanalyze.cli.run import Sources, TreeInput, checked, checked_partial, made_of, report_failures, usage_errors
 from dtanalyze.cli.settings import working_folder
-from dtanalyze.errors import InputError, InputFailure, UsageError
+from dtanalyze.errors import InputError, UsageError
 from dtanalyze.facts import CheckResult
-from dtanalyze.findings import Remark, Severity
-from dtanalyze.inputs.files import Given, expanded
+from dtanalyze.findings import Severity
+from dtanalyze.inputs.files import expanded
 from dtanalyze.inputs.reading import read_bytes
+from dtanalyze.report.style import Style
 from dtanalyze.report.whole import Report
 from dtanalyze.version import __version__
 
@@ -53,56 +55,17 @@ dtanalyze check *.dtb --write-baseline known.json; dtanalyze check *.dtb --basel
 """
 
 
-Work = Callable[[Given], tuple[list[tuple[CheckResult, ...]], list[InputFailure]]]
+class _Asked(NamedTuple):
+    """What the command line comes to: of which trees what is asked, and where the answer goes."""
 
-
-class BatchOptions(NamedTuple):
-    """How to go through many trees."""
-
-    jobs: Annotated[int, Option("--jobs", "-j", metavar="N", help="Processes that look at inputs.")] = 1
-    timeout: Annotated[
-        float, Option("--timeout", metavar="SECONDS", help="Most CPU time for one input; it costs only itself.")
-    ] = DEFAULT_SECONDS
-    memory_limit: Annotated[
-        str, Option("--memory-limit", metavar="SIZE", help="Most memory for one input; it costs only itself.")
-    ] = DEFAULT_MEMORY
-
-    cache: Annotated[
-        str | None,
-        Option(
-            "--cache",
-            metavar="FOLDER",
-            help="Keep what came of each tree here, and take it from here when nothing has changed; your own folder.",
-            show_default=False,
-        ),
-    ] = None
-    dask: Annotated[
-        str | None,
-        Option(
-            "--dask",
-            metavar="ADDRESS|local",
-            help="Look at inputs on a Dask cluster: a scheduler's address, or local: --jobs workers started here.",
-            show_default=False,
-        ),
-    ] = None
-
-    def limits(self) -> Limits:
-        """Return what one input may cost; raise `UsageError` for what is no limit, or no number of jobs."""
-        if not 1 <= self.jobs <= MOST_JOBS:
-            raise UsageError(f"--jobs takes 1 to {MOST_JOBS}, not {self.jobs}")
-        if self.dask is not None and self.cache is not None:
-            raise UsageError("--cache keeps what this machine finds: leave it out with --dask")
-        return limits_from(self.timeout, self.memory_limit)
-
-
-def _board(partial_: bool, host_tree: str | None) -> tuple[str, bytes]:
-    """Return the board's tree with its name; raise `UsageError` or `InputError` when there is none."""
-    if not partial_ or host_tree is None:
-        raise UsageError("--partial and --host go together: check --partial passthrough.dtb --host board.dtb")
-    try:
-        return host_tree, read_bytes(host_tree)
-    except InputError as error:
-        raise InputError(f"{host_tree}: {error}") from error
+    wanted: list[outputs.Output]
+    threshold: Severity | None
+    style: Style
+    controls: control_options.Controls
+    guest: CheckOptions
+    host: HostQuestion
+    board: tuple[str, bytes] | None
+    sources: Sources
 
 
 def command(
@@ -132,7 +95,7 @@ def command(
         str | None,
         Option("--host", metavar="FILE", help="The board's own tree, for --partial.", show_default=False),
     ] = None,
-    batch: Annotated[BatchOptions, Group("Many trees")],
+    batch: BatchGroup,
     watch: Annotated[
         bool,
         Option("--watch", help="Answer again whenever a tree, a source or what it includes changes; Ctrl-C ends."),
@@ -149,60 +112,79 @@ def command(
         say(settings.shown(call))
         raise LeaveError(0)
     with usage_errors():
-        wanted = outputs.pair(call, report.format_ or [], report.output or [], paths)
-        if report.annotate_limit is not None and report.annotate_limit < 0:
-            raise UsageError(f"--annotate-limit takes a number of annotations, not {report.annotate_limit}")
-        threshold = control.threshold()
-        style = options.style_from(report.color)
-        controls = control.controls(settings.suppress_table(call))
         profiles = kernel.profiles()
-        asked = options.question(profiles[0], kernel.kaslr, tree, mappings, reuse=without_reserve)
+        guest = options.question(profiles[0], kernel.kaslr, tree, mappings, reuse=without_reserve)
         alone = len(paths) == 1 and (paths[0] == "-" or os.path.isfile(paths[0]))
-        question = host.question(asked, profiles)._replace(try_others=alone)
-        board = _board(partial_, host_tree) if partial_ or host_tree is not None else None
         sourcing = source.sourcing()
-        sources = Sources(overlay.read(sourcing), sourcing, batch.limits())
-    items = expanded(paths)
-    total = 0
-    if not report.quiet and sys.stderr is not None and sys.stderr.isatty():
-        items = iter(listed := list(items))
-        total = len(listed) if len(listed) > 1 else 0
-    groups: Kept[tuple[CheckResult, ...]] = Kept()
-    failures: list[InputFailure] = []
-    kinds: set[str] = set()
-    remarks: dict[Remark, None] = {}
-    own: set[str] = set()
-
-    # SARIF alone has a place for changes of the sources, which take longer than the answer.
-    fixes = any(name == "sarif" for name, _ in wanted)
-    # Nothing is enclosed: what a cluster is sent has to be found there by its name.
-    analyse: Callable[[TreeInput], tuple[CheckResult, ...]] = (
-        partial(checked, options=asked, question=question, offering=sourcing if fixes else None)
-        if board is None
-        else partial(checked_partial, board=board, question=question)
-    )
-    work: Work = partial(made_of, analyse=analyse, sources=sources)
-    if batch.cache is not None:
-        if sourcing.source is not None:
-            complain("--cache: no effect with --source, whose includes are not known before it is compiled")
-        else:
-            work = _remembered(work, batch.cache, (question, board, sources.overlays, sourcing))
+        asked = _Asked(
+            outputs.pair(call, report, paths),
+            control.threshold(),
+            options.style_from(report.color),
+            control.controls(settings.suppress_table(call)),
+            guest,
+            host.question(guest, profiles)._replace(try_others=alone),
+            _board(host_tree, partial_=partial_) if partial_ or host_tree is not None else None,
+            Sources(overlay.read(sourcing), sourcing, batch.limits()),
+        )
+    terminal = not report.quiet and sys.stderr is not None and sys.stderr.isatty()
     with usage_errors():
-        for found, failed in _outcomes(items, work, batch, total):
-            for group in found:
-                kinds.update(item.tree for item in group)
-                for item in group:
-                    remarks.update(dict.fromkeys(item.remarks))
-                    own.add(item.location)
-                groups.append(group)
-            failures += failed
+        found = gathered(expanded(paths), _work(asked, batch.cache), batch, shown=terminal)
+        if control.baseline is not None or control.write_baseline is not None:
+            asked = asked._replace(controls=asked.controls._replace(defaults=_defaults(kernel, host)))
+        answer = _answer(call, report, asked, found, control.today)
+    if source.source is not None:
+        _tell_without_line(source.source, answer)
+    written = outputs.write(asked.wanted, answer)
+    report_failures(found.failures)
+    if not report.quiet:
+        tell_idle(call, found.kinds)
+    for used in answer.settings if report.quiet else ():
+        complain(str(used))
+    if found.failures or not written:
+        raise LeaveError(2)
+    if asked.threshold is not None and _reaches(answer.results, asked.threshold):
+        raise LeaveError(1)
+
+
+def _board(host_tree: str | None, *, partial_: bool) -> tuple[str, bytes]:
+    """Return the board's tree with its name; raise `UsageError` or `InputError` when there is none."""
+    if not partial_ or host_tree is None:
+        raise UsageError("--partial and --host go together: check --partial passthrough.dtb --host board.dtb")
+    try:
+        return host_tree, read_bytes(host_tree)
+    except InputError as error:
+        raise InputError(f"{host_tree}: {error}") from error
+
+
+def _work(asked: _Asked, cache: str | None) -> Work:
+    """Return what is done with each input; nothing is enclosed: what a cluster is sent has to be found there by its name."""
+    sourcing = asked.sources.sourcing
+    # SARIF alone has a place for changes of the sources, which take longer than the answer.
+    fixes = any(name == "sarif" for name, _ in asked.wanted)
+    analyse: Callable[[TreeInput], tuple[CheckResult, ...]] = (
+        partial(checked, options=asked.guest, question=asked.host, offering=sourcing if fixes else None)
+        if asked.board is None
+        else partial(checked_partial, board=asked.board, question=asked.host)
+    )
+    work: Work = partial(made_of, analyse=analyse, sources=asked.sources)
+    if cache is None:
+        return work
+    if sourcing.source is not None:
+        complain("--cache: no effect with --source, whose includes are not known before it is compiled")
+        return work
+    return remembered(work, cache, (asked.host, asked.board, asked.sources.overlays, sourcing))
+
+
+def _answer(call: Call, report: outputs.ReportOptions, asked: _Asked, found: Found, today: str | None) -> Report:
+    """Return what is reported: the findings that count, of one cause each."""
+    cells = len(asked.host.linux) * max(len(asked.host.xen), 1) * len(asked.host.iommu)
     answer = Report(
-        groups=groups,
-        failures=tuple(failures),
+        groups=found.groups,
+        failures=tuple(found.failures),
         version=__version__,
         root=working_folder(),
-        sweep=len(question.linux) * max(len(question.xen), 1) * len(question.iommu) > 1,
-        style=style,
+        sweep=cells > 1,
+        style=asked.style,
         quiet=report.quiet,
         verbose=report.verbose,
         width=outputs.columns(),
@@ -212,25 +194,11 @@ def command(
         settings=call.settled.files,
         annotate_limit=report.annotate_limit,
     )
-    with usage_errors():
-        if remarks:
-            controls = control_options.with_remarks(controls, remarks, own, control.today)
-        if control.baseline is not None or control.write_baseline is not None:
-            controls = controls._replace(defaults=_defaults(kernel, host))
-        answer = control_options.controlled(answer, controls)
-        answer = answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
-    if source.source is not None:
-        _tell_without_line(source.source, answer)
-    written = outputs.write(wanted, answer)
-    report_failures(failures)
-    if not report.quiet:
-        tell_idle(call, kinds)
-    for used in answer.settings if report.quiet else ():
-        complain(str(used))
-    if failures or not written:
-        raise LeaveError(2)
-    if threshold is not None and _reaches(answer.results, threshold):
-        raise LeaveError(1)
+    controls = asked.controls
+    if found.remarks:
+        controls = control_options.with_remarks(controls, found.remarks, found.own, today)
+    answer = control_options.controlled(answer, controls)
+    return answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
 
 
 def _tell_without_line(source: str, answer: Report) -> None:
@@ -263,38 +231,6 @@ def _watched(given: dict[str, Any]) -> int:
         again["report"] = report._replace(format_=["concise"])
     with usage_errors():
         return watch(lambda: command(**again), given["paths"])
-
-
-def _remembered(work: Work, folder: str, asked: tuple[object, ...]) -> Work:
-    """Return the work as one that asks the cache first; a question that is no plain data is asked as ever, which is said."""
-    from dtanalyze.cli.cache import Cache, cached
-    from dtanalyze.cli.stored import NotStorableError, to_bytes
-
-    with usage_errors():
-        try:
-            return cached(work, Cache(folder, to_bytes(asked)))
-        except NotStorableError:
-            complain("--cache: no effect with what these options read; every tree is looked at")
-    return work
-
-
-def _outcomes(
-    items: Iterator[Given | InputFailure],
-    work: Work,
-    batch: BatchOptions,
-    total: int,
-) -> Iterator[tuple[list[tuple[CheckResult, ...]], list[InputFailure]]]:
-    """Yield what comes of each input; one process and no terminal need nothing of what many trees need."""
-    if batch.dask is not None:
-        from dtanalyze.cli.cluster import on_cluster
-        from dtanalyze.cli.jobs import shown
-
-        return shown(on_cluster(items, work, batch.dask, batch.jobs), total)
-    if batch.jobs == 1 and not total:
-        return (([], [item]) if isinstance(item, InputFailure) else work(item) for item in items)
-    from dtanalyze.cli.jobs import in_order, shown
-
-    return shown(in_order(items, work, batch.jobs), total)
 
 
 def _reaches(results: Iterable[CheckResult], threshold: Severity) -> bool:

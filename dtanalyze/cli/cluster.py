@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from dtanalyze.cli.run import Outcome
 from dtanalyze.cli.serving import answered
 from dtanalyze.errors import DtanalyzeError, InputFailure, UsageError
 from dtanalyze.inputs.files import Given
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["LOCAL", "on_cluster"]
 
 T = TypeVar("T")
-Outcome = tuple[list[T], list[InputFailure]]
 
 LOCAL: Final = "local"
 _SCHEMES: Final = ("tcp://", "tls://", "ws://", "wss://")

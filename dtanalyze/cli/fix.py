@@ -103,11 +103,7 @@ def command(
     (found,) = results
     with usage_errors():
         changed = source_fix(source.source or path, found.edits, source.sourcing()) if diff or write else None
-        text = _document(found, path, format_, changed, diff=diff, to_file=output is not None)
-        if output is None:
-            say(text)
-        else:
-            write_file(output, text.encode("utf-8", "surrogateescape"))
+        _tell(_document(found, path, format_, changed, diff=diff, to_file=output is not None), output)
         if apply is not None and found.edits:
             write_file(apply, found.blob)
         if changed is not None:
@@ -122,6 +118,14 @@ def command(
         note(f"{apply}: not written, there is nothing to change")
     if any(item.severity is Severity.ERROR for result in found.after for item in result.findings):
         raise LeaveError(1)
+
+
+def _tell(text: str, output: str | None) -> None:
+    """Write the overlay, the diff or the data to where they go."""
+    if output is None:
+        say(text)
+    else:
+        write_file(output, text.encode("utf-8", "surrogateescape"))
 
 
 def _document(found: Fix, path: str, format_: str, changed: SourceFix | None, *, diff: bool, to_file: bool) -> str:

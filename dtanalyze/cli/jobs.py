@@ -18,6 +18,7 @@ from contextlib import ExitStack
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Final, Generic, NamedTuple, TypeVar
 
+from dtanalyze.cli.run import Outcome
 from dtanalyze.errors import InputFailure
 from dtanalyze.inputs.confined import die_with
 from dtanalyze.inputs.files import Given
@@ -26,7 +27,6 @@ from dtanalyze.inputs.reading import READ, remember
 __all__ = ["in_order", "shown"]
 
 T = TypeVar("T")
-Outcome = tuple[list[T], list[InputFailure]]
 
 _QUEUED: Final = 4
 """Outcomes that may wait for an earlier one, for each worker: enough to keep all busy, few enough to hold in memory."""

@@ -111,9 +111,11 @@ def asked(call: Call) -> tuple[str, ...]:
     return tuple(words)
 
 
-def pair(call: Call, formats: Sequence[str], files: Sequence[str], inputs: Sequence[str]) -> list[Output]:
+def pair(call: Call, report: ReportOptions, inputs: Sequence[str]) -> list[Output]:
     """Return what to write, after `pair_in_order`; raise `UsageError` when it cannot be meant."""
-    wanted = pair_in_order(call.order, formats, files)
+    if report.annotate_limit is not None and report.annotate_limit < 0:
+        raise UsageError(f"--annotate-limit takes a number of annotations, not {report.annotate_limit}")
+    wanted = pair_in_order(call.order, report.format_ or [], report.output or [])
     for name, _ in wanted:
         check_format(name, FORMATS)
     to_stdout = [name for name, file in wanted if file is None]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from dtanalyze.analysis import HostQuestion
 from dtanalyze.cli import options, outputs, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, say
@@ -66,10 +67,6 @@ def command(
 
     What stops it, and which extended regions each domain gets.
     """
-    from dtanalyze.analysis.guest import kind_of
-    from dtanalyze.analysis.host import predict_host
-    from dtanalyze.devicetree.blob import parse
-
     files.tell(call)
     with usage_errors():
         check_format(format_)
@@ -82,17 +79,7 @@ def command(
         sourcing = source.sourcing()
         sources = Sources(overlay.read(sourcing), sourcing)
 
-    def analyse(item: TreeInput) -> list[tuple[str, Predicted]]:
-        data, path = item.data, item.name
-        tree = parse(data)
-        if as_ is None and kind_of(tree) != "host":
-            raise InputError(
-                "it is a guest's tree, with a /hypervisor node: there is nothing to predict; check reads such a tree, "
-                "and --as host takes it for a host's all the same"
-            )
-        return [(path, item) for item in predict_host(tree, path, question)]
-
-    groups, failures = each_input(paths, analyse, sources)
+    groups, failures = each_input(paths, lambda item: _predicted(item, question, any_tree=as_ == "host"), sources)
     results = [item for group in groups for item in group]
     if emit_dtb is not None:
         with usage_errors():
@@ -116,6 +103,21 @@ def command(
         raise LeaveError(2)
     if any(item.prediction.stopped_by for _, item in results):
         raise LeaveError(1)
+
+
+def _predicted(item: TreeInput, question: HostQuestion, *, any_tree: bool) -> list[tuple[str, Predicted]]:
+    """Return what Xen does with a tree; raise `InputError` for a guest's, unless any tree is taken for a host's."""
+    from dtanalyze.analysis.guest import kind_of
+    from dtanalyze.analysis.host import predict_host
+    from dtanalyze.devicetree.blob import parse
+
+    tree = parse(item.data)
+    if not any_tree and kind_of(tree) != "host":
+        raise InputError(
+            "it is a guest's tree, with a /hypervisor node: there is nothing to predict; check reads such a tree, "
+            "and --as host takes it for a host's all the same"
+        )
+    return [(item.name, found) for found in predict_host(tree, item.name, question)]
 
 
 def _emit(out: Path, results: list[tuple[str, Predicted]]) -> None:

@@ -11,7 +11,7 @@ import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from dtanalyze.analysis import CheckOptions, HostQuestion, check, in_file, in_sources
 from dtanalyze.cli.call import wants_debug
@@ -24,6 +24,7 @@ from dtanalyze.inputs.files import Given, Overlays, expanded, trees_in
 from dtanalyze.inputs.sourcing import Sourcing
 
 __all__ = [
+    "Outcome",
     "Sources",
     "TreeInput",
     "checked",
@@ -36,6 +37,8 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Outcome: TypeAlias = tuple[list[T], list[InputFailure]]
+"""What comes of one input: of each tree in it, and what could not be read."""
 
 
 class TreeInput(NamedTuple):
@@ -63,7 +66,7 @@ _GARBAGE: Final = 10_000
 
 def each_input(
     paths: list[str], analyse: Callable[[TreeInput], T], sources: Sources = PLAIN_SOURCES
-) -> tuple[list[T], list[InputFailure]]:
+) -> Outcome[T]:
     """Return what ``analyse`` makes of each tree in each input, in order, and the inputs that could not be read."""
     results: list[T] = []
     failures: list[InputFailure] = []
@@ -74,7 +77,7 @@ def each_input(
     return results, failures
 
 
-def made_of(given: Given, analyse: Callable[[TreeInput], T], sources: Sources) -> tuple[list[T], list[InputFailure]]:
+def made_of(given: Given, analyse: Callable[[TreeInput], T], sources: Sources) -> Outcome[T]:
     """Return what ``analyse`` makes of each tree in one input, and what could not be read of it."""
     _collect_soon()
     results: list[T] = []

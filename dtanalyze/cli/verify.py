@@ -1,7 +1,7 @@
 """``dtanalyze verify``."""
 
 import os
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 from dtanalyze.address.units import parse_ram, parse_range
 from dtanalyze.cli import options, xen_options
@@ -11,7 +11,11 @@ from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.run import held_to_limits, usage_errors
 from dtanalyze.errors import UsageError
 from dtanalyze.report import check_format
+from dtanalyze.report.style import Style
 from dtanalyze.version import __version__
+
+if TYPE_CHECKING:  # --help needs none of it
+    from dtanalyze.analysis.verify import Verified
 
 __all__ = ["EPILOG", "command"]
 
@@ -114,13 +118,17 @@ def command(
         verified = verify(bundle, Given(xen, linux, host))
     for name in bundle.unknown:
         complain(f"{name}: nothing known is in it, left out")
+    say(_document(verified, format_, style, explain=explain))
+    if verified.differences or verified.wrong_pairing:
+        raise LeaveError(1)
+
+
+def _document(verified: "Verified", format_: str, style: Style, *, explain: bool) -> str:
+    """Return the comparison, for people or as data."""
     from dtanalyze.report.verify import verify_json, verify_text
 
     if format_ == "json":
         from dtanalyze.report.json import document
 
-        say(document([verify_json(verified)], [], __version__))
-    else:
-        say(verify_text(verified, style=style, explain=explain, width=columns()))
-    if verified.differences or verified.wrong_pairing:
-        raise LeaveError(1)
+        return document([verify_json(verified)], [], __version__)
+    return verify_text(verified, style=style, explain=explain, width=columns())

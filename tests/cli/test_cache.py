@@ -51,7 +51,7 @@ def test_every_format_says_the_same(capsys: pytest.CaptureFixture[str], folder: 
 def test_what_is_kept_is_not_done_again(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
     calls: list[str] = []
 
-    def work(given: Given) -> module.Outcome:
+    def work(given: Given) -> module.Checked:
         calls.append(given.name)
         return [], []
 
