@@ -7,7 +7,7 @@ the parsers of the options that decide about a boot. Which words there are besid
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
 from dtanalyze.address.units import GIB, KIB, MIB, TIB
@@ -22,7 +22,7 @@ _NUMBER: Final = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<
 _ULL: Final = (1 << 64) - 1
 _Default = TypeVar("_Default")
 _CUSTOM: Final = frozenset({"bootscrub", "dom0", "dom0_mem", "gnttab_max_frames", "iommu"})
-"""Options with a reader of their own: with ``no-`` before them and a value they are not read."""
+"""Options with a reader of their own: ``no-`` before one hands it the word no, and with a value too it is not read."""
 _MAX_PARAM_SIZE: Final = 128
 _CONSOLE_LENGTH: Final = 30
 """Bytes that Xen keeps of a word, and of ``console=``, the end included."""
@@ -71,41 +71,12 @@ def parse_bootargs(text: str) -> XenArgs:
         key, _, value = word[: _MAX_PARAM_SIZE - 1].partition("=")
         negated = key.startswith("no-")
         name = key.removeprefix("no-")
-        if name == "ext_regions":
-            args = args._replace(ext_regions=_boolean(value, args.ext_regions, negated=negated))
-        elif name == "llc-coloring":
-            args = args._replace(llc_coloring=_boolean(value, args.llc_coloring, negated=negated))
-        elif negated and value and name in _CUSTOM:
-            continue
-        elif name == "iommu":
-            said = "no" if negated else value
-            args = args._replace(iommu=_iommu(said, args.iommu), iommu_force=_forced(said, default=args.iommu_force))
-        elif name == "hmp-unsafe":
-            args = args._replace(hmp_unsafe=_boolean(value, args.hmp_unsafe, negated=negated))
-        elif name == "bootscrub":
-            args = args._replace(bootscrub=_bootscrub("no" if negated else value, args.bootscrub))
-        elif negated and name in _CUSTOM:
-            continue
-        elif name == "llc-size":
-            args = args._replace(llc_size=_parse_size_and_unit(value) & _UINT_MAX)
-        elif name == "llc-nr-ways":
-            args = args._replace(llc_nr_ways=_unsigned(value, args.llc_nr_ways))
-        elif name == "dom0_mem":
-            args = args._replace(dom0_mem=_parse_size_and_unit(value))
-        elif name == "badpage":
-            args = args._replace(bad_pages=tuple(_bad_pages(value)))
-        elif name == "dom0":
-            args = args._replace(dom0_sve=args.dom0_sve or any(_SVE.fullmatch(item) for item in value.split(",")))
-        elif name == "dtuart":
-            args = args._replace(dtuart=value or None)
-        elif name == "console":
-            args = args._replace(console=value[: _CONSOLE_LENGTH - 1])
-        elif name == "gnttab_max_frames" and (frames := _whole(value)) is not None and frames <= _INT_MAX:
-            args = args._replace(max_grant_frames=frames)
-        elif name == "dom0_max_vcpus":
-            args = args._replace(dom0_max_vcpus=_unsigned(value, args.dom0_max_vcpus))
-        elif name == "maxcpus":
-            args = args._replace(max_cpus=_unsigned(value, args.max_cpus))
+        if negated and name in _CUSTOM:
+            if value:
+                continue
+            value = "no"
+        if name in _PARAMS:
+            args = _PARAMS[name](args, value, negated)
     return args
 
 
@@ -152,10 +123,14 @@ def _bad_pages(text: str) -> Iterator[tuple[int, int]]:
         yield first, max(first, last) + 1
 
 
-def _whole(text: str) -> int | None:
-    """Return the number that all of ``text`` is, else None."""
+def _frames(text: str, default: int) -> int:
+    """parse_gnttab_limit: a number that is all of ``text``, and that an int holds."""
     number, rest = simple_strtoull(text)
-    return number if not rest else None
+    return number if not rest and number <= _INT_MAX else default
+
+
+def _wants_sve(value: str) -> bool:
+    return any(_SVE.fullmatch(item) for item in value.split(","))
 
 
 def _parse_size_and_unit(text: str) -> int:
@@ -207,3 +182,25 @@ def _boolean(value: str, default: _Default, *, negated: bool) -> bool | _Default
     if value and value not in _TRUE and value not in _FALSE:
         return default
     return (value not in _FALSE) is not negated
+
+
+_PARAMS: Final[dict[str, Callable[[XenArgs, str, bool], XenArgs]]] = {
+    "badpage": lambda args, value, _: args._replace(bad_pages=tuple(_bad_pages(value))),
+    "bootscrub": lambda args, value, _: args._replace(bootscrub=_bootscrub(value, args.bootscrub)),
+    "console": lambda args, value, _: args._replace(console=value[: _CONSOLE_LENGTH - 1]),
+    "dom0": lambda args, value, _: args._replace(dom0_sve=args.dom0_sve or _wants_sve(value)),
+    "dom0_max_vcpus": lambda args, value, _: args._replace(dom0_max_vcpus=_unsigned(value, args.dom0_max_vcpus)),
+    "dom0_mem": lambda args, value, _: args._replace(dom0_mem=_parse_size_and_unit(value)),
+    "dtuart": lambda args, value, _: args._replace(dtuart=value or None),
+    "ext_regions": lambda args, value, no: args._replace(ext_regions=_boolean(value, args.ext_regions, negated=no)),
+    "gnttab_max_frames": lambda args, value, _: args._replace(max_grant_frames=_frames(value, args.max_grant_frames)),
+    "hmp-unsafe": lambda args, value, no: args._replace(hmp_unsafe=_boolean(value, args.hmp_unsafe, negated=no)),
+    "iommu": lambda args, value, _: args._replace(
+        iommu=_iommu(value, args.iommu), iommu_force=_forced(value, default=args.iommu_force)
+    ),
+    "llc-coloring": lambda args, value, no: args._replace(llc_coloring=_boolean(value, args.llc_coloring, negated=no)),
+    "llc-nr-ways": lambda args, value, _: args._replace(llc_nr_ways=_unsigned(value, args.llc_nr_ways)),
+    "llc-size": lambda args, value, _: args._replace(llc_size=_parse_size_and_unit(value) & _UINT_MAX),
+    "maxcpus": lambda args, value, _: args._replace(max_cpus=_unsigned(value, args.max_cpus)),
+}
+"""What each word sets, as __setup_start lists them: only a boolean asks whether ``no-`` stands before it."""

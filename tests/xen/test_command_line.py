@@ -40,6 +40,19 @@ def test_where_xens_line_stands() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("dom0_mem=640M no-dom0_mem", 0),  # booted: "PLEASE SPECIFY dom0_mem PARAMETER", its reader was handed the word no
+        ("dom0_mem=640M no-dom0_mem=1G", 640 << 20),
+        ("dom0_mem=640M dom0_mem", 0),
+        ("dom0_mem=640M dom0_mem[=1G", 640 << 20),
+    ],
+)
+def test_no_before_what_has_a_reader_of_its_own(text: str, size: int) -> None:
+    assert parse_bootargs(text).dom0_mem == size
+
+
+@pytest.mark.parametrize(
     ("text", "vcpus"),
     [
         ("dom0_max_vcpus=2", 2),
