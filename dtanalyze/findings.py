@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.devicetree.source_map import Place, Remark
 
-__all__ = ["Change", "Cure", "Finding", "Place", "Remark", "Rewrite", "Severity", "Source", "SourceCure", "Step"]
+__all__ = ["Change", "Cure", "Finding", "Place", "Remark", "Rewrite", "Severity", "Source", "SourceCure", "Step", "cures_of"]
 
 
 class Severity(StrEnum):
@@ -96,6 +96,11 @@ class Cure(NamedTuple):
 
     def __str__(self) -> str:
         return ", ".join(str(item) for item in self.changes)
+
+
+def cures_of(found: Cure | None) -> tuple[Cure, ...]:
+    """Return a cure that may not be there in the form in which findings hold them."""
+    return (found,) if found is not None else ()
 
 
 class Step(NamedTuple):

@@ -13,9 +13,12 @@ from dtanalyze.linux.memblock import Memblock
 from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.rules.hypervisor import HYPERVISOR
 from dtanalyze.rules.layout import LAYOUT
+from dtanalyze.rules.layout_overlaps import LAYOUT_OVERLAPS
 from dtanalyze.rules.model import findings
 from dtanalyze.rules.region_capacity import REGION_CAPACITY
+from dtanalyze.rules.region_form import REGION_FORM
 from dtanalyze.rules.region_overlaps import REGION_OVERLAPS
+from dtanalyze.rules.region_reach import REGION_REACH
 from dtanalyze.rules.view import TreeView, guest_view
 
 if TYPE_CHECKING:
@@ -39,7 +42,7 @@ def guest_findings(
         kind, board, memory, options.linux, answer,
         pa_bits=pa_bits, requests=options.requests, need=options.need, written=written,
     )  # fmt: skip
-    found = tuple(findings((*REGION_OVERLAPS, *REGION_CAPACITY, *HYPERVISOR), view))
+    found = tuple(findings((*REGION_OVERLAPS, *REGION_FORM, *REGION_CAPACITY, *REGION_REACH, *HYPERVISOR), view))
     if any(item.rule in _REPAIRED for item in found):
         from dtanalyze.rules.cures.regions import FREE_SPACE, cut_advice, repaired_regions
 
@@ -57,19 +60,21 @@ def _repaired(item: Finding, cures: tuple[Cure, ...], cuts: dict[AddressRange, s
 
 def tree_findings(kind: str, board: Board, memory: Memblock, linux: LinuxProfile) -> Iterator[Finding]:
     """Yield what is wrong with the layout of a tree that somebody wrote by hand."""
-    yield from findings(LAYOUT, TreeView(kind, board, memory, linux))
+    yield from findings((*LAYOUT, *LAYOUT_OVERLAPS), TreeView(kind, board, memory, linux))
 
 
 def host_findings(view: HostView) -> Iterator[Finding]:
     """Yield what is wrong with a tree that Xen boots with."""
     from dtanalyze.rules.boot_modules import BOOT_MODULES
     from dtanalyze.rules.command_line import COMMAND_LINE
+    from dtanalyze.rules.dom0_memory import DOM0_MEMORY
     from dtanalyze.rules.dom0less import DOM0LESS
     from dtanalyze.rules.host_devices import HOST_DEVICES
     from dtanalyze.rules.host_interrupts import HOST_INTERRUPTS
     from dtanalyze.rules.host_memory import HOST_MEMORY
     from dtanalyze.rules.passthrough import PASSTHROUGH
 
+    memory = (*HOST_MEMORY, *DOM0_MEMORY)
     yield from findings(
-        (*HOST_DEVICES, *HOST_INTERRUPTS, *HOST_MEMORY, *BOOT_MODULES, *COMMAND_LINE, *DOM0LESS, *PASSTHROUGH), view
+        (*HOST_DEVICES, *HOST_INTERRUPTS, *memory, *BOOT_MODULES, *COMMAND_LINE, *DOM0LESS, *PASSTHROUGH), view
     )

@@ -48,7 +48,7 @@ def _covered(view: GuestView, region: Region, span: AddressRange, sides: Lookup[
     if len(found) > _MOST:
         rest = [common for _, common in found[_MOST:]]
         worst = max(view.severity(common) for common in rest)
-        where = view.node.path if view.node is not None else None
+        where = view.path
         yield Hit(f"{region} covers {len(rest)} devices more", where, (span,), region.entry.offset, worst)
 
 

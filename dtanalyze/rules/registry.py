@@ -4,16 +4,20 @@ from typing import Final
 
 from dtanalyze.rules.boot_modules import BOOT_MODULES
 from dtanalyze.rules.command_line import COMMAND_LINE
+from dtanalyze.rules.dom0_memory import DOM0_MEMORY
 from dtanalyze.rules.dom0less import DOM0LESS
 from dtanalyze.rules.host_devices import HOST_DEVICES
 from dtanalyze.rules.host_interrupts import HOST_INTERRUPTS
 from dtanalyze.rules.host_memory import HOST_MEMORY
 from dtanalyze.rules.hypervisor import HYPERVISOR
 from dtanalyze.rules.layout import LAYOUT
+from dtanalyze.rules.layout_overlaps import LAYOUT_OVERLAPS
 from dtanalyze.rules.model import NotShown, Rule
 from dtanalyze.rules.passthrough import PASSTHROUGH
 from dtanalyze.rules.region_capacity import REGION_CAPACITY
+from dtanalyze.rules.region_form import REGION_FORM
 from dtanalyze.rules.region_overlaps import REGION_OVERLAPS
+from dtanalyze.rules.region_reach import REGION_REACH
 
 __all__ = ["ALL_RULES", "NOT_SHOWN"]
 
@@ -21,12 +25,16 @@ ALL_RULES: Final[tuple[Rule, ...]] = tuple(
     sorted(
         (
             *REGION_OVERLAPS,
+            *REGION_FORM,
             *REGION_CAPACITY,
+            *REGION_REACH,
             *HYPERVISOR,
             *LAYOUT,
+            *LAYOUT_OVERLAPS,
             *HOST_DEVICES,
             *HOST_INTERRUPTS,
             *HOST_MEMORY,
+            *DOM0_MEMORY,
             *BOOT_MODULES,
             *COMMAND_LINE,
             *DOM0LESS,

@@ -82,6 +82,11 @@ class GuestView(NamedTuple):
         """Whether this kernel takes scratch space from the regions when they are sound."""
         return self.on_xen and self.answer.init is not None
 
+    @property
+    def path(self) -> str | None:
+        """Full path of the hypervisor node, None where there is none."""
+        return self.node.path if self.node is not None else None
+
     def placed(self) -> Iterator[tuple[Region, AddressRange]]:
         """Yield the regions that are addresses, when the kernel sees Xen."""
         for region in self.regions if self.on_xen else ():
