@@ -36,10 +36,10 @@ def _boot_scan(board: Board, stopped_at: str) -> Iterator[ScanNode]:
     for node in board.tree.root:
         kind = _scanned_as(node)
         if node.path == stopped_at:
-            yield ScanNode(node.path, kind or "node", _ranges(node, board), "stops")
+            yield ScanNode(node.path, kind or "node", _stated(node, board), "stops")
             state = "not seen"
         elif kind is not None:
-            yield ScanNode(node.path, kind, _ranges(node, board), state)
+            yield ScanNode(node.path, kind, _stated(node, board), state)
 
 
 def _scanned_as(node: Node) -> str | None:
@@ -51,6 +51,12 @@ def _scanned_as(node: Node) -> str | None:
     if node.is_compatible("multiboot,module") or node.is_compatible("xen,multiboot-module"):
         return "module"
     return None
+
+
+def _stated(node: Node, board: Board) -> tuple[RawRange, ...]:
+    """Return the ranges as the node states them: the scan takes them so, below whichever node (device_tree_get_reg)."""
+    entries = reg_entries(node, board.rules)
+    return tuple(RawRange(entry.where.chain[0].address, entry.size) for entry in entries if entry.where.chain)
 
 
 def _construction(board: Board, prediction: Prediction, stop: Stop) -> Iterator[ScanNode]:

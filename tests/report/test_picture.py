@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dtanalyze.address.range import AddressRange
+from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.analysis import CheckOptions, HostQuestion, check
 from dtanalyze.causes import folded
 from dtanalyze.cli import main
@@ -173,7 +173,9 @@ def test_a_host_page_keeps_two_kinds_of_address_apart() -> None:
 def test_where_xen_stops_is_drawn() -> None:
     """What was read, the node that stops the scan, and what is never seen, in the order of the tree."""
     tree = dtb(
-        "#address-cells = <2>; #size-cells = <2>; reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;"
+        "#address-cells = <2>; #size-cells = <2>; chosen { #address-cells = <2>; #size-cells = <2>; m@48000000 {"
+        ' compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; }; };'
+        " reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;"
         " a@50000000 { reg = <0 0x50000000 0 0x2000>; }; b@50001000 { reg = <0 0x50001000 0 0x1000>; };"
         " c@60000000 { reg = <0 0x60000000 0 0x1000>; }; };"
         ' memory@40000000 { device_type = "memory"; reg = <0 0x40000000 0 0x40000000>; };'
@@ -181,7 +183,9 @@ def test_where_xen_stops_is_drawn() -> None:
     options = CheckOptions(linux=PRESETS["6.12"])
     (result,) = check(tree, "host.dtb", options, HostQuestion(options, (options.linux,), (preset("4.18"),)))
     assert result.verdict is Verdict.NO_BOOT and result.host is not None
+    assert result.host.scan[0].ranges == (RawRange(0x48000000, 0x1000),), "/chosen has no ranges, and the scan asks for none"
     assert [(item.node.rpartition("/")[2], item.state) for item in result.host.scan] == [
+        ("m@48000000", "read"),
         ("a@50000000", "read"),
         ("b@50001000", "stops"),
         ("c@60000000", "not seen"),

@@ -264,7 +264,8 @@ def _row_words(row: Row, keys: str, *, brief: bool) -> str:
         if brief:
             return f"{words(text)} {keys}"
         inner = "".join(f"<li>{span(one.range)} {words(one.label)}</li>" for one in row.items)
-        return f'{words(text)} {keys}<details><summary>all {len(row.items)}</summary><ul class="dl m">{inner}</ul></details>'
+        all_of_them = f'<summary>all {len(row.items)}</summary><ul class="dl m">{inner}</ul>'
+        return f'{words(text)} {keys}<details class="long">{all_of_them}</details>'
     return f"{_piece_words(item) if isinstance(item, Piece) else _claim_words(item)} {keys}"
 
 

@@ -91,6 +91,8 @@ def _head(scenes: tuple[Scene, ...], worst: Scene, prefix: str) -> Iterator[str]
     said = sentence(result.reason)
     if result.verdict is Verdict.SCRATCH and len(scenes) > 1:
         said = "Every domain gets scratch space, clear of everything it sees."
+    elif len({item.result.reason for item in scenes}) > 1:
+        said = f"{_name(result)}: {said}"
     yield f'<p class="say">{words(said)}{link}</p>'
     if len(scenes) == 1:
         yield facts_html(worst)
@@ -297,7 +299,7 @@ def _figures(scenes: tuple[Scene, ...], machine: HostFacts | None, prefix: str) 
 
 def _domain(item: Scene, prefix: str, *, opened: bool) -> Iterator[str]:
     title = f"{_name(item.result)}, section by section"
-    yield f'<details id="{prefix}domain"{" open" if opened else ""}><summary><b>{words(title)}</b></summary>'
+    yield f'<details class="long" id="{prefix}domain"{" open" if opened else ""}><summary><b>{words(title)}</b></summary>'
     yield from guest_body(item, prefix)
     yield "</details>"
 
@@ -338,7 +340,7 @@ def _unseen(items: list[ScanNode], label: str) -> Iterator[str]:
         return
     names = ", ".join(f"<code>{words(item.node)}</code>" for item in ordered[:12])
     rest = ", ".join(f"<code>{words(item.node)}</code>" for item in ordered[12:])
-    more = f"<details><summary>and {len(ordered) - 12} more</summary>{rest}</details>" if rest else ""
+    more = f'<details class="long"><summary>and {len(ordered) - 12} more</summary>{rest}</details>' if rest else ""
     yield f'<li class="unseen"><b>{label}</b><span>{names}{more}</span></li>'
 
 

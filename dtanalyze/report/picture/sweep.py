@@ -119,6 +119,6 @@ def _pictures(groups: list[Group], scenes: Mapping[int, Scene], prefix: str) -> 
         iommu = {True: ", IOMMU on", False: ", IOMMU off", None: ""}[item.iommu]
         xen = f"Xen {item.xen}, " if item.xen else ""
         which = words(f"{xen}Linux {item.linux.name}{iommu}")
-        yield f"<details><summary>{badge(group.verdict, small=True)} {which}</summary>"
+        yield f'<details class="long"><summary>{badge(group.verdict, small=True)} {which}</summary>'
         yield from guest_body(scenes[id(item)], f"{prefix}p{number}-", brief=True)
         yield "</details>"
