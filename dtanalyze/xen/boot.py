@@ -14,7 +14,7 @@ from dtanalyze.xen.boot_cpupool import CpuPools, cpu_pools
 from dtanalyze.xen.bootfdt import boot_fdt_info
 from dtanalyze.xen.bootinfo import BootInfo, Module, boot_cmdline_find_by_name, is_dom0less_mode
 from dtanalyze.xen.command_line import xen_command_line
-from dtanalyze.xen.device import Machine
+from dtanalyze.xen.device import Machine, mapped_pages
 from dtanalyze.xen.dom0_memory import Dom0Placed, free_memory, known_modules, loaded_modules, place_dom0
 from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU, domu_domains, partial_is_found
@@ -29,6 +29,7 @@ from dtanalyze.xen.hypervisor_node import dom0_regions
 from dtanalyze.xen.iommu import Iommus, iommu_hardware_setup
 from dtanalyze.xen.iommu_enabled import Iommu, iommu_enabled
 from dtanalyze.xen.irq import Irqs
+from dtanalyze.xen.kernel import Mapped
 from dtanalyze.xen.known_options import Word, words_of
 from dtanalyze.xen.llc_coloring import llc_coloring_enabled
 from dtanalyze.xen.options import XenOptions
@@ -36,6 +37,7 @@ from dtanalyze.xen.p2m import IpaBits, p2m_ipa_bits
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
 from dtanalyze.xen.partial_tree import Copied, PartialTree, copy_partial
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.regions import Regions
 from dtanalyze.xen.vgic import MAX_VIRT_CPUS
 
 __all__ = ["Boot"]
@@ -264,12 +266,13 @@ class Boot:
     @property
     def other_starts(self) -> tuple["Boot", ...]:
         """The same boot with dom0's RAM at each of the other places that it may have."""
+        _ = self.domus  # devices are taken once: dom0's, then the domains'
         return tuple(self._with(placed) for placed in self.dom0_memory.others)
 
     def _with(self, placed: Dom0Placed) -> "Boot":
         other = Boot(self.host, self.profile, self.options)
-        kept = ("info", "nodes", "domus", "grant_table")
-        vars(other).update({name: vars(self)[name] for name in kept if name in vars(self)}, dom0_memory=placed)
+        reached = ("dom0_memory", "dom0_blob") if self.iommu else ("dom0_memory", "dom0_blob", "dom0_regions")
+        vars(other).update({name: found for name, found in vars(self).items() if name not in reached}, dom0_memory=placed)
         return other
 
     @cached_property
@@ -285,12 +288,23 @@ class Boot:
         return self.host.tree
 
     @cached_property
+    def dom0_regions(self) -> tuple[str, Regions]:
+        """How dom0's extended regions are searched for, and what is found."""
+        return dom0_regions(self)
+
+    @cached_property
+    def dom0_mapped(self) -> tuple[Mapped, ...]:
+        """The pages that dom0's devices are mapped at."""
+        kept = (node for node in self.host.tree.root if self.nodes.is_kept(node))
+        return tuple(Mapped(start, stop, node.path) for node in kept for start, stop in mapped_pages(node))
+
+    @cached_property
     def dom0_blob(self) -> bytes | None:
         """The tree that Xen writes for dom0; None when there is nothing to write, or no way to."""
         if self.arch == RISCV or not self.ram_known or not root_cells_can_be_written(self.host.tree):
             return None
         tree, banks, grant = self.host.tree, self.dom0_memory.banks, self.grant_table[0]
-        ranges = dom0_regions(self)[1].ranges
+        ranges = self.dom0_regions[1].ranges
         return dom0_blob(tree, self.nodes, self.info, self.profile, banks, grant, ranges, self.dom0_vcpus)
 
     @cached_property

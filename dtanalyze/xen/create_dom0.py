@@ -6,17 +6,15 @@ decides stands in the mirror that it calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.address.units import counted, format_size
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.bootinfo import dom0_modules_of
-from dtanalyze.xen.device import mapped_pages
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
-from dtanalyze.xen.hypervisor_node import dom0_regions, search_crash
-from dtanalyze.xen.kernel import Mapped, dom0_modules, dom0_ramdisk, kernel_probe
+from dtanalyze.xen.hypervisor_node import search_crash
+from dtanalyze.xen.kernel import dom0_modules, dom0_ramdisk, kernel_probe
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 from dtanalyze.xen.vgic import gic_node, vgic_max_vcpus, vgic_v3_served
 from dtanalyze.xen.vmap import vmap_of_gic
@@ -65,7 +63,7 @@ def dom0_memory(boot: Boot) -> Outcome:
 
 
 def dom0_devices(boot: Boot) -> Outcome:
-    stop = boot.nodes.stop(boot.profile) or search_crash(boot, dom0_regions(boot)[1], "dom0")
+    stop = boot.nodes.stop(boot.profile) or search_crash(boot, boot.dom0_regions[1], "dom0")
     return stop or Passed((counted(len(boot.nodes.fates), "node"),))
 
 
@@ -92,7 +90,7 @@ def dom0_tree(boot: Boot) -> Outcome:
 def modules_of_dom0(boot: Boot) -> Outcome:
     banks, blob = boot.dom0_memory.banks, boot.dom0_blob or b""
     devices = [
-        item for item in _mapped(boot) if any(item.start < bank.stop and bank.start < item.stop for bank in banks[:1])
+        item for item in boot.dom0_mapped if any(item.start < bank.stop and bank.start < item.stop for bank in banks[:1])
     ]
     size = len(blob)
     if blob and devices:  # a page that cannot be written decides, so that each byte counts
@@ -109,11 +107,6 @@ def _no_chosen(boot: Boot) -> Stop | None:
         return None
     because = f"{chosen.path} is kept from dom0, for its compatible or its interrupts, and Xen looks for it in dom0's tree"
     return Stop("dom0-modules", ("Cannot find the /chosen node",), because, chosen.path)
-
-
-def _mapped(boot: Boot) -> Iterator[Mapped]:
-    kept = (node for node in boot.host.tree.root if boot.nodes.is_kept(node))
-    return (Mapped(start, stop, node.path) for node in kept for start, stop in mapped_pages(node))
 
 
 def kernel_of_dom0(boot: Boot) -> Outcome:

@@ -24,14 +24,14 @@ from dtanalyze.xen.efi_stub import reads_config, started_by_efi
 from dtanalyze.xen.guest_tree import with_command_line, with_memory
 from dtanalyze.xen.handle_node import HostNodes
 from dtanalyze.xen.host import Host
-from dtanalyze.xen.hypervisor_node import dom0_regions, domu_regions, written_domu_tree
+from dtanalyze.xen.hypervisor_node import domu_regions, written_domu_tree
 from dtanalyze.xen.libxl import extended_regions, guest_memory, toolstack_domu
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.parse_params import parse_bootargs
 from dtanalyze.xen.prediction import Prediction
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Stage, Stop
-from dtanalyze.xen.start_xen import Run, open_questions, reach, stages_of, start_xen
+from dtanalyze.xen.start_xen import Run, open_questions, reach, stages_of, start_with_other_ram, start_xen
 from dtanalyze.xen.toolstack import Iomem, Toolstack
 from dtanalyze.xen.unmodelled import unmodelled
 
@@ -101,7 +101,7 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
 
 
 def _domains(boot: Boot, run: Run) -> tuple[Prediction, ...]:
-    found = [_dom0(boot, run)._replace(others=_other_starts(boot))] if boot.has_dom0 else []
+    found = [_dom0(boot, run)._replace(others=_other_starts(boot, run))] if boot.has_dom0 else []
     found += [_domu(boot, run, domu) for domu in boot.domus]
     found += [_libxl(boot, run, guest) for guest in _guests(boot.options)]
     return tuple(found)
@@ -109,7 +109,7 @@ def _domains(boot: Boot, run: Run) -> tuple[Prediction, ...]:
 
 def _dom0(boot: Boot, run: Run) -> Prediction:
     placed, (grant, grant_note) = boot.dom0_memory, boot.grant_table
-    method, regions = dom0_regions(boot)
+    method, regions = boot.dom0_regions
     return Prediction(
         **_shared(boot, run),
         domain="dom0",
@@ -132,8 +132,8 @@ def _dom0(boot: Boot, run: Run) -> Prediction:
     )
 
 
-def _other_starts(boot: Boot) -> tuple[Prediction, ...]:
-    return tuple(_dom0(other, start_xen(other)) for other in boot.other_starts)
+def _other_starts(boot: Boot, run: Run) -> tuple[Prediction, ...]:
+    return tuple(_dom0(other, start_with_other_ram(other, run)) for other in boot.other_starts)
 
 
 class _Shared(TypedDict):

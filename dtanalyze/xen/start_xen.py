@@ -5,8 +5,8 @@ Mirrors start_xen (arch/arm/setup.c), create_dom0 and construct_dom0 (arch/arm/d
 mirror that it names; here is only in which order they are asked, and with what.
 """
 
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
 from dtanalyze.address.units import counted
@@ -39,10 +39,11 @@ from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.static_evtchn import alloc_static_evtchn
 from dtanalyze.xen.sve import parse_arch_dom0_param
 
-__all__ = ["STAGES", "Run", "open_questions", "reach", "stages_of", "start_xen"]
+__all__ = ["STAGES", "Run", "open_questions", "reach", "stages_of", "start_with_other_ram", "start_xen"]
 
 
 _PADDR_END: Final = 1 << 48
+_DOM0_MEMORY: Final = "dom0-memory"
 
 
 class Run(NamedTuple):
@@ -59,7 +60,15 @@ class Run(NamedTuple):
 
 def start_xen(boot: Boot) -> Run:
     """Run the stages until one refuses."""
-    return Run(tuple(_until_stop(boot)) if boot.arch != RISCV else ())
+    return Run(tuple(_until_stop(boot, stages_of(boot))) if boot.arch != RISCV else ())
+
+
+def start_with_other_ram(boot: Boot, run: Run) -> Run:
+    """Run the stages of a boot that differs from that of ``run`` in dom0's RAM alone: up to there they come to the same."""
+    before = tuple(takewhile(lambda passed: passed[0].name != _DOM0_MEMORY, run.stages))
+    if len(before) == len(run.stages):
+        return run
+    return Run((*before, *_until_stop(boot, stages_of(boot)[len(before) :])))
 
 
 def open_questions(run: Run) -> tuple[str, ...]:
@@ -83,8 +92,8 @@ def reach(boot: Boot, run: Run) -> str:
     )
 
 
-def _until_stop(boot: Boot) -> Iterator[tuple[Stage, Outcome]]:
-    for stage in stages_of(boot):
+def _until_stop(boot: Boot, stages: Iterable[Stage]) -> Iterator[tuple[Stage, Outcome]]:
+    for stage in stages:
         outcome = stage.run(boot)
         yield stage, outcome
         if isinstance(outcome, Stop):
@@ -193,7 +202,7 @@ STAGES: Final = (
     Stage("dom0-cpus", "create_dom0", _of_dom0(dom0_cpus)),
     Stage("dom0-grant-table", "grant_table_init", _of_dom0(dom0_grant_table)),
     Stage("modules", "kernel_probe", _of_dom0(kernel_of_dom0)),
-    Stage("dom0-memory", "allocate_memory_11", _of_dom0(dom0_memory)),
+    Stage(_DOM0_MEMORY, "allocate_memory_11", _of_dom0(dom0_memory)),
     Stage("dom0-devices", "handle_node, make_hypervisor_node", _of_dom0(dom0_devices)),
     Stage("cpus", "make_cpus_node", _of_dom0(lambda boot: make_cpus_node(boot.host.tree, boot.profile))),
     Stage("dom0-tree", "prepare_dtb_hwdom", _of_dom0(dom0_tree)),
