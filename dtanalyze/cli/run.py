@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 
@@ -62,6 +63,8 @@ class Sources(NamedTuple):
 PLAIN_SOURCES: Final = Sources()
 _GARBAGE: Final = 10_000
 """New objects after which the collector looks: those of a small tree."""
+_INPUTS: Final = count()
+"""Inputs that this process has looked at."""
 
 
 def each_input(
@@ -108,7 +111,7 @@ def _collect_soon() -> None:
     A tree is rings, of nodes and their parents, that only the collector lets go. A run over one ends before that is of use.
     What start-up made is left out, so that looking through the rest is cheap.
     """
-    if gc.get_freeze_count():
+    if next(_INPUTS):  # gc.get_freeze_count() would go through all that is frozen
         gc.set_threshold(_GARBAGE)
     else:
         gc.freeze()
