@@ -51,11 +51,19 @@ class RangesIndex:
         pieces = self._pieces.get(self._bus.alike(address))
         if pieces is None:
             return None
-        starts, spans = pieces
         number = read_number(address[self._bus.flag_cells :])
-        at = bisect_right(starts, number) - 1
-        span = spans[at] if at >= 0 else None
+        span = _at(*pieces, number)
         return None if span is None else (span.parent, number - span.start)
+
+    def holds_as_another(self, address: Cells) -> bool:
+        """Tell whether an entry holds the number of ``address`` that is not for it."""
+        number = read_number(address[self._bus.flag_cells :])
+        return any(_at(*pieces, number) is not None for pieces in self._pieces.values())
+
+
+def _at(starts: list[int], spans: list[_Span | None], number: int) -> _Span | None:
+    at = bisect_right(starts, number) - 1
+    return spans[at] if at >= 0 else None
 
 
 def _pieces(spans: list[_Span]) -> tuple[list[int], list[_Span | None]]:

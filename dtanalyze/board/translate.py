@@ -7,7 +7,7 @@ window nor transformed. An address that cannot be translated is never passed thr
 
 from typing import Final, NamedTuple
 
-from dtanalyze.board.bus import AddressRules, Bus, Cells
+from dtanalyze.board.bus import AddressRules, Bus, Cells, pci_space
 from dtanalyze.board.ranges import RangesIndex
 from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node
@@ -16,6 +16,8 @@ __all__ = ["Hop", "RegEntry", "Translated", "Untranslatable", "chain_text", "reg
 
 BAD_ADDRESS: Final = (1 << 64) - 1
 """OF_BAD_ADDR in Linux, DT_BAD_ADDR in Xen: an entry that begins there is taken for one without an address."""
+
+_CONFIGURATION: Final = "configuration space"
 
 
 class Hop(NamedTuple):
@@ -123,8 +125,25 @@ class Below:
             self._index = RangesIndex(ranges, bus, self.counts, up.counts)
         found = self._index.find(address)
         if found is None:
-            return f"the ranges of {self.node.path} do not cover {read_number(address[bus.flag_cells :]):#x}"
+            return self._uncovered(bus, address, self._index)
         return _added(*found, up.bus)
+
+    def _uncovered(self, bus: Bus, address: Cells, index: RangesIndex) -> str:
+        """Say why no entry is for the address."""
+        path, number = self.node.path, f"{read_number(address[bus.flag_cells :]):#x}"
+        if bus.alike(address) == address:
+            stated = " ".join(f"{cell:#x}" for cell in address)
+            wants = f"as {self.rules.name.title()} wants where addresses have {len(address)} cells"
+            return f"no entry of the ranges of {path} repeats <{stated}>, {wants}"
+        if index.holds_as_another(address):
+            return f"the ranges of {path} cover {number}, but not as {_kind(bus, address)}"
+        return f"the ranges of {path} do not cover {number}"
+
+    def drops(self, address: Cells) -> bool:
+        """Whether empty ``ranges`` leave out of ``address`` which kind of space it is of."""
+        flags = self.up.bus.flag_cells if self.up is not None and self.up.bus is not None else 0
+        ranges = self.node.prop("ranges")
+        return ranges is not None and not ranges.value and not self.rules.keeps_flags and any(address[:flags])
 
 
 def below(node: Node, rules: AddressRules) -> Below:
@@ -153,12 +172,15 @@ def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | U
     chain.append(Hop(level.node.path, read_number(address[bus.flag_cells :])))
     if rules.checks_space and not bus.memory_space(address):
         return Untranslatable(_not_memory(bus, address), node.path, tuple(chain))
+    dropped = ""
     while (up := level.up) is not None:
         if up.bus is None or up.refusal:
             return Untranslatable(up.refusal, up.node.path, tuple(chain))
         moved = level.moved(address)
         if isinstance(moved, str):
-            return Untranslatable(moved, level.node.path, tuple(chain))
+            why = f", which the empty ranges of {dropped} make of it" if dropped and moved.endswith(_CONFIGURATION) else ""
+            return Untranslatable(moved + why, level.node.path, tuple(chain))
+        dropped = level.node.path if level.drops(address) else dropped
         level, address = up, moved
         chain.append(Hop(up.node.path, read_number(address[up.bus.flag_cells :])))
     found = read_number(address)
@@ -216,6 +238,15 @@ def _not_a_bus(node: Node, rules: AddressRules) -> str:
 
 def _bad_counts(node: Node, counts: CellCounts) -> str:
     return f"{node.path} has #address-cells {counts.address} and #size-cells {counts.size}: no CPU addresses below it"
+
+
+def _kind(bus: Bus, address: Cells) -> str:
+    """Name what the leading cells of an address say it is."""
+    if bus.name == "pci":
+        return {"io": "I/O space", "mem": "memory"}.get(pci_space(address[0]) or "", _CONFIGURATION)
+    if bus.name == "isa":
+        return "an I/O port" if address[0] & 1 else "memory"
+    return f"the flags cell {address[0]:#x} says"
 
 
 def _not_memory(bus: Bus, address: Cells) -> str:

@@ -13,7 +13,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Cure, Severity, Source
 from dtanalyze.rules.cures.changes import empty_change, string_change
 from dtanalyze.rules.cures.memory import placeholder_cures
-from dtanalyze.rules.cures.ranges import address_cures, bus_cures, stray_addresses
+from dtanalyze.rules.cures.ranges import address_advice, address_cures, bus_cures, stray_addresses
 from dtanalyze.rules.examples import IOMMU_ON, host, host_with_whole_holes
 from dtanalyze.rules.model import HOST, MOST, QUOTES_XEN, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
@@ -191,28 +191,11 @@ def address_not_covered_by_ranges(view: HostView) -> Hits:
             node.path,
             (),
             entry.offset,
-            advice=_advice(where, cures),
+            advice=address_advice(view, where, cures),
             cures=cures,
         )
 
 
-def _advice(where: Untranslatable, cures: tuple[Cure, ...]) -> str:
-    """Say what the first cure does: three faults look alike, and each has another."""
-    for change in cures[0].changes if cures else ():
-        if change.value is None:
-            return _NO_ADDRESSES.format(prop=change.prop, node=change.node)
-        if change.prop == "reg":
-            return _ON_THE_BUS.format(bus=where.node)
-    return _WIDER.format(bus=where.node) if "do not cover" in where.reason else ""
-
-
-_NO_ADDRESSES: Final = (
-    "Remove `{prop}` from {node}: the addresses below it are places inside that device, which the CPU does not reach."
-)
-_ON_THE_BUS: Final = "Write `reg` as an address on {bus}: it holds the CPU's, and the bus moves addresses."
-_WIDER: Final = (
-    "Extend `ranges` of {bus} so that it covers the addresses behind it, or remove the nodes that it does not cover."
-)
 _PCIE: Final = (
     'pcie@10000000 {{ compatible = "pci-host-ecam-generic"; {kind} interrupt-parent = <1>; '
     "#address-cells = <3>; #size-cells = <2>; reg = <0x0 0x10000000 0x0 0x1000000>; "

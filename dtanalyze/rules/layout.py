@@ -8,7 +8,7 @@ from dtanalyze.devicetree.cells import inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Severity, Source, cures_of
 from dtanalyze.rules.cures.memory import reserved_memory_cure
-from dtanalyze.rules.cures.ranges import whole_entries, whole_ranges_cures
+from dtanalyze.rules.cures.windows import whole_entries, whole_ranges_cures
 from dtanalyze.rules.examples import guest
 from dtanalyze.rules.model import TREE, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import TreeView

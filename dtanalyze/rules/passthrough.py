@@ -11,7 +11,7 @@ from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
 from dtanalyze.xen.assigned import Assigned
-from dtanalyze.xen.dom0less import DomU
+from dtanalyze.xen.dom0less import DomU, device_tree_module
 from dtanalyze.xen.domain_build import GUEST_GNTTAB
 from dtanalyze.xen.domu_tree import GUEST_PL011, guest_gic
 from dtanalyze.xen.partial_tree import GUEST_PHANDLE_GIC, highest_phandle
@@ -53,8 +53,9 @@ def interrupt_given_away_and_kept(view: HostView) -> Hits:
     if not view.first or view.prediction.domain != "dom0":
         return
     irqs = view.prediction.nodes.irqs
-    # What Xen uses itself is a fault only where there is a domain to give the device to; marked so, dom0 leaves it alone.
-    takers = ("d0", "Xen") if view.domus or view.options.toolstack else ("d0",)
+    # What Xen uses itself is a fault only where a domain may get the device; marked so, dom0 leaves it alone.
+    given = view.options.toolstack or any(item.assigned or device_tree_module(item.node) for item in view.domus)
+    takers = ("d0", "Xen") if given else ("d0",)
     for node in view.board.tree.root:
         if node.prop("xen,passthrough") is None:
             continue

@@ -95,6 +95,15 @@ def test_a_device_with_the_consoles_interrupt_is_kept_from_dom0(bench: Bench) ->
     assert found.verdicts == [("no-boot", "scratch")]
 
 
+def test_a_domain_that_takes_no_device_is_no_reason_to_keep_one(bench: Bench) -> None:
+    """Nobody is given the device that is kept from dom0: no partial tree names any."""
+    kernel = 'module@{} {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0x0 0x{} 0x0 0x1000>; }};'
+    domain = 'domU1 { compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; memory = <0 0x40000>; cpus = <1>; %s };'
+    chosen = kernel.format("4a000000", "4a000000") + domain % kernel.format("4b000000", "4b000000")
+    found = bench.fix(host(spi("9010000", "<0 1 4>"), chosen=chosen))
+    assert found.edits == {"/spi@9010000 xen,passthrough": ""}
+
+
 def test_one_trigger_type_for_all(bench: Bench) -> None:
     """The first node settles level (4); of the second only the cell of that interrupt changes, its other bits stay."""
     second = spi("9020000", "<0 7 1>, <0 2 0xf01>")
@@ -199,6 +208,48 @@ def test_an_address_two_buses_below_one_of_three_cells(bench: Bench) -> None:
         "/outer@10000000 ranges": "<0x1 0x0 0x0 0x0 0x10000000 0x0 0x400000 0x0 0x0 0x18000 0x0 0x10018000 0x0 0x1000>"
     }
     assert found.verdicts == [("no-boot", "scratch")]
+
+
+PCIE = """pcie@10000000 {{ device_type = "pci"; interrupt-parent = <1>; #address-cells = <3>; #size-cells = <2>; reg = <0x0 0x10000000 0x0 0x1000>;
+    ranges = <0x2000000 0x0 0x0 0x0 0x11000000 0x0 0x100000>; pci@0,0 {{ device_type = "pci"; #address-cells = <3>;
+    #size-cells = <2>; reg = <0 0 0 0 0>; ranges; {below} }}; }};"""
+ENDPOINT = """dev@0,0 { #address-cells = <3>; #size-cells = <2>; reg = <0x10000 0 0 0 0>;
+    ranges = <0x1 0x0 0x0 0x82010000 0x0 0x0 0x0 0x100000>; bus@1 { compatible = "simple-bus"; #address-cells = <2>;
+    #size-cells = <2>; ranges = <0x0 0x40000000 0x1 0x0 0x0 0x0 0x100000>; dev@40018000 { reg = <0x0 0x40018000 0x0 0x1000>; }; }; };"""
+BRIDGED = {"/pcie@10000000/pci@0,0 ranges": "<0x2000000 0x0 0x0 0x2000000 0x0 0x0 0x0 0x100000>"}
+
+
+@pytest.mark.parametrize(
+    ("below", "edits", "advice"),
+    [
+        (
+            "dev@0,0 { reg = <0x10000 0 0 0 0>; assigned-addresses = <0x82010010 0 0x2000 0 0x1000>; };",
+            BRIDGED,
+            "State the windows of /pcie@10000000 in `ranges` of /pcie@10000000/pci@0,0, each onto itself",
+        ),
+        (
+            ENDPOINT,
+            {
+                "/pcie@10000000/pci@0,0/dev@0,0 ranges": "<0x1 0x0 0x0 0x82010000 0x0 0x0 0x0 0x100000 "
+                "0x0 0x0 0x18000 0x82010000 0x0 0x18000 0x0 0x1000>",
+                **BRIDGED,
+            },
+            "Add an entry to `ranges` of /pcie@10000000/pci@0,0/dev@0,0 for each address behind it, with the same cells",
+        ),
+    ],
+)
+def test_what_lies_below_a_pci_bridge(below: str, edits: dict[str, str], advice: str, bench: Bench) -> None:
+    """Booted (lab/faults.toml): Xen forgets at empty ranges that an address is memory, and matches three cells exactly."""
+    found = bench.fix(host(PCIE.format(below=below)))
+    assert found.edits == edits and found.verdicts == [("no-boot", "scratch")]
+    assert found.json["offers"][0]["cures"][0]["advice"].startswith(advice)
+
+
+def test_an_address_of_a_space_that_no_window_has(bench: Bench) -> None:
+    """I/O space below a host with a window of memory only: nothing near it tells where that would be."""
+    below = "dev@0,0 { reg = <0x10000 0 0 0 0>; assigned-addresses = <0x81010010 0 0x2000 0 0x1000>; };"
+    found = bench.fix(host(PCIE.format(below=below)))
+    assert found.edits == {} and "cover 0x2000, but not as configuration space" in found.json["left"][0]["message"]
 
 
 def test_an_interrupt_without_a_descriptor(bench: Bench) -> None:

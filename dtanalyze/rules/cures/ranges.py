@@ -1,126 +1,56 @@
 """Addresses that no ``ranges`` covers: the bus gets an entry, the address is corrected, or what makes it one goes away.
 
-Three faults look alike in a log. A window of the bus is missing: it is added. ``reg`` already holds the CPU's address
-although the bus moves addresses: it is turned into one of the bus. The address is none of the CPU's at all, as that of a
-cell of an NVMEM device on an SPMI bus whose node has ``ranges`` nevertheless: that property goes. No cure maps an address
-onto another user.
+Faults look alike in a log. A window of the bus is missing: it is added. Xen takes the address for an identifier: the bus
+gets that very entry. A PCI bridge drops what space it is of: the bridge states its windows. ``reg`` holds the CPU's address
+already although the bus moves addresses: it is turned into one of the bus. The address is none of the CPU's at all, as that
+of a cell of an NVMEM device on an SPMI bus whose node has ``ranges`` nevertheless: that property goes. No cure maps an
+address onto another user.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
-from dtanalyze.board.bus import XEN, AddressRules, Bus, Cells
+from dtanalyze.board.bus import XEN, Cells
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import RegEntry, Translated, Untranslatable, below, translate
-from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number
-from dtanalyze.devicetree.tree import Node, Property
+from dtanalyze.devicetree.cells import read_number
+from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Cure
 from dtanalyze.rules.cures.changes import cells_change, deletion, empty_change, number_cells
+from dtanalyze.rules.cures.pci_spaces import bridge_windows, translate_kept
+from dtanalyze.rules.cures.windows import Window, Windows, windows_of
 from dtanalyze.rules.view import HostView
 
-__all__ = ["Windows", "address_cures", "bus_cures", "stray_addresses", "whole_entries", "whole_ranges_cures", "windows_of"]
+__all__ = ["address_advice", "address_cures", "bus_cures", "stray_addresses"]
 
 _PAGE: Final = 4096
+_PCI_SPACE: Final = 0xC3000000
+"""What of the first cell of a PCI address says which space it is of: n, p and ss of IEEE 1275's binding."""
 _LONGEST: Final = 1 << 16
 _MOST: Final = 64
 """Of a bus that lacks more addresses it is not its windows that are wrong."""
 _BY_NEIGHBOUR: Final = "{bus} moves {address:#x} by as much as the entry of its ranges that is nearest."
+_WIDER: Final = (
+    "Extend `ranges` of {bus} so that it covers the addresses behind it, or remove the nodes that it does not cover."
+)
+_EXACT: Final = (
+    "Add an entry to `ranges` of {bus} for each address behind it, with the same cells, or remove the nodes: on a bus that "
+    "is not PCI Xen takes more than two cells for an identifier, not for an address inside an entry."
+)
+_STATED: Final = (
+    "State the windows of {bus} in `ranges` of {bridges}, each onto itself: above empty ones Xen no longer knows whether an "
+    "address is memory."
+)
+_BRIDGES_TOO: Final = "State the windows of the PCI host in `ranges` of {bridges} too: empty ones drop which space it is."
+_REMOVE: Final = (
+    "Remove `{prop}` from {node}: the addresses below it are places inside that device, which the CPU does not reach."
+)
+_ON_THE_BUS: Final = "Write `reg` as an address on {bus}: it holds the CPU's, and the bus moves addresses."
 _NO_CPU_ADDRESS: Final = "The addresses below {bus} are places inside that device, which the CPU does not reach by address."
-
-
-class Window(NamedTuple):
-    """One entry of ``ranges``: where it begins on the bus and above it, and how long it is, as numbers.
-
-    ``flags`` are the cells that stand before the address above, where that bus has such (PCI: what kind of space it is).
-    """
-
-    child: int
-    parent: int
-    size: int
-    flags: tuple[int, ...] = ()
-
-    @property
-    def shift(self) -> int:
-        """What is added to an address on the way up."""
-        return self.parent - self.child
-
-    def distance(self, address: int) -> int:
-        """How far an address lies from the window, 0 inside."""
-        return max(self.child - address, address - (self.child + self.size) + 1, 0)
-
-
-class Windows(NamedTuple):
-    """The ``ranges`` of one bus. ``cells`` are those of its whole entries, ``rest`` what follows them."""
-
-    node: Node
-    child: CellCounts
-    outer: CellCounts
-    cells: tuple[int, ...]
-    rest: tuple[int, ...]
-    entries: tuple[Window, ...]
-
-    @property
-    def width(self) -> int:
-        """Cells of one entry."""
-        return self.child.address + self.outer.address + self.child.size
-
-
-def windows_of(node: Node, rules: AddressRules = XEN) -> Windows | None:
-    """Return the ``ranges`` of a bus cut into entries; None where it has none, or cells that cannot be counted."""
-    found = _buses(node, rules)
-    if found is None:
-        return None
-    ranges, bus, child, above, outer = found
-    width = child.address + outer.address + child.size
-    cells = ranges.cells
-    whole = len(cells) // width * width
-    entries = tuple(
-        Window(
-            read_number(cells[at + bus.flag_cells : at + child.address]),
-            read_number(cells[at + child.address + above.flag_cells : at + child.address + outer.address]),
-            read_number(cells[at + child.address + outer.address : at + width]),
-            cells[at + child.address : at + child.address + above.flag_cells],
-        )
-        for at in range(0, whole, width)
-    )
-    rest = cells[whole:] if len(ranges.value) % 4 == 0 else (*cells[whole:], 0)
-    return Windows(node, child, outer, cells[:whole], rest, entries)
-
-
-def _buses(node: Node, rules: AddressRules) -> tuple[Property, Bus, CellCounts, Bus, CellCounts] | None:
-    """Return ``ranges``, the bus that it makes of the node and the one above, each with its cells."""
-    ranges, parent = node.prop("ranges"), node.parent
-    if ranges is None or not ranges.value or parent is None:
-        return None
-    bus, above = rules.bus_of(node), rules.bus_of(parent)
-    if bus is None or above is None:
-        return None
-    child, outer = rules.counts(bus, node), rules.counts(above, parent)
-    if not (1 <= child.address <= MAX_ADDR_CELLS and 1 <= outer.address <= MAX_ADDR_CELLS and child.size):
-        return None
-    return ranges, bus, child, above, outer
-
-
-def whole_entries(node: Node, rules: AddressRules) -> bool:
-    """Tell whether the ``ranges`` of a node, where it has any, are whole entries."""
-    found = _buses(node, rules)
-    if found is None:
-        return True
-    ranges, _, child, _, outer = found
-    return len(ranges.value) % (4 * (child.address + outer.address + child.size)) == 0
-
-
-def whole_ranges_cures(node: Node, rules: AddressRules) -> tuple[Cure, ...]:
-    """Return the cure for a ``ranges`` with a part of an entry at its end: the part goes, which nobody reads.
-
-    Where there is no other entry nothing is left, and empty ``ranges`` mean something else: none is known then.
-    """
-    found = windows_of(node, rules)
-    return (Cure((cells_change(node, "ranges", found.cells),)),) if found is not None and found.cells else ()
 
 
 def stray_addresses(view: HostView) -> list[tuple[Node, RegEntry]]:
@@ -139,10 +69,38 @@ def bus_cures(view: HostView, strays: Iterable[tuple[Node, RegEntry]]) -> dict[s
     for path, items in missing.items():
         bus = view.board.tree.find(path)
         windows = windows_of(bus) if bus is not None else None
-        cure = _extended(view, windows, items) if windows is not None else None
+        cure = (_space_kept(windows, items) or _extended(view, windows, items)) if windows is not None else None
         if cure is not None:
             found[path] = (cure,)
     return found
+
+
+def address_advice(view: HostView, where: Untranslatable, cures: tuple[Cure, ...]) -> str:
+    """Say what the first cure does, or what is missing where there is none; empty where the rule's own advice says it."""
+    changes = cures[0].changes if cures else ()
+    for change in changes:
+        if change.value is None:
+            return _REMOVE.format(prop=change.prop, node=change.node)
+        if change.prop == "reg":
+            return _ON_THE_BUS.format(bus=where.node)
+    bus = view.board.tree.find(where.node)
+    windows = windows_of(bus) if bus is not None and where.chain and where.chain[-1].bus == where.node else None
+    if windows is None:
+        return ""
+    bridges = ", ".join(change.node for change in changes if change.node != where.node)
+    if windows.bus.flag_cells:
+        return _STATED.format(bus=where.node, bridges=bridges) if bridges else _WIDER.format(bus=where.node)
+    exact = _EXACT.format(bus=where.node) if windows.child.address > 2 else _WIDER.format(bus=where.node)
+    return f"{exact} {_BRIDGES_TOO.format(bridges=bridges)}" if bridges else exact
+
+
+def _space_kept(windows: Windows, items: list[tuple[Node, RegEntry]]) -> Cure | None:
+    """Return the cure for addresses of which bridges below a PCI host have dropped the space; None where that is not it."""
+    if not windows.bus.flag_cells:
+        return None
+    dropped = [node for node, entry in items if isinstance(translate_kept(node, entry.bus_cells), Translated)]
+    changes = tuple(dict.fromkeys(change for node in dropped for change in bridge_windows(node.parent)))
+    return Cure(changes) if changes else None
 
 
 def address_cures(view: HostView, node: Node, entry: RegEntry, of_bus: dict[str, tuple[Cure, ...]]) -> tuple[Cure, ...]:
@@ -193,7 +151,7 @@ def _is_taken(view: HostView, bus: Node, parent: Cells, size: int, strays: Itera
 
     The bus itself, what it stands on and the devices in question do not count.
     """
-    where = translate(bus, parent, XEN)
+    where = translate_kept(bus, parent)
     if not isinstance(where, Translated) or where.address + max(size, 1) > 1 << 64:
         return True
     span = AddressRange(where.address, max(size, 1))
@@ -220,21 +178,25 @@ def _extended(view: HostView, windows: Windows, items: list[tuple[Node, RegEntry
     taken."""
     if len(items) > _MOST or not (windows.entries or _rest_entry(windows)):
         return None
-    made, assumed = list(windows.cells), []
+    made, assumed, bridges = list(windows.cells), [], {}
     for start, size, cells in _missing(windows, items):
-        nearest = _nearest(windows, start)
+        nearest = _nearest(windows, start, cells)
+        if nearest is None:
+            return None
         parent, width = start + nearest.shift, windows.outer.address - len(nearest.flags)
         if parent < 0 or parent + size > 1 << 32 * min(width, 2) or size >= 1 << 32 * windows.child.size:
             return None
         above = (*nearest.flags, *number_cells(parent, width))
         if _is_taken(view, windows.node, above, size, [node for node, _ in items]):
             return None
+        if isinstance(translate(windows.node, above, XEN), Untranslatable):
+            bridges.update(dict.fromkeys(bridge_windows(windows.node.parent)))
         made += [*cells, *above, *number_cells(size, windows.child.size)]
         assumed.append(_BY_NEIGHBOUR.format(bus=windows.node.path, address=start))
     if len(made) == len(windows.cells):
         return None
     same = len({item.shift for item in windows.entries}) == 1
-    return Cure((cells_change(windows.node, "ranges", made),), "" if same else " ".join(assumed))
+    return Cure((cells_change(windows.node, "ranges", made), *bridges), "" if same else " ".join(assumed))
 
 
 def _missing(windows: Windows, items: list[tuple[Node, RegEntry]]) -> Iterator[tuple[int, int, tuple[int, ...]]]:
@@ -243,8 +205,8 @@ def _missing(windows: Windows, items: list[tuple[Node, RegEntry]]) -> Iterator[t
     Xen takes an address of three cells for an identifier that the entry has to repeat (dt_bus_default_map).
     """
     if windows.child.address > 2:
-        stated = {cells: entry.size for node, entry in items if (cells := _cells_on(windows.node, node, entry))}
-        yield from ((read_number(cells), max(size, 1), cells) for cells, size in stated.items())
+        stated = {cells: entry.size for node, entry in items if (cells := _cells_on(windows, node, entry))}
+        yield from ((read_number(cells[windows.bus.flag_cells :]), max(size, 1), cells) for cells, size in stated.items())
         return
     spans = []
     for _, entry in items:
@@ -258,18 +220,25 @@ def _missing(windows: Windows, items: list[tuple[Node, RegEntry]]) -> Iterator[t
         yield span.start, span.size, tuple(number_cells(span.start, windows.child.address))
 
 
-def _cells_on(bus: Node, node: Node, entry: RegEntry) -> Cells:
-    """Return the cells of an address on a bus above its node; none where it does not come so far."""
+def _cells_on(windows: Windows, node: Node, entry: RegEntry) -> Cells:
+    """Return the cells of an address on a bus above its node; none where it does not come so far.
+
+    On PCI which device it is of, and which of its registers says so, is left out.
+    """
     cells, at = entry.bus_cells, node.parent
-    while cells and at is not None and at is not bus:
+    while cells and at is not None and at is not windows.node:
         moved = below(at, XEN).moved(cells)
         cells, at = () if isinstance(moved, str) else moved, at.parent
-    return cells if at is bus else ()
+    if at is not windows.node or not cells:
+        return ()
+    return (cells[0] & _PCI_SPACE, *cells[1:]) if windows.bus.flag_cells else cells
 
 
-def _nearest(windows: Windows, address: int) -> Window:
-    entries = windows.entries or tuple(filter(None, (_rest_entry(windows),)))
-    return min(entries, key=lambda item: (item.distance(address), item.child > address))
+def _nearest(windows: Windows, address: int, cells: Cells) -> Window | None:
+    """Return the entry, of the address's kind, that begins or ends nearest to it."""
+    kind = windows.bus.alike(cells) if windows.bus.flag_cells else None
+    entries = [item for item in windows.entries or (_rest_entry(windows),) if item is not None and item.kind == kind]
+    return min(entries, key=lambda item: (item.distance(address), item.child > address), default=None)
 
 
 def _rest_entry(windows: Windows) -> Window | None:
