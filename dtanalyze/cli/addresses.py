@@ -10,6 +10,7 @@ from dtanalyze.cli import options
 from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.option import Option
 from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
+from dtanalyze.cli.values import choice
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
@@ -40,7 +41,7 @@ def command(
     """
     with usage_errors():
         check_format(format_)
-        options.choice(rules, ("linux", "xen"), "--rules")
+        choice(rules, ("linux", "xen"), "--rules")
 
     def analyse(item: TreeInput) -> tuple[str, list[RegEntry], tuple[PciHost, ...]]:
         data, path = item.data, item.name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from dtanalyze.address.units import counted
 from dtanalyze.analysis import CheckOptions, HostQuestion
 from dtanalyze.causes import folded
-from dtanalyze.cli import control_options, options, outputs, settings, xen_options
+from dtanalyze.cli import control_options, kernel_options, options, outputs, settings, xen_options
 from dtanalyze.cli.batch import BatchGroup, Found, Work, gathered, remembered
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, complain, say
@@ -74,7 +74,7 @@ def command(
     *,
     report: outputs.ReportGroup,
     tree: options.TreeGroup,
-    kernel: options.KernelGroup,
+    kernel: kernel_options.KernelGroup,
     mappings: options.MappingGroup,
     without_reserve: Annotated[
         bool,
@@ -209,7 +209,7 @@ def _tell_without_line(source: str, answer: Report) -> None:
         complain(f"--source {source}: no line of it for {counted(count, 'finding')}: the tree's own offset stands there")
 
 
-def _defaults(kernel: options.KernelGroup, host: xen_options.HostGroup) -> "Defaults":
+def _defaults(kernel: kernel_options.KernelGroup, host: xen_options.HostGroup) -> "Defaults":
     """Return the releases that are asked about because nobody named any."""
     from dtanalyze.controls.baseline import Defaults
     from dtanalyze.xen.profile import release_of

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from dtanalyze.cli.console import complain
 from dtanalyze.cli.kept import Seen
 from dtanalyze.cli.option import Group, Option
-from dtanalyze.cli.options import choice, read_file, read_text
 from dtanalyze.cli.replacing import write_file
 from dtanalyze.cli.settings import parsed_toml, project_folder
+from dtanalyze.cli.values import choice, read_file, read_text
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Remark, Severity

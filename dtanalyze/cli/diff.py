@@ -6,7 +6,7 @@ from functools import partial
 from typing import Annotated, Any, Final, TypeAlias
 
 from dtanalyze.causes import folded
-from dtanalyze.cli import control_options, options, settings, xen_options
+from dtanalyze.cli import control_options, kernel_options, options, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, say
 from dtanalyze.cli.idle import tell_idle
@@ -74,7 +74,7 @@ def command(
     ] = None,
     color: options.ColorOption = "auto",
     tree: options.TreeGroup,
-    kernel: options.KernelGroup,
+    kernel: kernel_options.KernelGroup,
     mappings: options.MappingGroup,
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,

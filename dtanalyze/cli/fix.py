@@ -2,7 +2,7 @@
 
 from typing import Annotated, Final
 
-from dtanalyze.cli import options, settings, xen_options
+from dtanalyze.cli import kernel_options, options, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, note, say
 from dtanalyze.cli.idle import tell_idle
@@ -70,7 +70,7 @@ def command(
     ] = False,
     format_: options.FormatOption = "text",
     tree: options.TreeGroup,
-    kernel: options.KernelGroup,
+    kernel: kernel_options.KernelGroup,
     mappings: options.MappingGroup,
     host: xen_options.HostGroup,
     source: options.SourceGroup,

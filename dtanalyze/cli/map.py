@@ -3,7 +3,7 @@
 from typing import Annotated, Final
 
 from dtanalyze.causes import folded
-from dtanalyze.cli import options, settings, xen_options
+from dtanalyze.cli import kernel_options, options, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.idle import tell_idle
@@ -44,7 +44,7 @@ def command(
     certain: Annotated[bool, Option("--certain", help="With --list: leave out claims that a driver only may make.")] = False,
     color: options.ColorOption = "auto",
     tree: options.TreeGroup,
-    kernel: options.KernelGroup,
+    kernel: kernel_options.KernelGroup,
     mappings: options.MappingGroup,
     host: xen_options.HostGroup,
     overlay: options.OverlayGroup,

@@ -1,31 +1,24 @@
-"""Options that several commands share, in groups, and their way into profiles and questions."""
+"""Options that several commands share, in groups, and their way into questions."""
 
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, TypeVar
+from typing import Annotated, Final, NamedTuple
 
-from dtanalyze.address.range import ADDRESS_SPACE
-from dtanalyze.address.units import KIB, parse_ram, parse_size
+from dtanalyze.address.units import parse_ram, parse_size
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.cli.option import Argument, Group, Option
-from dtanalyze.errors import InputError, UsageError
-from dtanalyze.inputs import reading
+from dtanalyze.cli.values import choice, read_file
+from dtanalyze.errors import UsageError
 from dtanalyze.inputs.files import Overlays, read_overlays
 from dtanalyze.inputs.sourcing import Sourcing, cpp_args_from
-from dtanalyze.linux.profile import FORKS, NEWEST, PRESETS, Arch, LinuxProfile, preset, preset_names
+from dtanalyze.linux.profile import LinuxProfile
 from dtanalyze.linux.unpopulated_alloc import MAX_REQUEST_PAGES
 from dtanalyze.report.style import PLAIN, TERMINAL, Style
-
-if TYPE_CHECKING:
-    from dtanalyze.evidence.lines import Line
 
 __all__ = [
     "ColorOption",
     "FormatOption",
-    "KernelGroup",
-    "KernelOptions",
     "MappingGroup",
     "MappingOptions",
     "MemoryOption",
@@ -36,22 +29,11 @@ __all__ = [
     "SourceOptions",
     "TreeGroup",
     "TreeOptions",
-    "address",
-    "choice",
     "question",
-    "read_file",
-    "read_log",
-    "read_text",
     "style_from",
 ]
 
-T = TypeVar("T")
-
-
-_PAGE_SIZES: Final = {"4K": 4 * KIB, "16K": 16 * KIB, "64K": 64 * KIB}
-_VA_BITS: Final = (36, 39, 42, 47, 48, 52)
 _TREES: Final = ("host", "dom0", "domu")
-_ARCHITECTURES: Final = tuple(item.value for item in (Arch.ARM64, Arch.ARM, Arch.X86))
 
 PathsArgument = Annotated[
     list[str],
@@ -75,100 +57,6 @@ MemoryOption = Annotated[
         show_default=False,
     ),
 ]
-
-
-class KernelOptions(NamedTuple):
-    """Which kernels read the tree."""
-
-    linux: Annotated[
-        str | None,
-        Option(
-            "--linux",
-            metavar="PRESET[,…]|all",
-            help=f"Kernel: {', '.join((*PRESETS, *FORKS))}, or any release as 6.6. Default {NEWEST}, or the .config's.",
-            show_default=False,
-        ),
-    ] = None
-    arch: Annotated[
-        str | None,
-        Option(
-            "--arch",
-            metavar="arm64|arm|x86",
-            help="Architecture of the kernel. Default: as the tree's CPUs.",
-            show_default=False,
-        ),
-    ] = None
-    kconfig: Annotated[
-        str | None,
-        Option(
-            "--kconfig",
-            metavar="FILE",
-            help="The kernel's whole .config, or its /proc/config.gz; overrides the preset.",
-            show_default=False,
-        ),
-    ] = None
-    unpopulated_alloc: Annotated[
-        bool | None,
-        Option(
-            "--unpopulated-alloc/--no-unpopulated-alloc",
-            help="CONFIG_XEN_UNPOPULATED_ALLOC. Default: as upstream, on.",
-            show_default=False,
-        ),
-    ] = None
-    page_size: Annotated[
-        str | None,
-        Option("--page-size", metavar="4K|16K|64K", help="Page size of the kernel. Default 4K.", show_default=False),
-    ] = None
-    va_bits: Annotated[
-        int | None,
-        Option(
-            "--va-bits",
-            metavar="N",
-            help="Virtual address bits in use: 52 only on hardware that has them. Default 48.",
-            show_default=False,
-        ),
-    ] = None
-    kaslr: Annotated[
-        bool | None,
-        Option(
-            "--kaslr/--no-kaslr", help="Whether KASLR runs. Default: a kaslr-seed in /chosen means yes.", show_default=False
-        ),
-    ] = None
-
-    def profiles(self) -> tuple[LinuxProfile, ...]:
-        """Return the kernels that ``--linux`` names, a comma list or ``all``, each with the other options."""
-        names = (None,) if self.linux is None else preset_names(self.linux)
-        return tuple(self._profile(name) for name in names)
-
-    def _profile(self, name: str | None) -> LinuxProfile:
-        """Return one kernel: preset, then .config, then single options."""
-        if self.kconfig is None:
-            profile = preset(NEWEST if name is None else name)
-        else:
-            from dtanalyze.linux.kconfig import profile_of
-
-            kconfig = self.kconfig
-            profile = _named(self.kconfig, lambda: profile_of(_content(kconfig), name))
-        if self.arch is not None:
-            profile = profile._replace(arch=Arch(choice(self.arch, _ARCHITECTURES, "--arch")), arch_known=True)
-        if self.unpopulated_alloc is not None:
-            profile = profile._replace(unpopulated_alloc=self.unpopulated_alloc, settled=True)
-        if self.page_size is not None:
-            size = _PAGE_SIZES[choice(self.page_size, tuple(_PAGE_SIZES), "--page-size")]
-            profile = profile._replace(page_size=size)
-        if self.va_bits is not None:
-            if self.va_bits not in _VA_BITS:
-                raise UsageError(f"--va-bits takes one of {', '.join(map(str, _VA_BITS))}, not {self.va_bits}")
-            profile = profile._replace(va_bits=self.va_bits)
-        self._held_to(profile.arch)
-        return profile
-
-    def _held_to(self, arch: Arch) -> None:
-        """Refuse what only arm64 kernels have for another that was asked for by name."""
-        asked = {"--va-bits": self.va_bits is not None, "--page-size": self.page_size not in (None, "4K")}
-        if self.arch is not None and arch is not Arch.ARM64:
-            for option in (option for option, given in asked.items() if given):
-                raise UsageError(f"{option} is of arm64 kernels: one on {arch.value} has pages of 4K and its own addresses")
 
 
 class TreeOptions(NamedTuple):
@@ -284,7 +172,6 @@ class SourceOptions(NamedTuple):
         return Sourcing(includes, tuple(self.define or ()), self.source, more.cpp_args, self.dtc)
 
 
-KernelGroup = Annotated[KernelOptions, Group("The kernel")]
 TreeGroup = Annotated[TreeOptions, Group("The tree")]
 MappingGroup = Annotated[MappingOptions, Group("What the guest will map")]
 OverlayGroup = Annotated[OverlayOptions, Group("Overlays")]
@@ -332,62 +219,6 @@ def _pages(text: str, page_size: int) -> int:
     if re.fullmatch("[0-9]{1,20}", text.strip()):
         return int(text)
     return -(-parse_size(text) // page_size)
-
-
-def address(text: str, option: str) -> int:
-    """Return the address that an option is given; raise `UsageError` for what is none."""
-    try:
-        found = parse_size(text)
-    except UsageError as error:
-        raise UsageError(f"{option} takes an address such as 0x44000000, not '{text}'") from error
-    if found >= ADDRESS_SPACE:
-        raise UsageError(f"{option} takes an address of 64 bits, not '{text}'")
-    return found
-
-
-def choice(value: str, allowed: tuple[str, ...], option: str) -> str:
-    """Return ``value`` when it is allowed; raise `UsageError` naming all that are."""
-    if value not in allowed:
-        raise UsageError(f"{option} takes {', '.join(allowed[:-1])} or {allowed[-1]}, not '{value}'")
-    return value
-
-
-def read_text(path: str) -> str:
-    """Return a text file's content; raise `InputError` with the path when it cannot be read."""
-    try:
-        return reading.read_text(path)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def read_file(path: str, reader: Callable[[str], T]) -> T:
-    """Return what ``reader`` makes of a text file; every `InputError` names the file."""
-    text = read_text(path)
-    return _named(path, lambda: reader(text))
-
-
-def _content(path: str) -> bytes:
-    return reading.read_bytes(path, reading.MAX_TEXT)
-
-
-def _named(path: str, make: Callable[[], T]) -> T:
-    """Return what ``make`` returns; every `InputError` names the file."""
-    try:
-        return make()
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-
-
-def read_log(path: str, reader: "Callable[[Iterator[Line]], T]") -> T:
-    """Return what ``reader`` makes of Xen's lines in a log of any size, one held at a time; errors name the file."""
-    from dtanalyze.evidence.lines import XEN, read_lines
-    from dtanalyze.evidence.xen_console import TELLING
-
-    def read() -> T:
-        with reading.open_log(path) as stream:
-            return reader(read_lines(stream, XEN, TELLING))
-
-    return _named(path, read)
 
 
 def style_from(color: str) -> Style:

@@ -7,8 +7,9 @@ from typing import Annotated, Final, NamedTuple, TypeAlias
 
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import complain, say
+from dtanalyze.cli.kernel_options import KernelOptions
 from dtanalyze.cli.option import Group, Option
-from dtanalyze.cli.options import ColorOption, KernelOptions, MappingOptions, SourceOptions, TreeOptions
+from dtanalyze.cli.options import ColorOption, MappingOptions, SourceOptions, TreeOptions
 from dtanalyze.cli.replacing import replacing
 from dtanalyze.cli.xen_options import HostOptions
 from dtanalyze.errors import UsageError

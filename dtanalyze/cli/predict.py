@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from dtanalyze.analysis import HostQuestion
-from dtanalyze.cli import options, outputs, settings, xen_options
+from dtanalyze.cli import kernel_options, options, outputs, settings, xen_options
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import LeaveError, fail, say
 from dtanalyze.cli.option import Option
@@ -58,7 +58,7 @@ def command(
         ),
     ] = None,
     host: xen_options.HostGroup,
-    kernel: options.KernelGroup,
+    kernel: kernel_options.KernelGroup,
     overlay: options.OverlayGroup,
     source: options.SourceGroup,
     files: settings.QuestionSettingsGroup,

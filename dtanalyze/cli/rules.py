@@ -7,6 +7,7 @@ from dtanalyze.cli.console import say
 from dtanalyze.cli.option import Option
 from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.run import usage_errors
+from dtanalyze.cli.values import choice
 from dtanalyze.rules.registry import ALL_RULES, NOT_SHOWN
 from dtanalyze.verdicts import STATEMENTS
 from dtanalyze.version import __version__
@@ -36,7 +37,7 @@ def command(
 ) -> None:
     """List every rule: code, severity, name, what it finds."""
     with usage_errors():
-        options.choice(format_, ("text", "json", "markdown"), "--format")
+        choice(format_, ("text", "json", "markdown"), "--format")
         style = options.style_from(color)
     say(_refusals(format_, style) if refusals_ else _rules(format_, style))
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dtanalyze.cli import options
+from dtanalyze.cli import kernel_options, options
 from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.run import Sources, each_input, report_failures, usage_errors
@@ -26,7 +26,7 @@ def command(
     format_: options.FormatOption = "text",
     color: options.ColorOption = "auto",
     memory: options.MemoryOption = None,
-    kernel: options.KernelGroup,
+    kernel: kernel_options.KernelGroup,
     source: options.SourceGroup,
 ) -> None:
     """Seed faults and tell which rule catches each.

@@ -9,6 +9,7 @@ from dtanalyze.cli.console import LeaveError, complain, say
 from dtanalyze.cli.option import Argument, Option
 from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.run import held_to_limits, usage_errors
+from dtanalyze.cli.values import address, choice
 from dtanalyze.errors import UsageError
 from dtanalyze.report import check_format
 from dtanalyze.report.style import Style
@@ -92,12 +93,12 @@ def command(
         check_format(format_)
         style = options.style_from(color)
         if iommu is not None:
-            options.choice(iommu, ("on", "off"), "--iommu")
+            choice(iommu, ("on", "off"), "--iommu")
         host = XenOptions(
             iommu=None if iommu is None else iommu == "on",
             memory=tuple(parse_ram(item) for item in memory or ()),
             grant_table=parse_range(grant_table) if grant_table is not None else None,
-            fdt_address=options.address(fdt_address, "--fdt-address") if fdt_address is not None else None,
+            fdt_address=address(fdt_address, "--fdt-address") if fdt_address is not None else None,
             partial_trees=xen_options.partial_trees(partial_dtb),
             toolstack=xen_options.toolstack(xl_config),
             efi=bool(xen_cfg),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 from dtanalyze.address.units import parse_ram, parse_ram_size, parse_range
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli.option import Group, Option
-from dtanalyze.cli.options import address, choice, read_file, read_log, read_text
+from dtanalyze.cli.values import address, choice, read_file, read_log, read_text
 from dtanalyze.errors import BlobError, InputError, UsageError
 from dtanalyze.inputs.reading import read_bytes
 from dtanalyze.linux.profile import LinuxProfile

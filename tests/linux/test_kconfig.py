@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dtanalyze.board.bus import LINUX, LINUX_6_13
-from dtanalyze.cli.options import KernelOptions
+from dtanalyze.cli.kernel_options import KernelOptions
 from dtanalyze.errors import InputError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.kconfig import decoded, profile_of, read_kconfig
