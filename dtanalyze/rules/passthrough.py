@@ -166,7 +166,14 @@ def passthrough_over_guest_layout(view: HostView) -> Hits:
                     None if toolstack else domu.node.path,
                     (found, there),
                     None if toolstack else domu.node.offset,
+                    advice=_OF_IOMEM if toolstack else "",
                 )
+
+
+_OF_IOMEM: Final = (
+    "Choose another guest address in `iomem`, the page frame behind the `@`, and in the partial tree. The guest layout "
+    "leaves 0x23000000-0x37ffffff free."
+)
 
 
 def _guest_layout(view: HostView, domu: DomU) -> Iterator[tuple[str, AddressRange]]:

@@ -29,7 +29,7 @@ type = 'pvh'
 iomem = [ "e6020,1", "47fc7,2@37fc7", # a comment inside
           '0xfe000,10', ]
 irqs = [ 112,
-         0x90 ]
+         "144" ]
 dtdev = [ "/soc/eth@e6800000" ]
 device_tree="domd.dtb"
 passthrough = "enabled"
@@ -61,6 +61,29 @@ def test_the_last_setting_counts_and_lists_grow() -> None:
     found = read_xl_config('memory = 1\nmemory = 64\niomem = ["1,1"]\niomem += ["2,1"]\nirqs = []')
     assert found.size == 64 * MIB and [item.host for item in found.iomem] == [0x1000, 0x2000]
     assert read_xl_config('memory=64\niomem = ["1,1"]\niomem = ["2,1"]').iomem[0].host == 0x2000
+    assert read_xl_config("memory=64\nname='a'\nname+='b'").name == "ab"
+
+
+def test_lists_as_they_are_found() -> None:
+    """Comments and lines between, a comma behind the last, settings that say nothing of addresses."""
+    found = read_xl_config(
+        """seclabel='system_u:system_r:domU_t'
+memory = 1024
+iomem=[
+# the card
+    "0xfd010,1@0xfd000",
+
+    'fe000,1'  # its other half
+ ]
+dtdev = [ "/soc/one", "/soc/two", ]
+vcamera = [[ 'backend=DomD', 'format=YUYV'
+          ]]
+virtio = [ "backend=Domain-0,type=virtio,device22,transport=mmio,grant_usage=1" ]
+extra = "root=/dev/xvda1 rw console=hvc0 # no comment"
+"""
+    )
+    assert found.iomem == (Iomem(0xFD010000, 0xFD000000, 0x1000), Iomem(0xFE000000, 0xFE000000, 0x1000))
+    assert found.dtdev == ("/soc/one", "/soc/two")
 
 
 def test_ram_is_the_most_that_it_may_have() -> None:
@@ -73,15 +96,15 @@ def test_ram_is_the_most_that_it_may_have() -> None:
 
 @pytest.mark.parametrize(
     ("said", "meant"),
-    [("disabled", False), ("enabled", True), ("sync_pt", True), ("share_pt", True), ("unknown", None), ("0", False)],
+    [("disabled", False), ("enabled", True), ("sync_pt", True), ("share_pt", True), ("default", None), ("Enabled", True)],
 )
 def test_passthrough(said: str, meant: bool | None) -> None:
     assert read_xl_config(f'memory=64\npassthrough="{said}"').passthrough is meant
 
 
 def test_strings_with_escapes() -> None:
-    assert read_xl_config(r"""memory=64; name="a\"b\x41\n\101" """).name == 'a"bA\nA'
-    assert read_xl_config(r"""memory=64; name='it\'s' # end""").name == "it's"
+    assert read_xl_config(r"""memory=64; name="a\"b\\\t" """).name == 'a"b\\\t'
+    assert read_xl_config("memory=64; name='it\\'s' # end\n").name == "it's"
 
 
 @pytest.mark.parametrize(
@@ -105,7 +128,22 @@ def test_strings_with_escapes() -> None:
         ('memory=64\niomem = ["fffffffffffff,2"]', "beyond 64 bits"),
         ('memory=64\niomem = ["1,1"', "the list that begins here has no end"),
         ("memory=64\niomem = [ a ]", "'a' inside a list"),
-        ('memory=64\nirqs = ["x"]', "irqs: 'x' is no number"),
+        ('memory=64\nirqs = ["x"]', "irqs: 'x' is no decimal number"),
+        ("memory=64\nirqs = [0x90]", "irqs: '0x90' is no decimal number, and xl reads no other"),
+        ("memory=64\nirqs = [1 2]", "line 2: '2' where a list has a comma"),
+        ("memory=64\nirqs = [1,,2]", "line 2: ',' where a list has a value"),
+        ("memory=64\nirqs = [1; 2]", "line 2: ';' inside a list"),
+        ("memory=64\niomem = [['1,1']]", "line 2: iomem has a list inside it"),
+        ("memory=64\niomem = ['1,1 ']", "iomem: '1,1 ' is not START,PAGES"),
+        ("Memory=64\n", "line 1: 'Memory=64' is nothing"),
+        ("memory=64\r\n", "line 1: a carriage return, which xl takes for no blank"),
+        ("memory=64\n# end", "line 2: xl does not read a comment that no newline ends"),
+        ("memory=64\nmemory += 1", "line 2: += is for strings and lists"),
+        ("memory=64\nname='a'\nname += ['b']", "line 3: += adds a list to a string"),
+        ("memory=64\nname='\\x41'", "line 2: xl cannot read '\\x' in a string"),
+        ("memory=64\nvuart='vpl011'", "vuart is one of unknown, sbsa_uart, not 'vpl011'"),
+        ("memory=64\npassthrough='0'", "passthrough is one of default, disabled"),
+        ("memory='1_0'", "memory: '1_0' is no number"),
         ('memory=64\npassthrough = "maybe"', "passthrough is one of"),
         ('memory=64\nname = "open', "is nothing that a configuration"),
     ],
@@ -181,6 +219,7 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     said = " ".join(out.split())
     for words in (
         "over the interrupt controller of libxl:domd",
+        "Choose another guest address in `iomem`, the page frame behind the `@`",
         "omd is given interrupt 72, which dom0 has for /eth@b000000",
         "tdev of domd names /eth@b000000, which dom0 keeps",
         "tdev of domd names /no, which the host tree does not have",
