@@ -12,4 +12,6 @@ do_dtanalyze() {
     }
 }
 addtask dtanalyze after do_image_complete before do_build
+# Other recipes deploy trees too, and what they deploy is no part of this task's signature: it runs in every build.
+do_dtanalyze[nostamp] = "1"
 do_dtanalyze[depends] += "${@'virtual/kernel:do_deploy' if d.getVar('KERNEL_DEVICETREE') else ''}"
