@@ -25,7 +25,7 @@ from dtanalyze.errors import InputError
 from dtanalyze.facts import CheckResult, RegionUse, Reuse
 from dtanalyze.findings import Finding
 from dtanalyze.linux.balloon import hotplug_reach
-from dtanalyze.linux.boot import BootAnswer, Conditions, Verdict, boot
+from dtanalyze.linux.boot import BootAnswer, Conditions, Verdict, boot, boot_with_kaslr
 from dtanalyze.linux.enlighten import EXT_REGION_INDEX, decode_regions, find_xen_node
 from dtanalyze.linux.memblock import Claimed, Memblock, memblock
 from dtanalyze.linux.profile import Arch, LinuxProfile
@@ -35,6 +35,7 @@ from dtanalyze.verdicts import memory_assumed, memory_contradicts, need_finding,
 __all__ = [
     "GuestBoot",
     "boot_guest",
+    "booted_with",
     "check_guest",
     "kind_of",
     "memory_findings",
@@ -75,6 +76,14 @@ def boot_guest(tree: Tree, options: CheckOptions, *, written: bool = False) -> G
     answer = boot(board, memory, profile, Conditions(kaslr, width, options.requests, options.recorded))
     kind = options.tree or kind_of(tree)
     return GuestBoot(tree, options, written, kind, board, memory, ram_from, kaslr, kaslr_from, width, answer)
+
+
+def booted_with(kaslr: bool, booted: GuestBoot) -> GuestBoot:
+    """Return the same boot with KASLR on or off, as if that was given."""
+    options = booted.options._replace(kaslr=kaslr)
+    conditions = Conditions(kaslr, booted.width, options.requests, options.recorded)
+    answer = boot_with_kaslr(booted.answer, booted.board, booted.memory, options.linux, conditions)
+    return booted._replace(options=options, kaslr=kaslr, kaslr_from=kaslr_of(booted.board, options)[1], answer=answer)
 
 
 def check_guest(tree: Tree, path: str, options: CheckOptions, *, written: bool = False) -> CheckResult:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dtanalyze.analysis.flows import flows_of
 from dtanalyze.devicetree.source_map import SourceMap
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.findings import Finding
@@ -28,6 +27,8 @@ def offset_of(tree: Tree, path: str | None) -> int | None:
 
 def written_in(tree: Tree, places: SourceMap, found: Iterable[Finding]) -> tuple[Finding, ...]:
     """Return the findings with the places in the sources: the property that the offset points into, else the node."""
+    from dtanalyze.analysis.flows import flows_of  # blobs have no places
+
     out = []
     for item in found:
         node = tree.find(item.node) if item.node is not None and item.node.startswith("/") else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dtanalyze.analysis.guest import GuestBoot, boot_guest, result_of
+from dtanalyze.analysis.guest import GuestBoot, boot_guest, booted_with, result_of
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Tree
@@ -61,9 +61,9 @@ class WrittenTrees:
             recorded = self._options.recorded if kind == "dom0" else None  # a record is of one boot: dom0's
             options = self._options._replace(linux=linux, tree=kind, memory=(), recorded=recorded)
             open_ = kind != "domu" and options.kaslr is None and not _settles_kaslr(tree)
+            booted = boot_guest(tree, options._replace(kaslr=False) if open_ else options, written=True)
             # A boot loader may add a seed to the host tree, and Xen hands it on to dom0.
-            asked = [options._replace(kaslr=kaslr) for kaslr in (False, True)] if open_ else [options]
-            self._boots[key] = tuple(boot_guest(tree, item, written=True) for item in asked)
+            self._boots[key] = (booted, booted_with(True, booted)) if open_ else (booted,)
         return self._boots[key]
 
 

@@ -36,9 +36,7 @@ _ROOTS: Final = (".git", ".hg")
 """What the folder of a whole project holds: above it, settings are somebody else's."""
 _PREFIX: Final = "DTANALYZE_"
 _NAMES: Final = ("dtanalyze.toml", "pyproject.toml")
-_MAYBE: Final = re.compile(
-    r"""\btool["']?\s*\.\s*["']?dtanalyze["'\s.=\]]|^\s*\[?\s*["']?tool["']?\s*[]=]|\\u""", re.IGNORECASE | re.MULTILINE
-)
+_MAYBE: Final = r"""\btool["']?\s*\.\s*["']?dtanalyze["'\s.=\]]|^\s*\[?\s*["']?tool["']?\s*[]=]|\\u"""
 """What a file with a table [tool.dtanalyze] has, however it is spelled; others may have it too."""
 _INPUTS: Final = (".dtb", ".itb", ".dts", ".dtbo")
 
@@ -186,7 +184,7 @@ def _read(path: str) -> Mapping[str, Any] | None:
         raise InputError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not TOML: {error}") from error
-    if os.path.basename(path) == "pyproject.toml" and not _MAYBE.search(text):
+    if os.path.basename(path) == "pyproject.toml" and not re.search(_MAYBE, text, re.IGNORECASE | re.MULTILINE):
         return None  # most projects' files say nothing of this tool, and TOML takes as long to read as a tree to check
     data = parsed_toml(text, path)
     if os.path.basename(path) != "pyproject.toml":

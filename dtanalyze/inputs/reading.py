@@ -13,7 +13,6 @@ import sys
 from typing import BinaryIO, Final
 
 from dtanalyze.errors import InputError
-from dtanalyze.inputs.unpacking import plain
 
 __all__ = [
     "MAX_INPUT",
@@ -81,6 +80,8 @@ def read_bytes(path: str, most: int = MAX_INPUT) -> bytes:
 
 def open_log(path: str) -> BinaryIO:
     """Return a regular file of any size, open and unpacked, for who holds a line of it at a time; raises as `read_bytes`."""
+    from dtanalyze.inputs.unpacking import plain
+
     descriptor = _opened(path)
     try:
         _checked(descriptor, path)

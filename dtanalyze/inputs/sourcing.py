@@ -1,7 +1,6 @@
 """What a user says about sources, and what a user calls them."""
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -57,6 +56,8 @@ def cpp_args_from(texts: Iterable[str]) -> Sourcing:
     Other options of cpp write files, read what is not looked at, or change what its output means. Raises `UsageError` for
     them.
     """
+    import shlex
+
     includes: list[str] = []
     rest: list[str] = []
     for text in texts:

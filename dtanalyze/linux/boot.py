@@ -33,7 +33,7 @@ from dtanalyze.linux.profile import Arch, LinuxProfile, TargetRule
 from dtanalyze.linux.resource import Resource
 from dtanalyze.linux.unpopulated_alloc import Request, UnpopulatedAlloc
 
-__all__ = ["WORST_FIRST", "BootAnswer", "Conditions", "Verdict", "boot", "copy_resource", "grant_table"]
+__all__ = ["WORST_FIRST", "BootAnswer", "Conditions", "Verdict", "boot", "boot_with_kaslr", "copy_resource", "grant_table"]
 
 
 class Verdict(StrEnum):
@@ -153,6 +153,16 @@ def boot(board: Board, memory: Memblock, profile: LinuxProfile, conditions: Cond
     return BootAnswer(
         verdict, reason, conditions.kaslr, detection, init, target, iomem, limits, room, requests, unseen, memory
     )
+
+
+def boot_with_kaslr(
+    booted: BootAnswer, board: Board, memory: Memblock, profile: LinuxProfile, conditions: Conditions
+) -> BootAnswer:
+    """Return the answer with ``conditions.kaslr`` from one that differs in nothing else: the linear map may move."""
+    ram, before = booted.memory.memory, conditions._replace(kaslr=booted.kaslr)
+    if _limits(ram, profile, before) == _limits(ram, profile, conditions):
+        return booted._replace(kaslr=conditions.kaslr)
+    return boot(board, memory, profile, conditions)
 
 
 def _option_off(profile: LinuxProfile) -> str | None:

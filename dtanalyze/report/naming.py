@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from hashlib import sha256
 from typing import NamedTuple
 
 from dtanalyze.controls.identity import relative
@@ -59,6 +58,8 @@ def _placed(group: tuple[CheckResult, ...], *, sweep: bool) -> Iterator[Placed]:
 
 def digest(*parts: str) -> str:
     """Return the fingerprint of ``parts``: hexadecimal, the same on every machine."""
+    from hashlib import sha256  # loads a large library, which a report to be read does without
+
     return sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
 
