@@ -24,6 +24,7 @@ __all__ = [
     "QuestionSettingsGroup",
     "SettingsGroup",
     "SettingsOptions",
+    "may_have_settings",
     "parsed_toml",
     "project_folder",
     "settled",
@@ -36,8 +37,6 @@ _ROOTS: Final = (".git", ".hg")
 """What the folder of a whole project holds: above it, settings are somebody else's."""
 _PREFIX: Final = "DTANALYZE_"
 _NAMES: Final = ("dtanalyze.toml", "pyproject.toml")
-_MAYBE: Final = r"""\btool["']?\s*\.\s*["']?dtanalyze["'\s.=\]]|^\s*\[?\s*["']?tool["']?\s*[]=]|\\u"""
-"""What a file with a table [tool.dtanalyze] has, however it is spelled; others may have it too."""
 _INPUTS: Final = (".dtb", ".itb", ".dts", ".dtbo")
 
 
@@ -176,6 +175,12 @@ def working_folder() -> str:
     return os.getcwd()
 
 
+def may_have_settings(text: str) -> bool:
+    """Tell whether a project's file may have a table [tool.dtanalyze], however it is spelled: others have the words too."""
+    table = r"""\btool["']?\s*\.\s*["']?dtanalyze["'\s.=\]]|^\s*\[?\s*["']?tool["']?\s*[]=]|\\u"""
+    return re.search(table, text, re.IGNORECASE | re.MULTILINE) is not None
+
+
 def _read(path: str) -> Mapping[str, Any] | None:
     """Return the table of a file; None for a pyproject.toml without one."""
     try:
@@ -184,7 +189,7 @@ def _read(path: str) -> Mapping[str, Any] | None:
         raise InputError(f"{path}: {error}") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not TOML: {error}") from error
-    if os.path.basename(path) == "pyproject.toml" and not re.search(_MAYBE, text, re.IGNORECASE | re.MULTILINE):
+    if os.path.basename(path) == "pyproject.toml" and not may_have_settings(text):
         return None  # most projects' files say nothing of this tool, and TOML takes as long to read as a tree to check
     data = parsed_toml(text, path)
     if os.path.basename(path) != "pyproject.toml":

@@ -10,6 +10,7 @@ import pytest
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.analysis import CheckOptions, check
+from dtanalyze.analysis.guest import boot_guest, booted_with
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.memory_hotplug import (
     PluggableRange,
@@ -21,7 +22,7 @@ from dtanalyze.linux.memory_hotplug import (
 from dtanalyze.linux.profile import PRESETS, Arch, LinuxProfile
 from dtanalyze.rules.examples import host
 from tests.linux.build import answer, guest
-from tests.trees import dtb
+from tests.trees import dtb, tree
 
 L612 = PRESETS["6.12"]
 K16, K64 = L612._replace(page_size=16384), L612._replace(page_size=65536)
@@ -168,6 +169,17 @@ def test_space_below_ram_is_used_only_with_kaslr() -> None:
     assert first_taken("6.12", no) == 0x100000000
     for other in ("<0x1234>", "<1 2 3>"):  # get_kaslr_seed takes 8 bytes only
         assert first_taken("6.12", f"chosen {{ kaslr-seed = {other}; }};") == 0x100000000
+
+
+@pytest.mark.parametrize(("linux", "moves"), [("6.12", True), ("6.16", False)])
+def test_another_start_is_booted_again_only_where_the_map_moves(linux: str, moves: bool) -> None:
+    asked = CheckOptions(PRESETS[linux], tree="dom0", requests=(1,), kaslr=False)
+    plain = boot_guest(tree(guest(LOW_AND_HIGH, A57, memory=RAM)), asked, written=True)
+    other = booted_with(True, plain)
+    assert (other.kaslr, other.answer.kaslr, other.kaslr_from) == (True, True, "KASLR: on, as given")
+    taken = [item.taken.start for item in other.answer.requests if item.taken]
+    assert taken == [0x48000000 if moves else 0x100000000]
+    assert (other.answer.iomem is plain.answer.iomem) is not moves
 
 
 def test_a_region_above_the_linear_map_is_clipped() -> None:
