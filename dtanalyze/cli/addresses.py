@@ -1,21 +1,25 @@
 """``dtanalyze addresses``."""
 
-from typing import Annotated, Any, Final
+from collections.abc import Sequence
+from typing import Annotated, Final
 
 from dtanalyze.board.build import all_reg_entries, build_board
 from dtanalyze.board.bus import LINUX, XEN
 from dtanalyze.board.model import PciHost
 from dtanalyze.board.translate import RegEntry, reg_entries
 from dtanalyze.cli import options
-from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.option import Option
-from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
+from dtanalyze.cli.rendering import say_rendered
+from dtanalyze.cli.run import Sources, TreeInput, each_input, usage_errors
 from dtanalyze.cli.values import choice
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.errors import InputFailure
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
 
 __all__ = ["EPILOG", "command"]
+
+Addresses = tuple[str, list[RegEntry], tuple[PciHost, ...]]
 
 EPILOG: Final = """Examples:
 
@@ -43,7 +47,7 @@ def command(
         check_format(format_)
         choice(rules, ("linux", "xen"), "--rules")
 
-    def analyse(item: TreeInput) -> tuple[str, list[RegEntry], tuple[PciHost, ...]]:
+    def analyse(item: TreeInput) -> Addresses:
         data, path = item.data, item.name
         tree = parse(data)
         if rules == "xen":
@@ -53,15 +57,14 @@ def command(
         return path, entries, build_board(tree, XEN if rules == "xen" else LINUX).pci_hosts
 
     results, failures = each_input(paths, analyse, Sources(None, source.sourcing()))
-    if format_ == "json":
-        from dtanalyze.report.json import addresses_result, document
 
-        answers: list[dict[str, Any]] = [addresses_result(*item) for item in results]
-        say(document(answers, failures, __version__))
-    else:
+    def render(found: Sequence[Addresses], failed: list[InputFailure]) -> str:
+        if format_ == "json":
+            from dtanalyze.report.json import addresses_result, document
+
+            return document([addresses_result(*item) for item in found], failed, __version__)
         from dtanalyze.report.addresses import addresses_text
 
-        say("\n".join(addresses_text(*item) for item in results))
-    report_failures(failures)
-    if failures:
-        raise LeaveError(2)
+        return "\n".join(addresses_text(*item) for item in found)
+
+    say_rendered(results, render, failures, lambda place: (results[place][0], ""))

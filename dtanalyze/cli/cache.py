@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final, TypeAlias
 
-from dtanalyze.cli.run import Outcome
+from dtanalyze.cli.run import PLAIN_SOURCES, Outcome, failure_of
 from dtanalyze.cli.stored import NotStorableError, from_bytes, to_bytes
 from dtanalyze.errors import InputError, UsageError
 from dtanalyze.facts import CheckResult
@@ -102,6 +102,12 @@ def cached(work: Work, cache: Cache) -> Work:
     """Return the work on an input as one that looks first whether it was done before."""
 
     def known(given: Given) -> Checked:
+        try:
+            return looked_up(given)
+        except Exception as error:  # noqa: BLE001  # a defect of the cache's costs this input only, too
+            return [], [failure_of(given.name, given.name, error, PLAIN_SOURCES.limits)]
+
+    def looked_up(given: Given) -> Checked:
         if given.name.endswith(_SOURCES):
             return work(given)
         try:

@@ -134,13 +134,13 @@ def command(
         answer = _answer(call, report, asked, found, control.today)
     if source.source is not None:
         _tell_without_line(source.source, answer)
-    written = outputs.write(asked.wanted, answer)
-    report_failures(found.failures)
+    written, answer = outputs.write(asked.wanted, answer, lambda place: _named(found.groups[place]))
+    report_failures(list(answer.failures))
     if not report.quiet:
         tell_idle(call, found.kinds)
     for used in answer.settings if report.quiet else ():
         complain(str(used))
-    if found.failures or not written:
+    if answer.failures or not written:
         raise LeaveError(2)
     if asked.threshold is not None and _reaches(answer.results, asked.threshold):
         raise LeaveError(1)
@@ -199,6 +199,11 @@ def _answer(call: Call, report: outputs.ReportOptions, asked: _Asked, found: Fou
         controls = control_options.with_remarks(controls, found.remarks, found.own, today)
     answer = control_options.controlled(answer, controls)
     return answer._replace(groups=Seen(answer.groups, lambda group: tuple(map(folded, group))))
+
+
+def _named(group: tuple[CheckResult, ...]) -> tuple[str, str]:
+    """Return what the input is called that a group of results is of, and its file."""
+    return group[0].path, group[0].location
 
 
 def _tell_without_line(source: str, answer: Report) -> None:

@@ -10,7 +10,7 @@ from dtanalyze.cli.option import Argument, Option
 from dtanalyze.cli.outputs import asked as given_words
 from dtanalyze.cli.outputs import columns
 from dtanalyze.cli.replacing import write_file
-from dtanalyze.cli.run import Sources, each_input, report_failures, usage_errors
+from dtanalyze.cli.run import Sources, each_input, held_to_limits, report_failures, usage_errors
 from dtanalyze.cli.source_fix import SourceFix, source_fix, write_sources
 from dtanalyze.errors import UsageError
 from dtanalyze.facts import Fix
@@ -101,9 +101,12 @@ def command(
     if len(results) != 1:
         fail(f"fix changes one tree, not {len(results)}")
     (found,) = results
-    with usage_errors():
+    with held_to_limits(path):
         changed = source_fix(source.source or path, found.edits, source.sourcing()) if diff or write else None
-        _tell(_document(found, path, format_, changed, diff=diff, to_file=output is not None), output)
+        text = _document(found, path, format_, changed, diff=diff, to_file=output is not None)
+        told = summary_text(found, path, given_words(call), made=write or apply is not None, width=columns())
+    with usage_errors():
+        _tell(text, output)
         if apply is not None and found.edits:
             write_file(apply, found.blob)
         if changed is not None:
@@ -113,7 +116,7 @@ def command(
                 write_sources(changed)
                 note(written_text(changed.files))
     tell_idle(call, {item.tree for item in found.before})
-    note(summary_text(found, path, given_words(call), made=write or apply is not None, width=columns()))
+    note(told)
     if apply is not None and not found.edits:
         note(f"{apply}: not written, there is nothing to change")
     if any(item.severity is Severity.ERROR for result in found.after for item in result.findings):

@@ -1,5 +1,6 @@
 """``dtanalyze map``."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 from dtanalyze.causes import folded
@@ -9,13 +10,17 @@ from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.idle import tell_idle
 from dtanalyze.cli.option import Option
 from dtanalyze.cli.outputs import columns
+from dtanalyze.cli.rendering import rendered
 from dtanalyze.cli.replacing import write_file
-from dtanalyze.cli.run import Sources, checked, each_input, report_failures, usage_errors
-from dtanalyze.errors import UsageError
+from dtanalyze.cli.run import Sources, TreeInput, checked, each_input, report_failures, usage_errors
+from dtanalyze.errors import InputFailure, UsageError
 from dtanalyze.facts import CheckResult
 from dtanalyze.report.style import Style
 
 __all__ = ["EPILOG", "SETTINGS", "command"]
+
+Drawn = list[tuple[str, str]]
+"""Files with their text; ``-`` is standard output."""
 
 SETTINGS: Final = True
 """Files and the environment may say what the command line does not: the question is that of the gate."""
@@ -64,20 +69,28 @@ def command(
         sourcing = source.sourcing()
         sources = Sources(overlay.read(sourcing), sourcing)
 
-    groups, failures = each_input(paths, lambda item: checked(item, asked, question), sources)
-    results = tuple(folded(result) for group in groups for result in group)
+    def analyse(item: TreeInput) -> tuple[CheckResult, ...]:
+        return tuple(map(folded, checked(item, asked, question)))
+
+    def render(found: Sequence[tuple[CheckResult, ...]], _: list[InputFailure]) -> Drawn:
+        results = [result for group in found for result in group]
+        if html is None and svg is None:
+            return [("-", _text(results, style, listed=listed, certain=certain))] if results else []
+        return _files(results, html, svg)
+
+    groups, failures = each_input(paths, analyse, sources)
+    with usage_errors():
+        drawn, left, failures = rendered(groups, render, failures, lambda place: (groups[place][0].path, ""))
     report_failures(failures)
-    tell_idle(call, {item.tree for item in results})
-    if results:
-        with usage_errors():
-            drawn = _files(results, html, svg)
-        if not drawn:
-            say(_text(results, style, listed=listed, certain=certain))
+    tell_idle(call, {item.tree for group in left for item in group})
+    with usage_errors():
+        for file, text in drawn:
+            _write(file, text)
     if failures:
         raise LeaveError(2)
 
 
-def _text(results: tuple[CheckResult, ...], style: Style, *, listed: bool, certain: bool) -> str:
+def _text(results: list[CheckResult], style: Style, *, listed: bool, certain: bool) -> str:
     if listed:
         from dtanalyze.report.map import map_text
 
@@ -88,24 +101,25 @@ def _text(results: tuple[CheckResult, ...], style: Style, *, listed: bool, certa
     return "\n".join(picture_text(scene(result), style=style, width=columns()) for result in results)
 
 
-def _files(results: tuple[CheckResult, ...], html: str | None, svg: str | None) -> bool:
-    """Write the files that are asked for; tell whether there were some."""
-    if html is None and svg is None:
-        return False
+def _files(results: list[CheckResult], html: str | None, svg: str | None) -> Drawn:
+    """Return the files that are asked for, each with its text; none where there is nothing to draw."""
+    if not results:
+        return []
     from dtanalyze.report.picture.scene import scene
 
     scenes = tuple(scene(result) for result in results)
+    drawn: Drawn = []
     if svg is not None:
         if len(scenes) != 1:
             raise UsageError(f"--svg draws one result, these are {len(scenes)}: choose one, or take --html")
         from dtanalyze.report.picture.svg import picture_svg
 
-        _write(svg, picture_svg(scenes[0]))
+        drawn.append((svg, picture_svg(scenes[0])))
     if html is not None:
         from dtanalyze.report.picture.html import picture_html
 
-        _write(html, picture_html(scenes))
-    return True
+        drawn.append((html, picture_html(scenes)))
+    return drawn
 
 
 def _write(file: str, text: str) -> None:

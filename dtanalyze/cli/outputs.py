@@ -2,19 +2,22 @@
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Final, NamedTuple, TypeAlias
 
 from dtanalyze.cli.call import Call
 from dtanalyze.cli.console import complain, say
+from dtanalyze.cli.kept import Kept
 from dtanalyze.cli.kernel_options import KernelOptions
 from dtanalyze.cli.option import Group, Option
 from dtanalyze.cli.options import ColorOption, MappingOptions, SourceOptions, TreeOptions
+from dtanalyze.cli.rendering import rendered
 from dtanalyze.cli.replacing import replacing
 from dtanalyze.cli.xen_options import HostOptions
-from dtanalyze.errors import UsageError
+from dtanalyze.errors import InputFailure, UsageError
+from dtanalyze.facts import CheckResult
 from dtanalyze.report import FORMATS, check_format
-from dtanalyze.report.style import PLAIN
+from dtanalyze.report.style import PLAIN, Style
 from dtanalyze.report.whole import Report
 
 __all__ = [
@@ -161,19 +164,39 @@ def pair_in_order(order: Iterable[str], formats: Sequence[str], files: Sequence[
     return [(name, None if file == "-" else file) for name, file in given]
 
 
-def write(wanted: Iterable[Output], report: Report) -> bool:
-    """Write every report, files without colour; say which cannot be written, and return whether all could."""
+def write(wanted: Iterable[Output], report: Report, named: Callable[[int], tuple[str, str]]) -> tuple[bool, Report]:
+    """Write every report, files without colour; say which cannot be written, and return whether all could.
+
+    Return the report, too, as it was written at last: what cannot be rendered of it has become a failure. ``named`` tells
+    the name and the file of the group at a place.
+    """
     written = True
     for name, file in sorted(wanted, key=lambda item: item[1] is None):
+        parts, report = _parts(name, report, report.style if file is None else PLAIN, named)
         if file is None:
-            for part in FORMATS[name](report):
+            for part in parts:
                 say(part)
             continue
         try:
             with replacing(file) as written_to:
-                for part in FORMATS[name](report._replace(style=PLAIN)):
+                for part in parts:
                     written_to.write(part.encode("utf-8", "surrogateescape"))
         except UsageError as error:
             complain(f"--output: {error}")
             written = False
-    return written
+    return written, report
+
+
+def _parts(
+    name: str, report: Report, style: Style, named: Callable[[int], tuple[str, str]]
+) -> tuple[Sequence[str], Report]:
+    """Return a document in parts, whole before the first is written: a defect in the middle leaves no half of it."""
+
+    def render(groups: Sequence[tuple[CheckResult, ...]], failures: list[InputFailure]) -> Sequence[str]:
+        kept = Kept[str]()
+        for part in FORMATS[name](report._replace(groups=groups, failures=tuple(failures), style=style)):
+            kept.append(part)
+        return kept
+
+    parts, groups, failures = rendered(report.groups, render, list(report.failures), named)
+    return parts, report._replace(groups=groups, failures=tuple(failures))

@@ -1,14 +1,16 @@
 """``dtanalyze overlaps``."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from dtanalyze.board.build import build_board
 from dtanalyze.board.bus import LINUX
 from dtanalyze.cli import options
-from dtanalyze.cli.console import LeaveError, say
 from dtanalyze.cli.outputs import columns
-from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
+from dtanalyze.cli.rendering import say_rendered
+from dtanalyze.cli.run import Sources, TreeInput, each_input, usage_errors
 from dtanalyze.devicetree.blob import parse
+from dtanalyze.errors import InputFailure
 from dtanalyze.report import check_format
 from dtanalyze.rules.overlap import Overlap, device_overlaps
 from dtanalyze.version import __version__
@@ -43,12 +45,12 @@ def command(
         return path, tuple(device_overlaps(build_board(parse(data), LINUX)))
 
     results, failures = each_input(paths, analyse, Sources(None, source.sourcing()))
-    if format_ == "json":
-        from dtanalyze.report.json import document
 
-        say(document([overlaps_json(*item) for item in results], failures, __version__))
-    else:
-        say("\n".join(overlaps_text(*item, style=style, width=columns()) for item in results))
-    report_failures(failures)
-    if failures:
-        raise LeaveError(2)
+    def render(found: Sequence[tuple[str, tuple[Overlap, ...]]], failed: list[InputFailure]) -> str:
+        if format_ == "json":
+            from dtanalyze.report.json import document
+
+            return document([overlaps_json(*item) for item in found], failed, __version__)
+        return "\n".join(overlaps_text(*item, style=style, width=columns()) for item in found)
+
+    say_rendered(results, render, failures, lambda place: (results[place][0], ""))

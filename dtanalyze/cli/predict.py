@@ -1,16 +1,18 @@
 """``dtanalyze predict``."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from dtanalyze.analysis import HostQuestion
 from dtanalyze.cli import kernel_options, options, outputs, settings, xen_options
 from dtanalyze.cli.call import Call
-from dtanalyze.cli.console import LeaveError, fail, say
+from dtanalyze.cli.console import LeaveError, fail
 from dtanalyze.cli.option import Option
+from dtanalyze.cli.rendering import say_rendered
 from dtanalyze.cli.replacing import write_file
-from dtanalyze.cli.run import Sources, TreeInput, each_input, report_failures, usage_errors
-from dtanalyze.errors import InputError, UsageError
+from dtanalyze.cli.run import Sources, TreeInput, each_input, usage_errors
+from dtanalyze.errors import InputError, InputFailure, UsageError
 from dtanalyze.facts import Predicted
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
@@ -84,23 +86,20 @@ def command(
     if emit_dtb is not None:
         with usage_errors():
             _emit(Path(emit_dtb), results)
-    if format_ == "json":
-        from dtanalyze.report.json import document, predict_result
 
-        answers: list[dict[str, Any]] = [predict_result(path, item) for path, item in results]
-        say(document(answers, failures, __version__))
-    else:
+    def render(found: Sequence[list[tuple[str, Predicted]]], failed: list[InputFailure]) -> str:
+        flat = [item for group in found for item in group]
+        if format_ == "json":
+            from dtanalyze.report.json import document, predict_result
+
+            return document([predict_result(*item) for item in flat], failed, __version__)
         from dtanalyze.report.predict import predict_text
 
         width, words = outputs.columns(), outputs.asked(call)
-        texts = [
-            predict_text(path, item, style=style, quiet=quiet, explain=explain, width=width, asked=words)
-            for path, item in results
-        ]
-        say(("" if quiet else "\n").join(texts))
-    report_failures(failures)
-    if failures:
-        raise LeaveError(2)
+        texts = [predict_text(*item, style=style, quiet=quiet, explain=explain, width=width, asked=words) for item in flat]
+        return ("" if quiet else "\n").join(texts)
+
+    say_rendered(groups, render, failures, lambda place: (groups[place][0][0], ""))
     if any(item.prediction.stopped_by for _, item in results):
         raise LeaveError(1)
 

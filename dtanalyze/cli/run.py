@@ -31,6 +31,7 @@ __all__ = [
     "checked",
     "checked_partial",
     "each_input",
+    "failure_of",
     "held_to_limits",
     "made_of",
     "report_failures",
@@ -101,7 +102,7 @@ def made_of(given: Given, analyse: Callable[[TreeInput], T], sources: Sources) -
                     failures.append(InputFailure(item.name, str(error), error.offset, item.file, error.at))
                 at[:] = [given.name]
     except Exception as error:  # noqa: BLE001  # whatever it is, it costs this input only
-        failures.append(_failure(at[0], given.name, error, sources.limits))
+        failures.append(failure_of(at[0], given.name, error, sources.limits))
     return results, failures
 
 
@@ -126,7 +127,7 @@ def _trees(given: Given, sources: Sources, spent: Spent) -> Iterator[TreeInput |
             yield TreeInput(item.name, item.data, item.original, given.name, item.places)
 
 
-def _failure(name: str, file: str, error: Exception, limits: Limits) -> InputFailure:
+def failure_of(name: str, file: str, error: Exception, limits: Limits) -> InputFailure:
     """Return what an exception means for an input: what it says, or that it is a defect of ours."""
     if wants_debug():
         complain_of(error)
@@ -152,7 +153,7 @@ def held_to_limits(name: str) -> Iterator[None]:
         with within(PLAIN_SOURCES.limits):
             yield
     except Exception as error:  # noqa: BLE001  # the sentence says what it was
-        failure = _failure(name, "", error, PLAIN_SOURCES.limits)
+        failure = failure_of(name, "", error, PLAIN_SOURCES.limits)
         own = isinstance(error, DtanalyzeError) and not isinstance(error, TimeUpError)
         fail(failure.message if own else f"{name}: {failure.message}")
 

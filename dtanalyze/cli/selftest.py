@@ -1,13 +1,19 @@
 """``dtanalyze selftest``."""
 
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from dtanalyze.cli import kernel_options, options
-from dtanalyze.cli.console import LeaveError, say
+from dtanalyze.cli.console import LeaveError
 from dtanalyze.cli.outputs import columns
-from dtanalyze.cli.run import Sources, each_input, report_failures, usage_errors
+from dtanalyze.cli.rendering import say_rendered
+from dtanalyze.cli.run import Sources, each_input, usage_errors
+from dtanalyze.errors import InputFailure
 from dtanalyze.report import check_format
 from dtanalyze.version import __version__
+
+if TYPE_CHECKING:
+    from dtanalyze.facts import Trial
 
 __all__ = ["EPILOG", "command"]
 
@@ -44,14 +50,14 @@ def command(
     results, failures = each_input(
         paths, lambda item: (item.name, selftest(item.data, item.name, asked, asked.memory)), sources
     )
-    if format_ == "json":
-        from dtanalyze.report.json import document
 
-        say(document([selftest_json(*item) for item in results], failures, __version__))
-    else:
-        say("\n".join(selftest_text(*item, style=style, width=columns()) for item in results))
-    report_failures(failures)
-    if failures:
-        raise LeaveError(2)
+    def render(found: Sequence["tuple[str, tuple[Trial, ...]]"], failed: list[InputFailure]) -> str:
+        if format_ == "json":
+            from dtanalyze.report.json import document
+
+            return document([selftest_json(*item) for item in found], failed, __version__)
+        return "\n".join(selftest_text(*item, style=style, width=columns()) for item in found)
+
+    say_rendered(results, render, failures, lambda place: (results[place][0], ""))
     if not all(trial.passed for _, trials in results for trial in trials):
         raise LeaveError(1)

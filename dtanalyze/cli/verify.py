@@ -117,9 +117,10 @@ def command(
         items = evidence(paths or [], live=live, root=root or "/", logs=True)
         bundle = gathered(usable(items, paths or []))
         verified = verify(bundle, Given(xen, linux, host))
+        text = _document(verified, format_, style, explain=explain)
     for name in bundle.unknown:
         complain(f"{name}: nothing known is in it, left out")
-    say(_document(verified, format_, style, explain=explain))
+    say(text)
     if verified.differences or verified.wrong_pairing:
         raise LeaveError(1)
 
