@@ -14,10 +14,12 @@ from pathlib import Path
 import pytest
 
 from dtanalyze.cli import main
+from dtanalyze.findings import Severity
+from dtanalyze.linux.boot import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-PAGES = ("index", "tutorial", "first-gate", "how-to", "model", "json", "python")
+PAGES = ("index", "tutorial", "first-gate", "how-to", "model", "contract", "json", "python")
 
 
 def text(page: str) -> str:
@@ -94,6 +96,20 @@ def test_examples_in_python_run(page: str, monkeypatch: pytest.MonkeyPatch, caps
     for example in re.findall(r"```python\n(.*?)```", text(page), re.S):
         exec(compile(example, f"docs/{page}.md", "exec"), {})
     capsys.readouterr()
+
+
+def test_the_contract_names_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each option in the help of its command, each word in the program's own lists."""
+    page = text("contract")
+    kinds = dict(re.findall(r"^\| (verdicts|severities|trees) \| (.*) \|$", page, re.M))
+    told = {kind: set(re.findall(r"`([^`]+)`", words)) for kind, words in kinds.items()}
+    assert told["verdicts"] == {item.value for item in Verdict} and told["severities"] == {item.label for item in Severity}
+    rows = re.findall(r"^\| `(\w+)` \| (.*--.*) \|$", page, re.M)
+    assert {name for name, _ in rows} == {"check", "predict", "addresses", "diff", "fix", "map", "verify"}
+    for name, row in rows:
+        with pytest.raises(SystemExit):
+            main([name, "--help"])
+        assert set(re.findall(r"`(--[\w-]+)`", row)) <= set(re.findall(r"--[\w-]+", capsys.readouterr().out)), name
 
 
 @pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="mkdocs is not installed: the site is NOT built")

@@ -13,6 +13,12 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 HOME: Final = "https://github.com/dtanalyze/dtanalyze/blob/main/"
+_NOT_BUILT: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>dtanalyze in the browser</title>
+<p>This site was built without the page that runs the analyzer: <code>make site</code> adds it where npm is installed.</p>
+</html>
+"""
+"""What stands at the place of that page until ``web/build.py`` has made it."""
 _RULE: Final = re.compile(r"^## (?P<code>[A-Z]+(?:-[a-z-]+|\d+))$", re.M)
 
 
@@ -29,7 +35,8 @@ def rule_pages(text: str) -> tuple[str, dict[str, str]]:
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Replace the one document of all rules by its index and a page each."""
+    """Replace the one document of all rules by its index and a page each, and say where the page that runs it comes from."""
+    files.append(File.generated(config, "try/index.html", content=_NOT_BUILT))
     whole = files.get_file_from_path("rules.md")
     if whole is None:
         return files

@@ -19,7 +19,10 @@ from dtanalyze.errors import DtanalyzeError
 
 __all__ = ["GroupedCommand", "SettledCommand", "grouped"]
 
+_OWN: Final = "Options"
 _REST: Final = "Other options"
+_BEFORE_GROUPS: Final = 2
+"""Sections that stand before those of the groups: the arguments, and a command's own options."""
 _ORDER: Final = "dtanalyze.order"
 _SETTLED: Final = "dtanalyze.settled"
 
@@ -47,16 +50,20 @@ class GroupedCommand(TyperCommand):
         return parser
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write arguments, then each group in the order of the signature, then the options of no group."""
-        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        """Write arguments, what the signature names before its first group, each group, then the options of no group."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], _OWN: []}
         rest: list[tuple[str, str]] = []
         for param in self.get_params(ctx):
             record = param.get_help_record(ctx)
             heading = "Arguments" if param.param_type_name == "argument" else getattr(param, "rich_help_panel", None)
-            if record is not None:
-                (rest if heading is None else sections.setdefault(heading, [])).append(record)
+            if record is None:
+                continue
+            if heading is not None:
+                sections.setdefault(heading, []).append(record)
+            else:
+                (sections[_OWN] if len(sections) == _BEFORE_GROUPS and param.name != "help" else rest).append(record)
         rest.append((DEBUG, "Show where an internal error comes from."))
-        sections[_REST if len(sections) > 1 else "Options"] = rest
+        sections.setdefault(_REST if len(sections) > _BEFORE_GROUPS else _OWN, []).extend(rest)
         for heading, records in sections.items():
             if records:
                 with formatter.section(heading):

@@ -49,7 +49,7 @@ class KernelOptions(NamedTuple):
         bool | None,
         Option(
             "--unpopulated-alloc/--no-unpopulated-alloc",
-            help="CONFIG_XEN_UNPOPULATED_ALLOC. Default: as upstream, on.",
+            help="CONFIG_XEN_UNPOPULATED_ALLOC. Default: on, as distributions build it.",
             show_default=False,
         ),
     ] = None

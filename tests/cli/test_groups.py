@@ -5,6 +5,7 @@ from typing import Annotated, NamedTuple
 import pytest
 import typer
 
+from dtanalyze.cli import main
 from dtanalyze.cli.groups import GroupedCommand, grouped
 from dtanalyze.cli.option import Group, Option
 
@@ -50,6 +51,17 @@ def test_help_has_a_heading_for_each_group(capsys: pytest.CaptureFixture[str]) -
     assert call("--help") == 0
     out = capsys.readouterr().out
     places = [out.index(line) for line in ("Arguments:\n", "\nPaint:\n", "--colour", "\nOther options:\n", "--knob")]
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize(("command", "own"), [("fix", "--apply"), ("map", "--html"), ("predict", "--emit-dtb"), ("diff", "--old-root")])
+def test_what_is_the_commands_own_stands_before_what_all_share(
+    command: str, own: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    out = capsys.readouterr().out
+    places = [out.index(line) for line in ("Arguments:\n", "\nOptions:\n", own, "\nXen, for a host", "\nOther options:\n", "--debug")]
     assert places == sorted(places)
 
 
