@@ -60,6 +60,10 @@ def _built(tree: Tree, rules: AddressRules) -> Board:
 
 def hypervisor_nodes(root: Node) -> tuple[Node, ...]:
     """Return every node compatible with ``xen,xen``, and ``/hypervisor`` whatever it says, in document order."""
+    return root.once("hypervisors", _hypervisor_nodes)
+
+
+def _hypervisor_nodes(root: Node) -> tuple[Node, ...]:
     return tuple(
         node for node in root if node.is_compatible("xen,xen") or (node.name == "hypervisor" and node.parent is root)
     )

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node
 
-__all__ = ["LINUX", "LINUX_6_13", "XEN", "AddressRules", "Bus", "Cells", "address_rules", "pci_space"]
+__all__ = ["ADDRESSES", "LINUX", "LINUX_6_13", "XEN", "AddressRules", "Bus", "Cells", "address_rules", "pci_space"]
 
 Cells = tuple[int, ...]
 
@@ -170,6 +170,9 @@ XEN: Final = AddressRules(
     keeps_flags=False,
 )
 """Xen, every release from 4.16: only the root and nodes with ``ranges`` are buses; there is no ISA and no flags bus."""
+
+ADDRESSES: Final = frozenset(bus.addresses for rules in (LINUX, LINUX_6_13, XEN) for bus in rules.buses)
+"""The properties that may hold addresses: a node with none of them has none."""
 
 
 def address_rules(name: str) -> AddressRules:

@@ -37,13 +37,7 @@ class Phandles:
     @classmethod
     def of(cls, tree: Tree) -> Phandles:
         """Return those of ``tree``; of a tree that was read they are worked out once."""
-        known = tree.root.known
-        if known is None:
-            return cls(tree)
-        found: Phandles | None = known.get("phandles")
-        if found is None:
-            found = known["phandles"] = cls(tree)
-        return found
+        return tree.root.once("phandles", lambda _: cls(tree))
 
     def __init__(self, tree: Tree) -> None:
         self._kept = tree.root.known is not None

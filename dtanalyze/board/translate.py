@@ -7,7 +7,7 @@ window nor transformed. An address that cannot be translated is never passed thr
 
 from typing import Final, NamedTuple
 
-from dtanalyze.board.bus import AddressRules, Bus, Cells, pci_space
+from dtanalyze.board.bus import ADDRESSES, AddressRules, Bus, Cells, pci_space
 from dtanalyze.board.ranges import RangesIndex
 from dtanalyze.devicetree.cells import MAX_ADDR_CELLS, CellCounts, read_number, reg_tuples
 from dtanalyze.devicetree.tree import Node
@@ -164,13 +164,17 @@ def translate(node: Node, address: Cells, rules: AddressRules) -> Translated | U
     """
     if node.parent is None:
         return Untranslatable("the root node has no bus", node.path)
-    level = below(node.parent, rules)
+    return _translated(node, address, below(node.parent, rules))
+
+
+def _translated(node: Node, address: Cells, level: Below) -> Translated | Untranslatable:
+    """Walk from the bus of ``node`` up to the root's."""
     chain: list[Hop] = []
     bus = level.bus
     if bus is None or level.refusal:
         return Untranslatable(level.refusal, level.node.path)
     chain.append(Hop(level.node.path, read_number(address[bus.flag_cells :])))
-    if rules.checks_space and not bus.memory_space(address):
+    if level.rules.checks_space and not bus.memory_space(address):
         return Untranslatable(_not_memory(bus, address), node.path, tuple(chain))
     dropped = ""
     while (up := level.up) is not None:
@@ -215,7 +219,7 @@ def reg_entries(node: Node, rules: AddressRules, *, prop_name: str | None = None
 
 
 def _reg_entries(node: Node, rules: AddressRules, prop_name: str | None) -> tuple[RegEntry, ...]:
-    if node.parent is None or not node.properties:
+    if node.parent is None or (prop_name is None and ADDRESSES.isdisjoint(node.properties)):
         return ()
     level = below(node.parent, rules)
     if level.bus is None:
@@ -225,7 +229,7 @@ def _reg_entries(node: Node, rules: AddressRules, prop_name: str | None) -> tupl
     if prop is None or not 1 <= counts.address <= MAX_ADDR_CELLS or not (counts.size or rules.counts_sizeless):
         return ()
     return tuple(
-        RegEntry(node, nth, cells, size, offset, translate(node, cells, rules))
+        RegEntry(node, nth, cells, size, offset, _translated(node, cells, level))
         for nth, cells, size, offset in reg_tuples(prop, counts)
     )
 

@@ -149,13 +149,12 @@ def _structure(data: bytes, header: _Header, strings: _Strings) -> tuple[Node, i
     """Walk the structure block once; return the root and the offset after FDT_END."""
     walk = _Walk(data, header, strings)
     offset, limit, u32 = header.off_dt_struct, walk.limit, _U32.unpack_from
-    add_property = walk.add_property
     while True:
         if offset + 4 > limit:
             raise BlobError("the structure block ends without an FDT_END token", limit)
         (token,) = u32(data, offset)
         if token == FDT_PROP:  # most tokens are
-            offset = add_property(offset)
+            offset = walk.add_properties(offset)
         elif token == FDT_BEGIN_NODE:
             offset = walk.begin_node(offset)
         elif token == FDT_END_NODE:
@@ -181,28 +180,33 @@ class _Walk:
         self.node: Node | None = None
         self.depth = self.count = 0
 
-    def add_property(self, offset: int) -> int:
-        node, value = self.node, offset + 12
+    def add_properties(self, offset: int) -> int:
+        """Read the properties that follow each other: most of a tree, so that all of them share what is looked up."""
+        node, data, limit, names = self.node, self.data, self.limit, self.strings.names
         if node is None:
             raise BlobError("a property stands outside every node", offset)
-        if value > self.limit:
-            raise BlobError(f"a property of {node.path} is cut off by the end of the structure block", offset)
-        length: int
-        length, nameoff = _TWO.unpack_from(self.data, offset + 4)
-        if length > self.limit - value:
-            raise BlobError(
-                f"a property of {node.path} claims {length} bytes, more than the structure block has left", offset
-            )
-        if node.children:
-            raise BlobError(f"a property of {node.path} follows its subnodes", offset)
-        name = self.strings.names.get(nameoff) or self.strings.name(nameoff, offset)
-        properties = node.properties
-        if len(properties) == MAX_PROPERTIES_PER_NODE:
-            raise BlobError(f"{node.path} has more than {MAX_PROPERTIES_PER_NODE} properties", offset)
-        if name not in properties:
-            # As `Property` itself does, less a call for each of thousands.
-            properties[name] = tuple.__new__(Property, (name, self.data[value : value + length], value))
-        return value + (length + 3 & ~3)
+        properties, made = node.properties, tuple.__new__  # as `Property` itself does, less a call for each of thousands
+        token, length, nameoff = FDT_PROP, 0, 0
+        while token == FDT_PROP:
+            value = offset + 12
+            if value > limit:
+                raise BlobError(f"a property of {node.path} is cut off by the end of the structure block", offset)
+            length, nameoff = _TWO.unpack_from(data, offset + 4)
+            if length > limit - value:
+                what = f"claims {length} bytes, more than the structure block has left"
+                raise BlobError(f"a property of {node.path} {what}", offset)
+            if node.children:
+                raise BlobError(f"a property of {node.path} follows its subnodes", offset)
+            name = names.get(nameoff) or self.strings.name(nameoff, offset)
+            if len(properties) == MAX_PROPERTIES_PER_NODE:
+                raise BlobError(f"{node.path} has more than {MAX_PROPERTIES_PER_NODE} properties", offset)
+            if name not in properties:
+                properties[name] = made(Property, (name, data[value : value + length], value))
+            offset = value + (length + 3 & ~3)
+            if offset + 4 > limit:
+                break
+            (token,) = _U32.unpack_from(data, offset)
+        return offset
 
     def begin_node(self, offset: int) -> int:
         stop = self.data.find(b"\0", offset + 4, self.limit)

@@ -4,14 +4,15 @@ Values are never guessed: typed access is explicit and returns None when the byt
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 from dtanalyze.address.range import RawRange
 
 __all__ = ["Node", "Property", "Tree"]
 
+T = TypeVar("T")
 
 _SHORT: Final = 512
 """Values up to so many bytes are decoded once; longer ones are rare, and remembering them would cost more than it saves."""
@@ -107,6 +108,15 @@ class Node:
             node = stack.pop()
             yield node
             stack.extend(reversed(node.children))
+
+    def once(self, what: str, work: "Callable[[Node], T]") -> T:
+        """Return what ``work`` makes of this root, called ``what``; of a tree that was read it is worked out once."""
+        if self.known is None:
+            return work(self)
+        if what not in self.known:
+            self.known[what] = work(self)
+        found: T = self.known[what]
+        return found
 
     def prop(self, name: str) -> Property | None:
         """Return the property called ``name``, or None."""

@@ -12,7 +12,7 @@ from dtanalyze.rules.cures.modules import cells_cures, kernel_cures, moved_cures
 from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import HOST, Example, Hit, Hits, Rule, rule
 from dtanalyze.rules.view import HostView, property_offset
-from dtanalyze.xen.bootinfo import MAX_MODULES, Module, loaded_by_efi
+from dtanalyze.xen.bootinfo import MAX_MODULES, Module, is_module, loaded_by_efi
 
 __all__ = ["BOOT_MODULES"]
 
@@ -39,7 +39,7 @@ _KERNEL: Final = _MODULE.format(at="48000000", reg=_REG.format(at="48000000"))
 def _modules(view: HostView) -> Iterator[tuple[Node, int]]:
     """Yield each module's node with its depth below the root."""
     for node in view.board.tree.root if view.first else ():
-        if node.is_compatible("multiboot,module") or node.is_compatible("xen,multiboot-module"):
+        if is_module(node):
             yield node, node.path.count("/")
 
 

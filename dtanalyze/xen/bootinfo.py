@@ -37,6 +37,7 @@ MAX_MODULES: Final = 32
 MODULE_DEPTH: Final = 3
 """How deep below the root a module may be."""
 _MODULE_PATH: Final = 92
+_MODULES: Final = ("xen,multiboot-module", "multiboot,module")
 """Room for a module's path and its end; one with a longer path is not seen."""
 DEVICE_TREE: Final = "Device Tree"
 """The kind of the module that is the tree itself (BOOTMOD_FDT)."""
@@ -196,4 +197,4 @@ def is_below_chosen(node: Node) -> bool:
 
 def is_module(node: Node) -> bool:
     """Tell whether the scan takes the node for a boot module, at whatever depth it looks."""
-    return node.is_compatible("xen,multiboot-module") or node.is_compatible("multiboot,module")
+    return node.is_any_of(_MODULES)

@@ -74,5 +74,8 @@ NEW_IN_4_23: Final = frozenset({"fsl,imx6q-uart"})
 
 def driver_symbol(node: Node, table: dict[str, str], profile: XenProfile) -> str | None:
     """Return the Kconfig symbol of the driver that this release has for the node, None when it has none."""
-    known = ((name.lower(), table.get(name.lower())) for name in node.compatible)
-    return next((symbol for name, symbol in known if symbol and name not in profile.no_driver), None)
+    for name in node.compatible:
+        symbol = table.get(name.lower())
+        if symbol and name.lower() not in profile.no_driver:
+            return symbol
+    return None

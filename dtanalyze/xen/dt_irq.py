@@ -162,7 +162,8 @@ class DtIrqs:
         if extended is not None:
             yield from ((item.controller, item.cells) if item else (None, ()) for item in extended)
             return
-        prop, parent = node.prop("interrupts"), self._parent(node)
+        prop = node.prop("interrupts")
+        parent = self._parent(node) if prop is not None else None
         width = _u32(parent, "#interrupt-cells") if parent else None
         if prop is None or not width:
             return
@@ -194,9 +195,11 @@ class DtIrqs:
         """Return the interrupt parent: the next node, by phandle or upward, that has #interrupt-cells."""
         at: Node | None = node
         for _ in range(_MAX_HOPS):
-            prop = at.prop("interrupt-parent") if at else None
-            at = (self._phandles.node(prop.cells[0]) if prop and prop.cells else None) if prop else at.parent if at else None
-            if at is None or at.prop("#interrupt-cells") is not None:
+            if at is None:
+                return None
+            prop = at.prop("interrupt-parent")
+            at = at.parent if prop is None else self._phandles.node(prop.cells[0]) if prop.cells else None
+            if at is not None and at.prop("#interrupt-cells") is not None:
                 return at
         return None
 

@@ -64,6 +64,10 @@ def can_be_primary(node: Node) -> bool:
 
 def gic_node(root: Node) -> Node | None:
     """Return the interrupt controller that Xen drives, the first in the tree that can be one."""
+    return root.once("gic", _gic_node)
+
+
+def _gic_node(root: Node) -> Node | None:
     return next((node for node in root if node.is_any_of(GIC_COMPATIBLE) and can_be_primary(node)), None)
 
 
