@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange
+from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.analysis.evidence_trees import Trees, partial_trees, sorted_trees
 from dtanalyze.analysis.guest import check_guest, kind_of
 from dtanalyze.analysis.host_ram import host_ram, tree_ram
 from dtanalyze.analysis.machine import linux_comparisons, linux_of
 from dtanalyze.analysis.observed import ram_listed, reach, regions, same_ram, shown, xen_line
-from dtanalyze.analysis.pairing import wrong_pairing
+from dtanalyze.analysis.pairing import newly_reserved, wrong_pairing
 from dtanalyze.analysis.questions import CheckOptions
 from dtanalyze.analysis.written_tree import against_tree
 from dtanalyze.devicetree.blob import parse
@@ -36,6 +37,9 @@ _OPEN_START: Final = "concurrent scrubbing decides, and this start was not among
 _ANOTHER_SIZE: Final = "another dom0_mem than Xen was started with, or the model of Xen's allocator is wrong here"
 _LINES_LOST: Final = "the log lacks lines of it"
 _UNPLACED: Final = "where the boot loader put Xen, or the tree, is not known (--grant-table, --fdt-address)"
+_OTHER_TREE: Final = "Xen was given another tree: the log names {node} (line {line}), which this one does not have"
+_NO_RAM: Final = "the tree lists no RAM (--memory)"
+_NO_RAM_THERE: Final = "{where} is no RAM in the tree: the boot loader changed the nodes, or the log is another board's"
 _SHORT: Final = "Failed to allocate requested dom0 memory"
 
 
@@ -73,9 +77,9 @@ def verify(bundle: Bundle, given: Given) -> Verified:
     found: list[Comparison] = []
     written: Tree | None = None
     if trees.host is not None:
-        release = _release(bundle, given, trees.guest)
+        release, guess = _release(bundle, given, trees.guest)
         made = _Host(trees.host[1], release, given.host, bundle, trees)
-        profile += made.profile()
+        profile += [*guess, *made.profile()]
         found += made.comparisons()
         dom0 = next((item for item in made.known if item.domain == "dom0"), None)
         if dom0 is not None and dom0.blob is not None and dom0.stopped_by is None:
@@ -96,12 +100,21 @@ def _native(name: str) -> Comparison:
     return Comparison("the tree Xen writes", "one for each domain", "Linux ran without Xen", None, name)
 
 
-def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> XenProfile:
-    """Return the release that was named, printed, or written into the guest's tree, in this order."""
+def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> tuple[XenProfile, tuple[str, ...]]:
+    """Return the release that was named, printed, or written into the guest's tree, in this order, and if it is a guess."""
+    told = _told_release(bundle, given, guest)
+    if told is not None:
+        return told, ()
+    guess = release_of(None)
+    return guess, (f"Xen {guess.name} is a guess: nothing in the evidence names the release (--xen)",)
+
+
+def _told_release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> XenProfile | None:
     if given.xen is not None:
         return preset(given.xen)
-    if bundle.xen is not None and bundle.xen[1].version is not None:
-        return release_of(log_of(bundle.xen[1]).version)
+    logged = log_of(bundle.xen[1]).version if bundle.xen is not None else None
+    if logged is not None:
+        return release_of(logged)
     told = version_of(bundle.xl_info) if bundle.xl_info is not None else None
     if told is not None:
         return release_of(told)
@@ -109,8 +122,8 @@ def _release(bundle: Bundle, given: Given, guest: tuple[str, Tree] | None) -> Xe
         return release_of(bundle.linux[1].xen.value)
     if guest is not None:
         found = check_guest(guest[1], guest[0], CheckOptions()).xen
-        return release_of(found)
-    return release_of(None)
+        return release_of(found) if found is not None else None
+    return None
 
 
 def _as_written(options: XenOptions, console: XenConsole, guest: tuple[str, Tree] | None) -> XenOptions:
@@ -139,6 +152,7 @@ class _Host:
     ) -> None:
         self.source, self.console = bundle.xen or ("", XenConsole())
         self.tree, self.release = tree, release
+        self.total: tuple[str, ...] = ()
         log = log_of(self.console)
         self.listed = tree_ram(tree)
         self.ram = host_ram(tree, options.memory, self.console)
@@ -147,7 +161,7 @@ class _Host:
         if self.console.package is not None and options.build == DEFAULT:
             # Debian's and Ubuntu's packages are built with upstream's defaults, and nothing that a tree asks for beside.
             options = options._replace(build=BUILDS["debian"])
-        options = _as_written(options, self.console, trees.guest)
+        options = self._as_totalled(_as_written(options, self.console, trees.guest))
         self.options = usable(options._replace(partial_trees=(*options.partial_trees, *partial_trees(trees))))
         self.host = prepare(tree, self.options)
         self.started = prepare(tree, self.options._replace(log=None)).tree
@@ -157,9 +171,19 @@ class _Host:
     def _predicted(self, options: XenOptions, release: XenProfile | None = None) -> tuple[Prediction, ...]:
         return predict(self.host, release or self.release, options)
 
+    def _as_totalled(self, options: XenOptions) -> XenOptions:
+        """Return the options with the size that dom0 got, where neither the log nor the tree has Xen's command line."""
+        lines = self.console.command_line is not None or options.efi_config is not None or xen_bootargs(self.tree)
+        total = next((item for item in self.console.totals if item.value[0] == "d0"), None)
+        if lines or options.dom0_mem is not None or total is None:
+            return options
+        size, line = total.value[1], total.line
+        self.total = (f"dom0_mem: {size}M, as line {line} of the log has it: Xen's command line is not there",)
+        return options._replace(dom0_mem=size << 20)
+
     def profile(self) -> list[str]:
         """Say what the prediction stands on."""
-        assumed = dict.fromkeys(note for item in self.known for note in item.assumed)
+        assumed = dict.fromkeys((*self.total, *(note for item in self.known for note in item.assumed)))
         return [self.ram.refused, *assumed] if self.ram.refused else list(assumed)
 
     def comparisons(self) -> Iterator[Comparison]:
@@ -182,6 +206,9 @@ class _Host:
         item = reach(predicted, self.console, self.source)
         if item.agrees is not False:
             return item
+        unknown = next((node for node in self.console.named if self.tree.find(node.value.rstrip(".,:")) is None), None)
+        if unknown is not None and self.console.ended is not None:
+            return item._replace(cause=_OTHER_TREE.format(line=unknown.line, node=unknown.value))
         others = next((one.others for one in predicted if one.domain == "dom0"), ())
         for start in others:
             other = reach((start, *predicted[1:]), self.console, self.source)
@@ -210,6 +237,13 @@ class _Host:
         mine = next((item for item in self.alone if item.domain == "dom0"), None)
         if not seen or mine is None:
             return
+        ram = self.options.memory or self.listed
+        elsewhere = list(RangeSet(seen).difference(RangeSet(ram)))
+        if elsewhere:
+            line = self.console.banks[0].line
+            agrees, cause = (False, _NO_RAM_THERE.format(where=shown(elsewhere))) if ram else (None, _NO_RAM)
+            yield Comparison("dom0's RAM", shown(mine.memory), shown(seen), agrees, self.source, line, cause)
+            return
         if not self.console.whole_banks_of("d0"):
             line = self.console.banks[0].line
             yield Comparison("dom0's RAM", shown(mine.memory), shown(seen), None, self.source, line, _LINES_LOST)
@@ -232,11 +266,16 @@ class _Host:
         yield Comparison("dom0's RAM", shown(mine.memory), shown(seen), agrees, self.source, line, cause)
 
     def _cause(self, differing: Comparison) -> str:
-        """Look for a setting with which the regions come out as printed."""
+        """Look for a setting with which the regions come out as printed, or for what shows that the tree was another."""
+        if any(item.stopped_by is not None for item in self.known):
+            return "Xen is predicted to stop before it writes them"
         for text, options, release in self._others():
             again = regions(self._predicted(options, release), self.console, self.source)
             if any(item.what == differing.what and item.agrees for item in again):
                 return text
+        added = newly_reserved(self.host.tree, self.console)
+        if added:
+            return f"the log reserves {shown(added)}, and the tree does not: firmware adds it, or Xen was given another tree"
         return "no setting known here gives them: a patched Xen, or the model is wrong"
 
     def _others(self) -> Iterator[tuple[str, XenOptions, XenProfile]]:

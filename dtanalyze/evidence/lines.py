@@ -35,6 +35,10 @@ _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _QUOTE: Final = re.compile(r"(?:> ?)+(?:[ \t]+(?:> ?)+)*")
 """Mail quotes a line once for each answer, and some programs with blanks between."""
 _QUOTED_PRINTABLE: Final = re.compile(r"=([0-9A-F]{2})|=$")
+_ENCODED_END: Final = re.compile(r"(?:=(?:0D|20|A0|C2=A0))+$")
+"""Blanks and a carriage return as quoted-printable has them at the end of a line; no line of a machine ends so."""
+_ENDS: Final = ("=0D", "=20", "=A0")
+_ENCODED_BLANKS: Final = re.compile(r"(?<=^\(XEN\))(?:=C2=A0|=A0|=20)+ ?")
 XEN_MARK: Final = "(XEN)"
 """What every line of Xen's console begins with."""
 XEN: Final = XEN_MARK.encode()
@@ -117,7 +121,7 @@ def _blocks(stream: BinaryIO) -> Iterator[bytes]:
 
 def _cleaned(line: str) -> str:
     if not line.isprintable():
-        line = _CONTROL.sub("", _ESCAPE.sub("", line.rstrip("\r\n")))
+        line = _CONTROL.sub("", _ESCAPE.sub("", line.rstrip("\r\n"))).replace("\xa0", " ")
     if line.startswith(">"):
         line = _QUOTE.sub("", line, count=1)
     return _printable(line) if "=" in line else line
@@ -126,8 +130,9 @@ def _cleaned(line: str) -> str:
 def _printable(line: str) -> str:
     """Return a line that mail has encoded (quoted-printable) as it was, without the = at its end where it was cut.
 
-    There each = has become =3D; ``dom0_mem=75M`` has one that has not.
+    There each = has become =3D; ``dom0_mem=75M`` has one that has not. What has none tells by its ends alone.
     """
+    line = _ENCODED_BLANKS.sub(" ", _ENCODED_END.sub(" ", line)) if line.endswith(_ENDS) or "(XEN)=" in line else line
     marks = _QUOTED_PRINTABLE.findall(line)
     if "3D" not in marks or len(marks) != line.count("="):
         return line

@@ -21,6 +21,7 @@ _OPTIONS: Final = frozenset(
     {
         *("acpi", "badpage", "bootscrub", "buddy-alloc-size", "conring_size", "console", "console_timestamps", "cpufreq"),
         *("conswitch", "debug", "dom0", "dom0-iommu", "dom0-llc-colors", "dom0_max_vcpus", "dom0_mem", "dom0_vcpus_pin"),
+        *("earlycon", "earlyprintk"),  # Linux's, which people write there too
         *("dtuart", "efi", "ext_regions", "flask", "gnttab", "gnttab_max_frames", "gnttab_max_maptrack_frames"),
         *("guest_loglvl", "hmp-unsafe", "iommu", "llc-coloring", "loglvl", "maxcpus", "noreboot", "partial-emulation"),
         *("pci-passthrough", "sched", "sched-gran", "serial_tx_buffer", "serrors", "spec-ctrl", "sync_console", "tee"),

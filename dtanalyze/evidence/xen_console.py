@@ -51,7 +51,8 @@ class XenConsole(NamedTuple):
     (``4.20.5-pre``), ``package`` a distribution's own version of it. ``ended`` is Xen's last line before it stopped,
     ``started`` the line on which it was done. ``refused`` are the domains (``d0``) for which it printed that it found no
     extended regions, ``totals`` the MiB that each domain's RAM is said to have. ``begun`` tells that the log has what stands
-    before the RAM: without it, some of it may be missing.
+    before the RAM: without it, some of it may be missing. ``platform`` is the machine's name as Xen knows it, ``form`` the
+    release whose form of words a line has, ``named`` the nodes that lines about what cannot be done name.
     """
 
     boots: int = 0
@@ -73,6 +74,9 @@ class XenConsole(NamedTuple):
     started: Fact[str] | None = None
     totals: tuple[Fact[tuple[str, int]], ...] = ()
     begun: Fact[bool] | None = None
+    platform: Fact[str] | None = None
+    form: Fact[str] | None = None
+    named: tuple[Fact[str], ...] = ()
 
     @property
     def goes_on(self) -> bool:
@@ -184,7 +188,8 @@ def _bank(boot: _Boot, match: re.Match[str], line: int) -> None:
 def _region(boot: _Boot, match: re.Match[str], line: int) -> None:
     found = _range(int(match[3], 16), int(match[4], 16))
     if found is not None:
-        # 4.16 has regions for dom0 alone, and does not name it.
+        if not match[1]:  # 4.16 has regions for dom0 alone, and does not name it
+            boot.one("form", "4.16", line)
         boot.many("regions", PrintedRegion(_domain(match[1]) if match[1] else "d0", found, int(match[2])), line)
 
 
@@ -224,6 +229,8 @@ _RULES: Final[tuple[_Rule, ...]] = tuple(
         (rf"{_DOM}[Ee]xtended region (\d{{1,9}}): {_HEX}->{_HEX}", _region),
         (r"(d\d+): failed to allocate extended regions", lambda boot, match, line: boot.many("refused", match[1], line)),
         (r"Failed to allocate extended regions", lambda boot, _, line: boot.many("refused", "d0", line)),
+        (r"Platform: (.*)", _set("platform", lambda match: match[1])),
+        (r"Unable to .* (/\S+).*", lambda boot, match, line: boot.many("named", match[1], line)),
         (r"Panic on CPU \d+:", _panic),
         # What a panic repeats; a log may end before it does.
         (r"(?:Assertion '.*' failed at |Xen BUG at |CPU\d+: Unexpected Trap: ).*", _set("ended", lambda match: match[0])),
@@ -233,16 +240,18 @@ _RULES: Final[tuple[_Rule, ...]] = tuple(
 _LATER: Final = frozenset({"cpus", "iommu", "grant_table", "banks", "ended", "started"})
 """What Xen says long after it has listed the RAM."""
 _LINE: Final = "Command line: "
+_REMARK: Final = re.compile(r"\s+<[-=]{2,}(?:\s.*)?$")
+"""An arrow and a remark, which people write behind a line that they show."""
 TELLING: Final = (
     b"Xen version", b"Command line", b"Checking for", b"RAM: ", b"RESVD[", b"MODULE[", b"Brought up", b"I/O virt", b"P2M: ",
     b"Grant table", b"Allocating ", b"BANK[", b"xtended region", b"Panic on", b"***", b"Freed ", b"Assertion ", b"Xen BUG",
-    b"Unexpected Trap",
+    b"Unexpected Trap", b"Platform: ", b"Unable to ",
 )  # fmt: skip
 """What lines hold that are looked at: a part of a log without any of these is passed over."""
 _STARTS: Final = (
     "Xen version", "Command line", "Checking", "RAM:", "RESVD[", " RESVD[", "MODULE[", "Brought up", "I/O virt", "P2M:",
     "Grant table r", "Allocating", "d", "BANK[", "STATIC BANK[", "Extended", "Failed to", "Panic on", "***", "Freed",
-    "Assertion '", "Xen BUG", "CPU",
+    "Assertion '", "Xen BUG", "CPU", "Platform: ", "Unable to ",
 )  # fmt: skip
 
 
@@ -310,6 +319,7 @@ def _take(boot: _Boot, number: int, text: str, after: tuple[str, ...]) -> None:
     if text.startswith(_LINE):
         boot.one("command_line", whole_line(text.removeprefix(_LINE), after), number)
         return
+    text = _REMARK.sub("", text)
     # A line that the terminal or a mail wrapped: whole only together with the next.
     rest = after[0].strip() if after else ""
     wholes = [text.removesuffix("=") + rest, f"{text} {rest}", text] if rest else [text]

@@ -41,11 +41,18 @@ def read_xen_log(text: str | Iterable[Line]) -> XenLog:
     return log_of(read_xen_console(lines_of(text) if isinstance(text, str) else text))
 
 
+def _version(console: XenConsole) -> str | None:
+    """Return the release that the banner names, or that alone prints a line so."""
+    if console.version is None:
+        return console.form.value if console.form is not None else None
+    return console.version.value.partition("-")[0].partition("rc")[0]
+
+
 def log_of(console: XenConsole) -> XenLog:
     """Return what a prediction for dom0 takes from a console."""
     grant = console.grant_table
     return XenLog(
-        version=console.version.value.partition("-")[0].partition("rc")[0] if console.version else None,
+        version=_version(console),
         ram=tuple(item.value for item in console.ram),
         grant_table=grant.value if grant else None,
         dom0_banks=console.whole_banks_of("d0"),

@@ -362,7 +362,14 @@ def preset(name: str) -> XenProfile:
 
 
 def release_of(version: str | None) -> XenProfile:
-    """Return the release that a boot log names; one newer than all known is taken for master, none for the newest."""
-    numbers = [int(part) for part in (version or NEWEST).split(".")[:2]]
-    newest = [int(part) for part in NEWEST.split(".")]
+    """Return the release that a boot log names; one newer than all known is taken for master, none for the newest.
+
+    Raises `UsageError` for one that is older.
+    """
+    numbers, newest, oldest = (
+        [int(part) for part in name.split(".")[:2]] for name in (version or NEWEST, NEWEST, next(iter(PRESETS)))
+    )
+    if numbers < oldest:
+        first = next(iter(PRESETS))
+        raise UsageError(f"Xen {version} is older than {first}, the oldest release known here: --xen {first} is the nearest")
     return preset("master" if numbers > newest else version or NEWEST)

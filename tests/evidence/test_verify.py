@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from dtanalyze.cli import main
+from dtanalyze.devicetree.blob import parse
+from dtanalyze.devicetree.write import to_blob
 from dtanalyze.inputs import unpacking
 from tests.evidence.noise import NOISE
 from tests.linux.test_kconfig import config
@@ -270,6 +272,73 @@ def test_another_boards_log_is_said_at_once(tmp_path: Path, capsys: pytest.Captu
     assert status == 1 and result["wrong_pairing"].endswith(
         "(line 3) is of another board than " + paths[0] + ": none of its RAM is RAM in the tree"
     )
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        ("(XEN) Platform: Xilinx ZynqMP", "'Xilinx ZynqMP', and the tree is of linux,dummy-virt"),
+        ("(XEN) Platform: Generic System", None),
+        ("(XEN) Platform: NXP S32-Gen1", None),  # a fork's
+        ("(XEN) Grant table range: 0x00000800400000-0x00000800440000", "none of its RAM is RAM in the tree"),
+        ("(XEN) MODULE[0]: 0000000022000000 - 0000000022172fff Xen", "none of its RAM is RAM in the tree"),
+    ],
+)
+def test_a_log_without_ram_shows_another_board_too(
+    lines: str, wrong: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Logs of ZCU102, S32G and i.MX8 as they are posted: where Xen lies is RAM, and some platforms have a name."""
+    (tmp_path / "log").write_text(f"(XEN) Xen version 4.20.4 (x)\n{lines}\n")
+    _, result = verify(capsys, str(FIXTURES / "dtb" / "hosts" / f"{NAME}.dtb"), str(tmp_path / "log"))
+    assert (result["wrong_pairing"] or "").endswith(wrong or ""), result["wrong_pairing"]
+    assert bool(result["wrong_pairing"]) is bool(wrong)
+
+
+BANKS = """(XEN) Allocating 1:1 mappings totalling 512MB for dom0:
+(XEN) BANK[0] 0x00000060000000-0x00000080000000 (512MB)
+"""
+
+
+@pytest.mark.parametrize(
+    ("host", "log", "what", "cause"),
+    [
+        (NAME, BANKS.replace("6", "f", 1), "dom0's RAM", "0xf0000000-"),
+        ("15a-untranslatable-x420", f"{BANKS}(XEN) Extended region 0: 0x80000000->0xbfe00000", "extended", "stop before it"),
+        (NAME, f"{BANKS}(XEN) Unable to retrieve address 0 for /usb@1,0\n(XEN) Panic on CPU 0:\n(XEN) x", "Xen", "given another"),
+        (NAME, f"{BANKS}(XEN)  RESVD[0]: 0000000054000000 - 0000000056ffffff\n(XEN) Freed 1kB init memory", "extended", "reserves"),
+    ],
+)
+def test_what_shows_that_xen_had_another_tree(
+    host: str, log: str, what: str, cause: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "log").write_text(log.replace("0x000000f0000000-0x00000080000000", "0x000000f0000000-0x00000110000000"))
+    _, result = verify(capsys, str(FIXTURES / "dtb" / "hosts" / f"{host}.dtb"), str(tmp_path / "log"))
+    causes = [item["cause"] for item in result["comparisons"] if item["agrees"] is False and item["what"].startswith(what)]
+    assert len(causes) == 1 and cause in causes[0], result["comparisons"]
+
+
+def test_what_a_log_without_banner_and_command_line_still_tells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """4.16 alone does not say whose a region is; dom0's size stands before its banks. Without either, both are guesses."""
+    host = parse((FIXTURES / "dtb" / "hosts" / f"{NAME}.dtb").read_bytes())
+    chosen = host.root.child("chosen")
+    assert chosen is not None
+    chosen.properties.pop("xen,xen-bootargs")
+    (tmp_path / "host").write_bytes(to_blob(host.root, ()))
+    for log, said in (
+        (f"{BANKS}(XEN) Extended region 0: 0x80000000->0xbfe00000", ("Xen 4.16", "dom0_mem: 512M, as line 1 of the log has it")),
+        ("(XEN) Platform: Generic System", ("Xen 4.22 is a guess: nothing in the evidence names the release (--xen)",)),
+    ):
+        (tmp_path / "log").write_text(log + "\n")
+        _, result = verify(capsys, str(tmp_path / "host"), str(tmp_path / "log"))
+        for words in said:
+            assert any(item.startswith(words) for item in result["profile"]), (words, result["profile"])
+
+
+def test_a_release_that_is_too_old_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "log").write_text("(XEN) Xen version 4.14.0 (xen-4.14-r0@fsl-auto) (gcc)\n")
+    with pytest.raises(SystemExit) as left:
+        main(["verify", str(FIXTURES / "dtb" / "hosts" / f"{NAME}.dtb"), str(tmp_path / "log")])
+    assert left.value.code == 2 and "Xen 4.14.0 is older than 4.16, the oldest release known" in capsys.readouterr().err
 
 
 def test_the_kernels_model_names_the_board(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,8 @@ EARLY = """\
 (XEN) Allocating mappings totalling 256MB for d1:
 (XEN) d1 BANK[0] 0x00000040000000-0x00000050000000 (256MB)
 (XEN) d1: extended region 0: 0x50000000->0x100000000
+(XEN) Unable to retrieve address 0 for /soc/usb@1,0
+(XEN) Platform: Xilinx ZynqMP
 """
 
 
@@ -238,3 +240,16 @@ def test_trailing_blanks_as_mail_encodes_them() -> None:
     seen = console("(XEN) MODULE[0]: 0000000000e00000 - 0000000000f31fff Xen=20\n(XEN) Command line: a=3Db c=3D=\nd\n")
     assert [item.value.kind for item in seen.modules] == ["Xen"]
     assert seen.command_line is not None and seen.command_line.value == "a=b c=d"
+
+
+@pytest.mark.parametrize("end", ["=0D", "=20", "=A0", "=C2=A0=0D", " <--- the bank that is lost", " <=="])
+def test_what_stands_behind_a_line_in_mail(end: str) -> None:
+    """Carriage returns and blanks as quoted-printable has them, though no = of the line tells; arrows that people draw."""
+    seen = console(f"(XEN) BANK[0] 0x00000060000000-0x00000080000000 (512MB){end}\n(XEN)=A0 RESVD[0]: 0000000050000000 - 00000000501fffff{end}\n")
+    assert [(item.line, hex(item.value.range.start)) for item in seen.banks] == [(1, "0x60000000")]
+    assert [(item.line, item.value.size) for item in seen.reserved] == [(2, 0x200000)]
+
+
+def test_blanks_that_do_not_break() -> None:
+    seen = console("(XEN)\xa0RAM: 0000000040000000 - 00000000bfffffff\n(XEN)\xa0\xa0RESVD[0]: 0000000050000000 - 00000000501fffff")
+    assert len(seen.ram) == len(seen.reserved) == 1
