@@ -15,7 +15,15 @@ from dtanalyze.address.units import KIB, counted, format_size
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells, read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
-from dtanalyze.xen.dom0less import CAPS_XENSTORE, DomU, device_tree_module, find_by_addr_and_kind, first_cell, shared_memory
+from dtanalyze.xen.dom0less import (
+    CAPS_XENSTORE,
+    DomU,
+    device_tree_module,
+    find_by_addr_and_kind,
+    first_cell,
+    has_device_tree_after,
+    shared_memory,
+)
 from dtanalyze.xen.dom0less_bindings import Refused, no_console, parse_dom0less_node
 from dtanalyze.xen.dt_property import EINVAL, dt_property_read_string
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
@@ -94,6 +102,9 @@ def _refusals(boot: Boot, domu: DomU) -> Iterator[Refused]:
 def _not_created(boot: Boot, domu: DomU) -> Iterator[Refused]:
     """domain_create: what arch_sanitise_domain_config, vgic_init and the grant table refuse."""
     line = (boot.profile.gives_up(f"Error creating domain {domu.node.base_name}", _EINVAL),)
+    if not boot.profile.passthrough_without_iommu and not boot.iommu and has_device_tree_after(boot.host.tree, domu.node):
+        because = f"{domu.node.path} or a domain after it has a partial tree, which takes an IOMMU in this release"
+        yield Refused(line, because)
     most = vgic_max_vcpus(boot.host.tree.root)
     if domu.wanted_cpus is None or not 1 <= domu.wanted_cpus <= most:
         yield Refused(line, f"it has {domu.wanted_cpus} CPUs, and may have 1 to {most}")

@@ -103,14 +103,14 @@ def _last_nodes(
 ) -> None:
     own = HostUart(GUEST_PL011, 32) if not domu.direct_map or uart is None else uart
     if profile.psci_before_cpus and domu.vpl011:
-        _uart(at, own, phandle)
+        _uart(at, own, profile, phandle)
     if domu.enhanced:
         version = release_of(profile.name)
         hypervisor_node(at, version, (grant_table, *regions), _GUEST, phandle, _GUEST_EVTCHN_PPI)
     if not profile.psci_before_cpus:
         new_node("psci", at, PSCI)
         if domu.vpl011:
-            _uart(at, own, phandle)
+            _uart(at, own, profile, phandle)
 
 
 def _with_partial(root: Node, copied_root: Node, copied: Copied) -> Node:
@@ -139,9 +139,13 @@ def _memory(at: Node, domu: DomU, profile: XenProfile) -> None:
         memory_node(f"memory@{domu.memory[0].start:x}", (*domu.memory, *shared), _GUEST, at)
 
 
-def _uart(at: Node, uart: HostUart, phandle: int) -> None:
+def _named(name: str, address: int, profile: XenProfile) -> str:
+    return f"{name}@{address:x}" if profile.domu_names_computed else f"{name}@{address:#010x}ULL"
+
+
+def _uart(at: Node, uart: HostUart, profile: XenProfile, phandle: int) -> None:
     """Write the emulated UART (make_vpl011_uart_node)."""
-    node = new_node(f"sbsa-uart@{uart.range.start:x}", at, {"compatible": strings("arm,sbsa-uart")})
+    node = new_node(_named("sbsa-uart", uart.range.start, profile), at, {"compatible": strings("arm,sbsa-uart")})
     set_property(node, "reg", reg_of((AddressRange(uart.range.start, GUEST_PL011.size),), _GUEST))
     set_property(node, "interrupts", cells((0, uart.irq - 32, 0xF << 8 | LEVEL_HIGH)))
     set_property(node, "interrupt-parent", cells((phandle,)))
@@ -179,7 +183,7 @@ def _guest_gic(at: Node, tree: Tree, domu: DomU, profile: XenProfile, phandle: i
     """Write the virtual GIC, of the host's version."""
     v3 = is_gic_v3(gic_node(tree.root))
     ranges = guest_gic(tree, domu)
-    node = new_node(f"interrupt-controller@{ranges[0].start:x}", at)
+    node = new_node(_named("interrupt-controller", ranges[0].start, profile), at)
     set_property(node, "#address-cells", cells((0,)))
     set_property(node, "#interrupt-cells", cells((3,)))
     set_property(node, "interrupt-controller")

@@ -18,7 +18,7 @@ from dtanalyze.address.units import GIB, MIB, TIB
 from dtanalyze.xen.page_alloc import MAX_ORDER, PAGE_SHIFT, BootAllocator, XenBug
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["DirectMap", "Pdx", "frametable_covers", "init_pdx", "setup_frametable_mappings", "vm_init"]
+__all__ = ["DirectMap", "Pdx", "cannot_cover", "frametable_covers", "init_pdx", "setup_frametable_mappings", "vm_init"]
 
 _PAGE_INFO: Final = 56
 """sizeof(struct page_info) on arm64."""
@@ -109,6 +109,8 @@ class DirectMap:
     def map(self, start: int, size: int) -> None:
         """Map one bank of RAM, by entries as large as its alignment allows (4.16: by whole GiB)."""
         first, count = start >> PAGE_SHIFT, size >> PAGE_SHIFT
+        if not count:  # less than a page: PFN_DOWN leaves nothing to map
+            return
         if self._profile.mapping_twice_refused and any(first < high and low < first + count for low, high in self._mapped):
             raise XenBug("Unable to setup the directmap mappings.")
         self._mapped.append((first, first + count))
@@ -151,11 +153,18 @@ def setup_frametable_mappings(boot: BootAllocator, profile: XenProfile, pdx: Pdx
     size = (pdx.from_pfn(last) - pdx.from_pfn(first) + 1) * _PAGE_INFO
     if profile.frametable_limited and size > _FRAMETABLE_SIZE:
         low, high = banks[0][0], max(start + size for start, size in banks)
-        raise XenBug(f"The frametable cannot cover the physical region {low:#018x} - {high:#018x}", _TOO_FAR)
+        raise XenBug(cannot_cover(low, high), _TOO_FAR)
     unit = 2 * MIB if size < 32 * MIB else 32 * MIB
     pages = -(-size // unit) * unit >> PAGE_SHIFT
     boot.alloc_boot_pages(pages, 32 * MIB >> PAGE_SHIFT)
     _tables(boot, 0, pages)
+
+
+def cannot_cover(low: int, high: int) -> str:
+    """Return the panic of setup_frametable_mappings as it is printed: %#016lx, which leaves zero without its 0x."""
+    return "The frametable cannot cover the physical region " + " - ".join(
+        f"0x{address:014x}" if address else f"{address:016x}" for address in (low, high)
+    )
 
 
 def frametable_covers(profile: XenProfile, pdx: Pdx, banks: Banks, pfn: int) -> bool:

@@ -75,6 +75,11 @@ class XenProfile(NamedTuple):
     """dom0's GIC node is called as the host's (seen in 4.22), plain interrupt-controller up to 4.20."""
     boot_allocator_before_directmap: bool = True
     """All free RAM is in the boot allocator before any of it is mapped, from 4.17 (942eb0a831)."""
+    domu_names_computed: bool = True
+    """Nodes of a domU's tree are named by their addresses, from 4.17 (c4f2a96102, 3580c8b2df); before, the macros that say
+    where they are give the name as C has it: ``interrupt-controller@0x03001000ULL``."""
+    passthrough_without_iommu: bool = True
+    """A domain with a partial tree is made where Xen has no IOMMU, from 4.17 (02d552627c)."""
     directmap_by_level: bool = True
     """The direct map uses entries of 1 GiB, 2 MiB and 4 KiB, from 4.17 (26a470875b); before, whole GiB only."""
     directmap_limited: bool = True
@@ -305,6 +310,8 @@ _4_16: Final = _4_17._replace(
     efi_drops_memory_nodes=True,
     static_mem_own_cells=True,
     ipa_bits_default=None,
+    domu_names_computed=False,
+    passthrough_without_iommu=False,
 )
 
 _BEFORE_POINT: Final[dict[str, tuple[tuple[int, dict[str, object]], ...]]] = {

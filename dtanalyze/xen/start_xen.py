@@ -28,6 +28,7 @@ from dtanalyze.xen.create_dom0 import (
 from dtanalyze.xen.dom0less_build import domains
 from dtanalyze.xen.early_fdt_map import early_fdt_map, relocate_fdt
 from dtanalyze.xen.efi_stub import efi_start
+from dtanalyze.xen.frametable import cannot_cover
 from dtanalyze.xen.gic import gic_init, gic_preinit
 from dtanalyze.xen.iommu import iommu_setup
 from dtanalyze.xen.kernel import discard_initial_modules
@@ -44,6 +45,7 @@ __all__ = ["STAGES", "Run", "open_questions", "reach", "stages_of", "start_with_
 
 _PADDR_END: Final = 1 << 48
 _DOM0_MEMORY: Final = "dom0-memory"
+_INVALID_PADDR: Final = (1 << 64) - 1
 
 
 class Run(NamedTuple):
@@ -117,7 +119,8 @@ def _boot_scan(boot: Boot) -> Outcome:
             because = f"the scan ends at {info.stopped_at} without a word; RAM that a boot loader fills in is seen before it"
             return Open(because, "--memory")
         because = f"the scan of the tree ends at {info.stopped_at} without a word, and no RAM is seen"
-        return Stop("boot-scan", (), because, info.stopped_at)
+        lines = (cannot_cover(_INVALID_PADDR, 0),) if boot.profile.frametable_limited else ()
+        return Stop("boot-scan", lines, because, info.stopped_at, silent=bool(lines))
     wrapping = next((bank.node for bank in info.mem if bank.wraps and bank.start < _PADDR_END), None)
     if wrapping is not None:
         because = f"the RAM of {wrapping} runs past the end of the address space, where Xen cannot map it"
