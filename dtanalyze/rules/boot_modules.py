@@ -219,9 +219,11 @@ _POLICY: Final = 'policy@4c000000 {{ compatible = "xen,xsm-policy", "{module}"; 
     "module-without-module-compatible",
     Severity.ERROR,
     HOST,
-    what='A node of /chosen names a kind of boot module, but lacks "multiboot,module" or spells it otherwise.',
+    what='A node of /chosen names a kind of boot module, but lacks "multiboot,module", spells it otherwise, or has it in one '
+    "string with others.",
     why="Xen looks for that word alone. It does not load the module, and does not keep its memory free.",
-    advice='Add "multiboot,module" to the compatible of the node.',
+    advice='Add "multiboot,module" to the compatible of the node, as a string of its own: "multiboot,kernel", '
+    '"multiboot,module".',
     sources=(_PROCESS_MODULE,),
     bad=Example(host(chosen=_KERNEL + _POLICY.format(module="multiboot-module"))),
     good=Example(host(chosen=_KERNEL + _POLICY.format(module="multiboot,module"))),
@@ -229,10 +231,12 @@ _POLICY: Final = 'policy@4c000000 {{ compatible = "xen,xsm-policy", "{module}"; 
 def module_without_module_compatible(view: HostView) -> Hits:
     chosen = view.board.tree.root.child("chosen") if view.first else None
     for node in chosen or ():
-        if node.is_any_of(_KINDS) and not node.is_any_of(_MODULES) and node.prop("reg") is not None:
-            stated = ", ".join(node.compatible)
-            text = f"{node.path} is no boot module for Xen: its compatible is {stated}"
-            yield Hit(text, node.path, (), property_offset(node, "compatible"), cures=tuple(named_cures(node)))
+        words = {word.lower() for item in node.compatible for word in item.split()}
+        if words.isdisjoint((*_KINDS, *_MODULES)) or node.is_any_of(_MODULES) or node.prop("reg") is None:
+            continue
+        stated = ", ".join(f'"{item}"' for item in node.compatible)
+        text = f"{node.path} is no boot module for Xen: its compatible is {stated}"
+        yield Hit(text, node.path, (), property_offset(node, "compatible"), cures=tuple(named_cures(node)))
 
 
 @rule(

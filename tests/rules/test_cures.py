@@ -503,6 +503,7 @@ def test_a_module_that_xen_does_not_see(bench: Bench) -> None:
     [
         ('"xen,xsm-policy", "multiboot-module"', '"xen,xsm-policy", "multiboot,module"'),
         ('"xen,xsm-policy"', '"xen,xsm-policy", "multiboot,module"'),
+        ('"xen,xsm-policy multiboot,module"', '"xen,xsm-policy", "multiboot,module"'),
     ],
 )
 def test_a_misspelt_module(words: str, right: str, bench: Bench) -> None:

@@ -92,7 +92,10 @@ def named_cures(node: Node) -> Iterator[Cure]:
     """Yield the cure for a node that is meant to be a module: the word that Xen looks for."""
     from difflib import get_close_matches  # needed where a word is unknown
 
-    words = [word for word in node.compatible if len(word) <= _LONGEST]
+    words = [word for item in node.compatible for word in item.split() if len(word) <= _LONGEST]
+    if MODULE in words:
+        yield Cure((strings_change(node.path, "compatible", words),))
+        return
     near = get_close_matches(MODULE, words, 1, 0.75)
     words = [MODULE if word in near else word for word in words] if near else [*words, MODULE]
     yield Cure((strings_change(node.path, "compatible", words),))
