@@ -219,8 +219,8 @@ _POLICY: Final = 'policy@4c000000 {{ compatible = "xen,xsm-policy", "{module}"; 
     "module-without-module-compatible",
     Severity.ERROR,
     HOST,
-    what='A node of /chosen names a kind of boot module, but lacks "multiboot,module", spells it otherwise, or has it in one '
-    "string with others.",
+    what='A node of /chosen names a kind of boot module, but lacks "multiboot,module", spells it otherwise, or has it in '
+    "one string with others.",
     why="Xen looks for that word alone. It does not load the module, and does not keep its memory free.",
     advice='Add "multiboot,module" to the compatible of the node, as a string of its own: "multiboot,kernel", '
     '"multiboot,module".',

@@ -21,7 +21,8 @@ __all__ = ["Platform", "platform_init", "platform_of"]
 
 
 class Platform(NamedTuple):
-    """``blacklist_dev`` are compatibles; ``arm32`` is what only 32-bit Xen has in it; ``dma_bitsize`` bounds where dom0's low memory is looked for.
+    """``blacklist_dev`` are compatibles; ``arm32`` is what only 32-bit Xen has in it; ``dma_bitsize`` bounds where dom0's low
+    memory is looked for.
 
     ``lines_v2`` and ``lines_v3`` are the interrupt IDs that the GIC's distributor reports, ``v2m_spis`` the first ID and the
     number of those of a GICv2's MSI frame.
@@ -47,6 +48,7 @@ _SUN6I_TO_8I: Final = (
     *("allwinner,sun6i-a31", "allwinner,sun6i-a31s", "allwinner,sun7i-a20", "allwinner,sun8i-a23"),
     *("allwinner,sun8i-a33", "allwinner,sun8i-h2-plus", "allwinner,sun8i-h3"),
 )
+_EXYNOS5: Final = ("samsung,exynos4210-mct", "samsung,secure-firmware")
 _VEXPRESS: Final = (
     *("arm,cci-400", "arm,cci-400-pmu", "arm,hdlcd"),
     *("arm,vexpress-reset", "arm,vexpress-reboot", "arm,vexpress-shutdown"),
@@ -56,7 +58,7 @@ _PLATFORMS: Final = (
     # Those of 32 bits are in 64-bit Xen too: a tree for both counts.
     Platform(_SUN6I_TO_8I + ("allwinner,sun50i-a64", "allwinner,sun50i-h5", "allwinner,sun50i-h6"), ("snps,dw-apb-uart",)),
     Platform(("cavium,thunder-88xx",), ("cavium,smmu-v2",)),
-    Platform(("samsung,exynos5250", "samsung,exynos5410"), ("samsung,exynos4210-mct", "samsung,secure-firmware"), arm32=True),
+    Platform(("samsung,exynos5250", "samsung,exynos5410"), _EXYNOS5, arm32=True),
     Platform(("arm,vexpress",), _VEXPRESS, arm32=True),
     # QEMU's virt machine has 256 SPIs, 64 of them from 48 on for the frame; its GICv3 reports one block of 32 fewer.
     Platform(("linux,dummy-virt",), lines_v2=288, lines_v3=256, v2m_spis=(80, 64)),

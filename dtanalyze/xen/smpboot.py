@@ -1,9 +1,9 @@
 """The host's CPUs: which ones Xen brings up, and what dom0's tree needs of them.
 
-Mirrors dt_smp_init_cpus (arch/arm/smpboot.c), dt_arch_cpu_init (arch/arm/arm64/smpboot.c) and, as far as
-it refuses, make_cpus_node (arch/arm/domain_build.c). That a CPU cannot be brought up stops nothing: Xen goes on
-with those that it has. Left out: PSCI (a node that firmware may add), CPUs that
-the firmware refuses, and which one boots; the first is taken for it.
+Mirrors dt_smp_init_cpus (arch/arm/smpboot.c), dt_arch_cpu_init (arch/arm/arm64/smpboot.c), psci_init (arch/arm/psci.c) and, as
+far as it refuses, make_cpus_node (arch/arm/domain_build.c). That a CPU cannot be brought up stops nothing: Xen goes on with
+those that it has. Left out: CPUs that the firmware refuses, and which one boots; the first is taken for it. A tree without any
+PSCI node is one that firmware adds it to.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from dtanalyze.xen.parse_params import XenArgs
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Outcome, Passed, Stop
 
-__all__ = ["dt_smp_init_cpus", "make_cpus_node", "online_cpus", "possible_cpus"]
+__all__ = ["dt_smp_init_cpus", "make_cpus_node", "online_cpus", "possible_cpus", "psci_init"]
 
 _MPIDR_HWID_MASK: Final = 0xFF_00FF_FFFF
+_PSCI_0_2: Final = ("arm,psci-0.2", "arm,psci-1.0")
 
 
 def dt_smp_init_cpus(tree: Tree) -> tuple[Node, ...]:
@@ -28,11 +29,12 @@ def dt_smp_init_cpus(tree: Tree) -> tuple[Node, ...]:
     A CPU without a number, or with one that is taken, is passed over.
     """
     found: dict[int, Node] = {}
+    by_psci = psci_init(tree)
     for node in cpu_nodes(tree):
         hwid = _hwid(node)
         if hwid is None or hwid in found or node.device_type != "cpu":
             continue
-        if not found or _can_be_started(node, next(iter(found.values()))):
+        if not found or _can_be_started(node, next(iter(found.values())), by_psci=by_psci):
             found[hwid] = node
     return tuple(found.values())
 
@@ -59,13 +61,28 @@ def _hwid(node: Node) -> int | None:
     return number if number & ~_MPIDR_HWID_MASK == 0 else None
 
 
-def _can_be_started(node: Node, first: Node) -> bool:
+def psci_init(tree: Tree) -> bool:
+    """Tell whether Xen can ask the firmware for CPUs: by SMC only, and by PSCI 0.1 only with its number of CPU_ON."""
+    newer = next((node for node in tree.root if node.is_any_of(_PSCI_0_2)), None)
+    oldest = next((node for node in tree.root if node.is_compatible("arm,psci")), None)
+    if newer is None and oldest is None:
+        return True
+    cpu_on = oldest.prop("cpu_on") if oldest is not None else None
+    return _by_smc(newer) or (_by_smc(oldest) and cpu_on is not None and bool(cpu_on.cells))
+
+
+def _by_smc(node: Node | None) -> bool:
+    method = node.prop("method") if node is not None else None
+    return method is not None and method.value.partition(b"\0")[:2] == (b"smc", b"\0")
+
+
+def _can_be_started(node: Node, first: Node, *, by_psci: bool) -> bool:
     """Tell whether Xen knows how to; where the ``first`` states no method either, firmware is taken to write them all."""
     prop = node.prop("enable-method")
     if prop is None:
         return first.prop("enable-method") is None
     method = prop.value.partition(b"\0")[0]
-    return method == b"psci" or (method == b"spin-table" and node.prop("cpu-release-addr") is not None)
+    return (method == b"psci" and by_psci) or (method == b"spin-table" and node.prop("cpu-release-addr") is not None)
 
 
 def make_cpus_node(tree: Tree, profile: XenProfile) -> Outcome:
