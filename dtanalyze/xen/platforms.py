@@ -21,8 +21,8 @@ __all__ = ["Platform", "platform_init", "platform_of"]
 
 
 class Platform(NamedTuple):
-    """``blacklist_dev`` are compatibles; ``arm32`` is what only 32-bit Xen has in it; ``dma_bitsize`` bounds where dom0's low
-    memory is looked for.
+    """``blacklist_dev`` are compatibles; ``arm32`` is what only 32-bit Xen has in it; ``dma_bitsize`` bounds where
+    dom0's low memory is looked for.
 
     ``lines_v2`` and ``lines_v3`` are the interrupt IDs that the GIC's distributor reports, ``v2m_spis`` the first ID and the
     number of those of a GICv2's MSI frame.

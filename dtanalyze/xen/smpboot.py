@@ -1,9 +1,9 @@
 """The host's CPUs: which ones Xen brings up, and what dom0's tree needs of them.
 
-Mirrors dt_smp_init_cpus (arch/arm/smpboot.c), dt_arch_cpu_init (arch/arm/arm64/smpboot.c), psci_init (arch/arm/psci.c) and, as
-far as it refuses, make_cpus_node (arch/arm/domain_build.c). That a CPU cannot be brought up stops nothing: Xen goes on with
-those that it has. Left out: CPUs that the firmware refuses, and which one boots; the first is taken for it. A tree without any
-PSCI node is one that firmware adds it to.
+Mirrors dt_smp_init_cpus (arch/arm/smpboot.c), dt_arch_cpu_init (arch/arm/arm64/smpboot.c), psci_init
+(arch/arm/psci.c) and, as far as it refuses, make_cpus_node (arch/arm/domain_build.c). That a CPU cannot be brought up
+stops nothing: Xen goes on with those that it has. Left out: CPUs that the firmware refuses, and which one boots; the
+first is taken for it. A tree without any PSCI node is one that firmware adds it to.
 """
 
 from __future__ import annotations
