@@ -95,8 +95,9 @@ bench: install ## run benchmarks/*.py; each leaves with 1 when a limit is missed
 	@for script in $(filter-out %/performance.py,$(sort $(wildcard benchmarks/*.py))); do \
 		echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-fuzz: install ## fuzz for SECONDS (60), with atheris where it is installed; what it finds lies in fuzz/
+fuzz: install ## fuzz trees for SECONDS (60), with atheris where it is installed, then all other files; what is found lies in fuzz/
 	$(BIN)/python -m tests.fuzz $(or $(SECONDS),60)
+	$(BIN)/python -m tests.fuzz.given --seconds $(or $(SECONDS),60)
 
 performance: install ## measure, and write docs/performance.md
 	$(BIN)/python benchmarks/performance.py > docs/performance.md

@@ -59,7 +59,7 @@ CALLS: Final = (
 """Calls on two trees, ``a.dtb`` and ``b.dtb``, of the kind that stands before each."""
 
 
-_BETWEEN: Final = ("Kept.", "Seen.", "CheckResult.location", "command.", "address_rules")
+_BETWEEN: Final = ("Kept.", "Seen.", "CheckResult.location", "command.", "address_rules", "Found.add")
 """What holds results from one input to the next, and belongs to none."""
 
 

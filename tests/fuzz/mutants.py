@@ -16,7 +16,7 @@ from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import copy_node, set_property, to_blob
 from tests.conftest import FIXTURES
 
-__all__ = ["SEEDS", "mutants"]
+__all__ = ["SEEDS", "mutant_of", "mutants"]
 
 _LARGEST: Final = 20_000
 SEEDS: Final = tuple(path for path in sorted((FIXTURES / "dtb").glob("*/*.dtb")) if path.stat().st_size < _LARGEST)
@@ -74,10 +74,11 @@ def mutants(seed: int, count: int) -> Iterator[tuple[Path, bytes]]:
     trees = {path: parse(path.read_bytes()) for path in SEEDS}
     for _ in range(count):
         path = chance.choice(SEEDS)
-        yield path, _mutant(trees[path], chance)
+        yield path, mutant_of(trees[path], chance)
 
 
-def _mutant(tree: Tree, chance: random.Random) -> bytes:
+def mutant_of(tree: Tree, chance: random.Random) -> bytes:
+    """Return a tree with one to four things changed, as a blob."""
     root = copy_node(tree.root, None)
     nodes = list(root)
     hot = [node for node in nodes if node.name.startswith(_HOT)] or nodes
