@@ -13,8 +13,10 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.bootinfo import dom0_modules_of
 from dtanalyze.xen.fdt_sw import INITRD_SIZE, bytes_needed
+from dtanalyze.xen.heap_init_late import scrubbed_for_dom0
 from dtanalyze.xen.hypervisor_node import search_crash
 from dtanalyze.xen.kernel import dom0_modules, dom0_ramdisk, kernel_probe
+from dtanalyze.xen.page_alloc import XenBug
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stop
 from dtanalyze.xen.vgic import gic_node, vgic_max_vcpus, vgic_v3_served
 from dtanalyze.xen.vmap import vmap_of_gic
@@ -59,7 +61,11 @@ def dom0_grant_table(boot: Boot) -> Outcome:
 def dom0_memory(boot: Boot) -> Outcome:
     placed = boot.dom0_memory
     size = sum(bank.size for bank in placed.banks)
-    return placed.stop or Passed((f"{format_size(size)} in {counted(len(placed.banks), 'bank')}",))
+    free = boot.free_memory
+    stop = None
+    if boot.ram_known and not isinstance(free, XenBug):
+        stop = scrubbed_for_dom0(free, placed.banks, boot.host.args.bootscrub, boot.info)
+    return stop or placed.stop or Passed((f"{format_size(size)} in {counted(len(placed.banks), 'bank')}",))
 
 
 def dom0_devices(boot: Boot) -> Outcome:

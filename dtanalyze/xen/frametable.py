@@ -14,9 +14,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import GIB, MIB, TIB
 from dtanalyze.xen.page_alloc import MAX_ORDER, PAGE_SHIFT, BootAllocator, XenBug
 from dtanalyze.xen.profile import XenProfile
+from dtanalyze.xen.stage import DATA_ABORT
 
 __all__ = ["DirectMap", "Pdx", "cannot_cover", "frametable_covers", "init_pdx", "setup_frametable_mappings", "vm_init"]
 
@@ -124,6 +127,13 @@ class DirectMap:
             for low, high in parts:
                 self._need(order, low, high)
 
+    @property
+    def mapped(self) -> RangeSet:
+        """What of RAM has an address, in bytes."""
+        unit = PAGE_SHIFT if self._profile.directmap_by_level else PAGE_SHIFT + _FIRST_ORDER
+        spans = [(low << PAGE_SHIFT >> unit << unit, -(-high << PAGE_SHIFT >> unit) << unit) for low, high in self._mapped]
+        return RangeSet(AddressRange.spanning(low, high) for low, high in spans if low < high)
+
     def _need(self, order: int, low: int, high: int) -> None:
         for index in range(low >> order, (high - 1 >> order) + 1 if high > low else low >> order):
             if (order, index) not in self._tables:
@@ -225,6 +235,7 @@ def _tables(boot: BootAllocator, virt: int, pages: int, mapped: set[tuple[int, i
 
 
 def vm_init(boot: BootAllocator) -> None:
-    """Take the bitmap of the virtual addresses for vmap, and the tables that map it."""
-    for _ in range(_VMAP_PAGES):
-        boot.alloc_boot_pages(1)
+    """Take the bitmap of the virtual addresses for vmap, and the tables that map it, which Xen soon reads again."""
+    _, *tables = [boot.alloc_boot_pages(1) for _ in range(_VMAP_PAGES)]
+    if not all(boot.mapped.touches(AddressRange(frame << PAGE_SHIFT, 1)) for frame in tables):
+        raise XenBug(DATA_ABORT, "the direct map lacks a page of RAM that holds page tables: its bank begins within a page")

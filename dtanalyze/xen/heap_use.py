@@ -43,10 +43,9 @@ def nearby(pages: int) -> Iterator[int]:
         yield max(pages - more, 0)
 
 
-def take_pages(heap: Heap, count: int) -> None:
-    """Take single pages of the heap, from the highest zone down."""
-    for _ in range(count):
-        heap.alloc_heap_pages(MAX_ZONE, 0, no_scrub=True)
+def take_pages(heap: Heap, count: int) -> list[int | None]:
+    """Take single pages of the heap, from the highest zone down; return their frames, None for those that there were not."""
+    return [heap.alloc_heap_pages(MAX_ZONE, 0, no_scrub=True) for _ in range(count)]
 
 
 def _pages(size: int) -> int:

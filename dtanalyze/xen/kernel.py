@@ -20,7 +20,6 @@ from dtanalyze.xen.vmap import fits_into_vmap
 __all__ = [
     "Mapped",
     "copied_into_a_hole",
-    "discard_initial_modules",
     "dom0_kernel",
     "dom0_modules",
     "dom0_ramdisk",
@@ -212,24 +211,6 @@ def copied_into_a_hole(info: BootInfo, domain: str) -> int | None:
 def _is_ram(info: BootInfo, module: Module) -> bool:
     """Tell whether RAM begins where the module does: Xen copies it from there (copy_to_guest_phys_flush_dcache)."""
     return any(bank.start <= module.start < bank.stop for bank in info.mem)
-
-
-def discard_initial_modules(info: BootInfo, profile: XenProfile) -> Outcome:
-    """Give the modules' RAM to the heap; pages that two modules share are given twice, where Xen let both in."""
-    if profile.reserved_overlap_checked:
-        return Passed((f"{len(info.modules)} modules given back",))
-    pages = [
-        (-(-item.start // _PAGE), (item.start + item.size) // _PAGE, item)
-        for item in info.modules
-        if item.kind != "Xen" and _is_ram(info, item)
-    ]
-    for number, (low, high, item) in enumerate(pages):
-        for other_low, other_high, other in pages[:number]:
-            same = (item.kind, item.start) == (other.kind, other.start)  # one module for Xen, whoever names it
-            if not same and max(low, other_low) < min(high, other_high):
-                because = f"{item.node or 'the tree itself'} and {other.node or 'the tree itself'} overlap"
-                return Stop("modules", (profile.double_free_bug,), because, item.node or other.node or None)
-    return Passed((f"{len(info.modules)} modules given back",))
 
 
 def _rounded(size: int) -> int:

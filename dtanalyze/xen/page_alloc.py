@@ -14,7 +14,10 @@ from __future__ import annotations
 from collections import deque
 from typing import Final, NamedTuple
 
-__all__ = ["MAX_ORDER", "MAX_ZONE", "PAGE_SHIFT", "BootAllocator", "Heap", "XenBug", "bits_to_zone"]
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.rangeset import RangeSet
+
+__all__ = ["MAX_ORDER", "MAX_ZONE", "PAGE_SHIFT", "BootAllocator", "Heap", "XenBug", "bits_to_zone", "lines_below"]
 
 PAGE_SHIFT: Final = 12
 MAX_ORDER: Final = 18
@@ -37,21 +40,28 @@ class XenBug(Exception):  # noqa: N818 — upstream's word for it
         self.because = because
 
 
+def lines_below(bug: str, count: int) -> str:
+    """Return the line of a BUG() that stands ``count`` lines below the one that prints ``bug``."""
+    file, _, line = bug.rpartition(":")
+    return f"{file}:{int(line) + count}"
+
+
 class BootAllocator:
     """Free regions ``[start, stop)`` of page frames, ascending, apart from each other (bootmem_region_list).
 
     ``overlap`` is Xen's line when a region is added that overlaps another one; ``bad`` are frames that ``badpage=`` takes
-    out of all regions each time that one is added.
+    out of all regions each time that one is added. ``mapped`` are the bytes of RAM that Xen has
+    an address for.
     """
 
     def __init__(self, overlap: str = "Xen BUG at common/page_alloc.c:308", bad: tuple[tuple[int, int], ...] = ()) -> None:
         self.regions: list[tuple[int, int]] = []
+        self.mapped = RangeSet()
         self._overlap = overlap
         self._bad = bad
 
     def _bug(self, below: int = 0, because: str = "") -> XenBug:
-        file, _, line = self._overlap.rpartition(":")
-        return XenBug(f"{file}:{int(line) + below}", because)
+        return XenBug(lines_below(self._overlap, below), because)
 
     def init_boot_pages(self, start: int, stop: int) -> None:
         """Add the whole pages of the bytes from ``start`` to before ``stop``; what holds none is dropped."""
@@ -84,6 +94,13 @@ class BootAllocator:
         if len(self.regions) == _NR_BOOT_REGIONS:
             raise self._bug(_FULL, f"free RAM is in more than {_NR_BOOT_REGIONS} pieces")
         self.regions.insert(at, (first, last))
+
+    @property
+    def free(self) -> RangeSet:
+        """What is left, in bytes."""
+        return RangeSet(
+            AddressRange.spanning(first << PAGE_SHIFT, last << PAGE_SHIFT) for first, last in self.regions if first < last
+        )
 
     def alloc_boot_pages(self, count: int, align: int = 1) -> int:
         """Return the first of ``count`` frames, aligned to ``align`` (a power of two), from the highest region that fits.

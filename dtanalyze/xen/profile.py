@@ -90,6 +90,8 @@ class XenProfile(NamedTuple):
     """The frame table leaves out holes in RAM, from 4.22 (10d417b8b6)."""
     static_heap: bool = True
     """``xen,static-heap`` names the only RAM that becomes heap, from 4.17 (4596329291)."""
+    static_heap_keeps_modules: bool = True
+    """With ``xen,static-heap`` the modules' RAM is not given to the heap, from 4.20 (4cde11cdae)."""
     llc_coloring: bool = True
     """``llc-coloring=on`` exists, from 4.20 (in Xen built with CONFIG_LLC_COLORING, which is off by default)."""
     hwdom_lowest_region_first: bool = True
@@ -118,9 +120,8 @@ class XenProfile(NamedTuple):
     """A node 16 levels deep is scanned for ever; fixed by 3b717f57dc (4.20.4, 4.21.2, 4.22)."""
     bootmem_bug: str = "Xen BUG at common/page_alloc.c:308"
     """Where bootmem_region_add finds that RAM is there twice; the line moves from release to release."""
-    double_free_bug: str = "Xen BUG at common/page_alloc.c:1429"
-    """Where free_heap_pages finds a page that is free already, as Debian's 4.17.7 prints it; later releases let no modules
-    overlap."""
+    double_free_bug: str = "Xen BUG at common/page_alloc.c:1532"
+    """Where mark_page_free finds a page that is free already."""
     mapping_twice_refused: bool = True
     """RAM that is there twice cannot be entered into the direct map again, from 4.17 (26a470875b)."""
     no_interrupt_controller: str = "Unable to find compatible interrupt controller in the device tree"
@@ -200,11 +201,13 @@ _4_22: Final = _MASTER._replace(
     name="4.22",
     heap_pages=53,
     bootmem_bug="Xen BUG at common/page_alloc.c:309",
+    double_free_bug="Xen BUG at common/page_alloc.c:1522",
     static_mem_needs_build=False,
     no_driver=_MASTER.no_driver | NEW_IN_4_23,
 )
 _4_21: Final = _4_22._replace(
     name="4.21",
+    double_free_bug="Xen BUG at common/page_alloc.c:1510",
     frametable_by_groups=False,
     hwdom_lowest_region_first=False,
     timer_khz_rounded=False,
@@ -219,6 +222,7 @@ _4_20: Final = _4_21._replace(
     name="4.20",
     static_mem_needs_build=True,
     bootmem_bug="Xen BUG at common/page_alloc.c:308",
+    double_free_bug="Xen BUG at common/page_alloc.c:1480",
     directmap_limited=False,
     last_page_start_is_end=True,
     xen_reg_excluded=False,
@@ -244,9 +248,11 @@ _4_19: Final = _4_20._replace(
     deep_nodes_hang=True,
     static_mem_needs_build=False,
     bootmem_bug="Xen BUG at common/page_alloc.c:293",
+    double_free_bug="Xen BUG at common/page_alloc.c:1443",
     no_driver=_4_20.no_driver | NEW_IN_4_20,
     redistributors_bounded=False,
     llc_coloring=False,
+    static_heap_keeps_modules=False,
     no_interrupt_controller="Unable to find compatible GIC in the device tree",
     domu_redistributors_said=False,
     partial_gic_needs_phandle=False,
@@ -260,6 +266,7 @@ _4_18: Final = _4_19._replace(
     iommu_map_hidden=False,
     overlap_within_memreserve=False,
     bootmem_bug="Xen BUG at common/page_alloc.c:292",
+    double_free_bug="Xen BUG at common/page_alloc.c:1438",
     no_driver=_4_19.no_driver - {"fsl,imx8qm-lpuart"} | NEW_IN_4_19,
     removal_extends_lower_range=True,
     shm_excluded=False,
@@ -275,6 +282,7 @@ _4_18: Final = _4_19._replace(
 _4_17: Final = _4_18._replace(
     name="4.17",
     bootmem_bug="Xen BUG at common/page_alloc.c:285",
+    double_free_bug="Xen BUG at common/page_alloc.c:1423",
     no_driver=_4_18.no_driver | NEW_IN_4_18,
     prints_rc=False,
     domains_called_d=False,
@@ -297,6 +305,7 @@ _4_16: Final = _4_17._replace(
     name="4.16",
     mapping_twice_refused=False,
     bootmem_bug="Xen BUG at page_alloc.c:281",
+    double_free_bug="Xen BUG at page_alloc.c:1419",
     no_driver=_4_17.no_driver | NEW_IN_4_17,
     boot_allocator_before_directmap=False,
     directmap_by_level=False,
@@ -314,15 +323,24 @@ _4_16: Final = _4_17._replace(
     passthrough_without_iommu=False,
 )
 
-_BEFORE_POINT: Final[dict[str, tuple[tuple[int, dict[str, object]], ...]]] = {
-    "4.19": ((2, {"overlap_within_memreserve": False}), (3, {"removal_extends_lower_range": True})),
-    "4.20": (
-        (1, {"removal_extends_lower_range": True}),
-        (4, {"deep_nodes_hang": True, "redistributors_bounded": False, "xen_reg_cells_checked": False}),
-    ),
-    "4.21": ((2, {"deep_nodes_hang": True, "redistributors_bounded": False, "xen_reg_cells_checked": False}),),
+_NOT_YET: Final[dict[str, object]] = {
+    "deep_nodes_hang": True,
+    "redistributors_bounded": False,
+    "xen_reg_cells_checked": False,
 }
-"""What was fixed in a point release, and how it was before: a bare minor means its latest."""
+"""What 4.20.4 and 4.21.2 were the first to fix."""
+_BEFORE_POINT: Final[dict[str, tuple[tuple[int, dict[str, object]], ...]]] = {
+    "4.19": ((3, {"removal_extends_lower_range": True}), (2, {"overlap_within_memreserve": False})),
+    "4.20": (
+        (4, _NOT_YET | {"double_free_bug": "Xen BUG at common/page_alloc.c:1473"}),
+        (1, {"removal_extends_lower_range": True}),
+    ),
+    "4.21": (
+        (2, _NOT_YET | {"double_free_bug": "Xen BUG at common/page_alloc.c:1503"}),
+        (1, {"double_free_bug": "Xen BUG at common/page_alloc.c:1502"}),
+    ),
+}
+"""What changed in a point release, and how it was before, the newest first: a bare minor means its latest."""
 
 
 def _point(minor: XenProfile, point: int) -> XenProfile:

@@ -14,7 +14,7 @@ from dtanalyze.xen.frametable import DirectMap, Pdx, frametable_covers, init_pdx
 from dtanalyze.xen.page_alloc import PAGE_SHIFT, BootAllocator, XenBug
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["setup_mm"]
+__all__ = ["dt_unreserved_regions", "reserved_ranges", "setup_mm"]
 
 _PADDR_END: Final = 1 << 48
 
@@ -34,7 +34,7 @@ def setup_mm(
     banks = [(bank.start, min(bank.size, _PADDR_END - bank.start)) for bank in info.mem if bank.start < _PADDR_END]
     if not banks:
         return boot
-    reserved = [*([] if profile.memreserve_is_reserved else memreserve), *_reserved(info)]
+    reserved = reserved_ranges(info, memreserve, profile)
     pdx = init_pdx([(bank.start, bank.size) for bank in info.mem])
     directmap = DirectMap(boot, profile, pdx, banks)
     heap = [(bank.start, bank.stop) for bank in info.reserved_mem if bank.type is BankType.STATIC_HEAP]
@@ -49,6 +49,7 @@ def setup_mm(
         directmap.map(start, size)
         if by_bank and not profile.boot_allocator_before_directmap:
             _populate(boot, start, start + size, info.modules, reserved)
+    boot.mapped = directmap.mapped
     setup_frametable_mappings(boot, profile, pdx, banks)
     vm_init(boot)
     _init_staticmem_pages(info, profile, pdx, banks)
@@ -65,8 +66,10 @@ def _init_staticmem_pages(info: BootInfo, profile: XenProfile, pdx: Pdx, banks: 
             raise XenBug("CPU0: Unexpected Trap: Data Abort", "memory that the tree reserves is no RAM of it")
 
 
-def _reserved(info: BootInfo) -> list[tuple[int, int]]:
-    return [(bank.start, bank.size) for bank in (*info.reserved_mem, *info.shmem)]
+def reserved_ranges(info: BootInfo, memreserve: Iterable[tuple[int, int]], profile: XenProfile) -> list[tuple[int, int]]:
+    """Return all that is kept out of free RAM, as (start, size); ``memreserve`` is as `setup_mm` has it."""
+    banks = [(bank.start, bank.size) for bank in (*info.reserved_mem, *info.shmem)]
+    return [*([] if profile.memreserve_is_reserved else memreserve), *banks]
 
 
 def _populate(
@@ -75,7 +78,7 @@ def _populate(
     """Add what one bank has beside modules and reservations."""
     while start < stop:
         end, resume = _next_module(start, stop, modules)
-        for low, high in _dt_unreserved_regions(start, min(end, stop), reserved, 0):
+        for low, high in dt_unreserved_regions(start, min(end, stop), reserved):
             boot.init_boot_pages(low, high)
         start = resume
 
@@ -95,12 +98,14 @@ def _next_module(start: int, stop: int, modules: tuple[Module, ...]) -> tuple[in
     return (stop, stop) if lowest is None else (lowest, end)
 
 
-def _dt_unreserved_regions(start: int, stop: int, reserved: list[tuple[int, int]], first: int) -> Iterator[tuple[int, int]]:
+def dt_unreserved_regions(
+    start: int, stop: int, reserved: list[tuple[int, int]], first: int = 0
+) -> Iterator[tuple[int, int]]:
     """Yield what lies between the reservations; an end may come before its start, and then holds no page."""
     for at in range(first, len(reserved)):
         low, high = reserved[at][0], sum(reserved[at])
         if start < high and low < stop:
-            yield from _dt_unreserved_regions(high, stop, reserved, at + 1)
-            yield from _dt_unreserved_regions(start, low, reserved, at + 1)
+            yield from dt_unreserved_regions(high, stop, reserved, at + 1)
+            yield from dt_unreserved_regions(start, low, reserved, at + 1)
             return
     yield start, stop

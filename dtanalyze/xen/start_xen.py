@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise, takewhile
 from typing import Final, NamedTuple
 
+from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import counted
 from dtanalyze.board.architecture import RISCV
 from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
@@ -30,11 +31,13 @@ from dtanalyze.xen.early_fdt_map import early_fdt_map, relocate_fdt
 from dtanalyze.xen.efi_stub import efi_start
 from dtanalyze.xen.frametable import cannot_cover
 from dtanalyze.xen.gic import gic_init, gic_preinit
+from dtanalyze.xen.heap_init_late import first_pages, heap_init_late
+from dtanalyze.xen.initial_modules import GivenBack, discard_initial_modules, given_back
 from dtanalyze.xen.iommu import iommu_setup
-from dtanalyze.xen.kernel import discard_initial_modules
 from dtanalyze.xen.llc_coloring import llc_coloring_init
-from dtanalyze.xen.page_alloc import XenBug
+from dtanalyze.xen.page_alloc import BootAllocator, XenBug, lines_below
 from dtanalyze.xen.platforms import platform_init
+from dtanalyze.xen.setup_mm import reserved_ranges
 from dtanalyze.xen.smpboot import make_cpus_node
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.static_evtchn import alloc_static_evtchn
@@ -158,11 +161,34 @@ def _ram_twice(banks: tuple[Bank, ...]) -> tuple[str, str] | None:
     return next(((one.node, other.node) for one, other in met), None)
 
 
-def _relocate_fdt(boot: Boot) -> Outcome:
-    found = boot.free_memory
-    if isinstance(found, XenBug) or not boot.ram_known:
-        return Passed()
-    return relocate_fdt(boot.host.tree, found)
+def _with_heap(run: Callable[[Boot, BootAllocator], Outcome]) -> Callable[[Boot], Outcome]:
+    """Return the stage as it runs where it is known what is free."""
+
+    def stage(boot: Boot) -> Outcome:
+        found = boot.free_memory
+        return run(boot, found) if isinstance(found, BootAllocator) and boot.ram_known else Passed()
+
+    return stage
+
+
+def _discard_initial_modules(boot: Boot, free: BootAllocator) -> Outcome:
+    line = lines_below(boot.profile.double_free_bug, boot.build.more_lines)
+    return discard_initial_modules(boot.info, _given_back(boot), free, _dom0_banks(boot), line)
+
+
+def _heap_init_late(boot: Boot, free: BootAllocator) -> Outcome:
+    return heap_init_late(free, boot.info, _given_back(boot), _dom0_banks(boot), boot.host.args.bootscrub)
+
+
+def _given_back(boot: Boot) -> GivenBack:
+    if boot.info.static_heap and boot.profile.static_heap_keeps_modules:
+        return ()
+    memreserve = [(entry.start, entry.size) for entry, _ in boot.host.tree.reservations]
+    return tuple(given_back(boot.info, reserved_ranges(boot.info, memreserve, boot.profile)))
+
+
+def _dom0_banks(boot: Boot) -> tuple[AddressRange, ...]:
+    return boot.dom0_memory.banks if boot.has_dom0 else ()
 
 
 def _console(boot: Boot) -> Outcome:
@@ -189,7 +215,7 @@ STAGES: Final = (
         lambda boot: llc_coloring_init(boot.host.args, boot.profile, boot.build) or Passed(),
     ),
     Stage("memory", "setup_mm", _memory),
-    Stage("memory", "relocate_fdt", _relocate_fdt),
+    Stage("memory", "relocate_fdt", _with_heap(lambda boot, free: relocate_fdt(boot.host.tree, free))),
     Stage("platform", "platform_init", lambda boot: platform_init(boot.host.tree)),
     Stage("timer", "preinit_xen_time", lambda boot: preinit_xen_time(boot.host.tree, boot.profile)),
     Stage(
@@ -202,6 +228,7 @@ STAGES: Final = (
     Stage("interrupt-controller", "gic_init", lambda boot: gic_init(boot.host.tree, boot.build)),
     Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
     Stage("cpupools", "cpupool_init", lambda boot: cpupool_init(boot.cpupools)),
+    Stage("memory", "alloc_heap_pages", _with_heap(lambda boot, free: first_pages(free, boot.info))),
     Stage("dom0-cpus", "create_dom0", _of_dom0(dom0_cpus)),
     Stage("dom0-grant-table", "grant_table_init", _of_dom0(dom0_grant_table)),
     Stage("modules", "kernel_probe", _of_dom0(kernel_of_dom0)),
@@ -213,7 +240,8 @@ STAGES: Final = (
     Stage("dom0-cpus", "construct_domain", _of_dom0(construct_domain)),
     Stage("domains", "create_domUs", domains),
     Stage("domains", "alloc_static_evtchn", lambda boot: alloc_static_evtchn(boot) or Passed()),
-    Stage("modules", "discard_initial_modules", lambda boot: discard_initial_modules(boot.info, boot.profile)),
+    Stage("modules", "discard_initial_modules", _with_heap(_discard_initial_modules)),
+    Stage("memory", "heap_init_late", _with_heap(_heap_init_late)),
 )
 """The table of contents of a boot."""
 _EFI_LOADER: Final = Stage("efi-loader", "efi_start", efi_start)

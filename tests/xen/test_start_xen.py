@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from dtanalyze.address.range import AddressRange
+from dtanalyze.address.units import KIB, MIB
 from dtanalyze.analysis.host import check_host
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
 from dtanalyze.cli import main
@@ -335,7 +336,6 @@ def test_a_dom0_without_a_kernel() -> None:
     assert empty is not None and empty.because == "the module /chosen/m@48000000 has no bytes"
 
 
-MIB = 1 << 20
 
 
 @pytest.mark.parametrize(
@@ -381,9 +381,9 @@ def test_the_size_of_a_tree_as_libfdt_writes_it() -> None:
     ("release", "ramdisk", "line"),
     [
         # booted: 26G2 (shared pages), 26G (touching)
-        ("4.17", "0x48001000 0 0x2000", "Xen BUG at common/page_alloc.c:1429"),
+        ("4.17", "0x48001000 0 0x2000", "Xen BUG at common/page_alloc.c:1423"),
         ("4.17", "0x48002000 0 0x2000", None),
-        ("4.17", "0x48001800 0 0x2000", None),  # no whole page is in both
+        ("4.17", "0x48001800 0 0x2000", "Xen BUG at common/page_alloc.c:1423"),  # what is past the first is handed out
         ("4.18", "0x48001000 0 0x2000", None),  # the second is dropped
     ],
 )
@@ -391,6 +391,110 @@ def test_modules_that_share_pages(release: str, ramdisk: str, line: str | None) 
     body = MODULES.format(pad=PAD, more="", kernel=0x2000, ramdisk=0x1000).replace("0x60000000 0 0x1000", ramdisk)
     stop = stop_of(CPUS, TIMER, GICV3, body, release=release)
     assert (stop.lines if stop else None) == ((line,) if line else None)
+
+
+SCRUB = 'xen,xen-bootargs = "dom0_mem=128M bootscrub={}";'
+
+
+def split(*banks: tuple[int, int], scrub: str = "0", kernel: int = 0x48000000, release: str = "4.22", **known: Any) -> Prediction:
+    """A boot with RAM in these banks, (start, stop), and a kernel of 128 KiB."""
+    reg = ", ".join(f"<0 {start:#x} 0 {stop - start:#x}>" for start, stop in banks)
+    head = gone(HEAD, "<0 0x40000000 0 0x80000000>", reg)
+    modules = MODULES.format(pad=PAD, more=SCRUB.format(scrub), kernel=128 * KIB, ramdisk=MIB)
+    modules = gone(gone(modules, "<0 0x48000000", f"<0 {kernel:#x}"), "<0 0x60000000", "<0 0x4a000000")
+    options = XenOptions(**known)
+    body = "".join((head, CPUS, TIMER, GICV3, modules))
+    return predict(prepare(parse(blob(body)), options), preset(release), options)[0]
+
+
+@pytest.mark.parametrize(
+    ("release", "build", "line"),
+    [
+        # booted: 4.17.7 and 4.20.4 of Debian, 4.22.0
+        ("4.17", "debian", "Xen BUG at common/page_alloc.c:1429"),
+        ("4.20", "debian", "Xen BUG at common/page_alloc.c:1486"),
+        ("4.22", "stock", "Xen BUG at common/page_alloc.c:1522"),
+        # the line of BUG() in mark_page_free of the tags
+        ("4.16", "stock", "Xen BUG at page_alloc.c:1419"),
+        ("4.18", "stock", "Xen BUG at common/page_alloc.c:1438"),
+        ("4.19", "stock", "Xen BUG at common/page_alloc.c:1443"),
+        ("4.20", "stock", "Xen BUG at common/page_alloc.c:1480"),
+        ("4.20.3", "stock", "Xen BUG at common/page_alloc.c:1473"),
+        ("4.21.0", "stock", "Xen BUG at common/page_alloc.c:1502"),
+        ("4.21.1", "stock", "Xen BUG at common/page_alloc.c:1503"),
+        ("4.21", "stock", "Xen BUG at common/page_alloc.c:1510"),
+        ("master", "stock", "Xen BUG at common/page_alloc.c:1532"),
+    ],
+)
+def test_a_kernel_over_the_end_of_a_bank_is_freed_twice(release: str, build: str, line: str) -> None:
+    """The second bank touches the first, and nothing keeps the kernel out of it."""
+    banks = ((0x40000000, 0x50000000), (0x50000000, 0x70000000))
+    found = split(*banks, kernel=0x4FFF0000, release=release, build=build_named(build))
+    assert found.stopped_by is not None and found.stopped_by.lines == (line,)
+    assert found.stopped_by.node == "/chosen/m@48000000" and "0x40000000-0x4fffffff" in found.stopped_by.because
+    ends = split(*banks, kernel=0x4FFE0000, release=release, build=build_named(build))
+    assert ends.stopped_by is None, "it ends where the bank does"
+
+
+def test_a_kernel_over_the_end_of_a_bank_in_what_dom0_got() -> None:
+    """The part of the second bank is dom0's by then: Xen boots, and has given away what is not its own."""
+    banks = ((0x40000000, 0x50000000), (0x50000000, 0x70000000))
+    dom0 = (AddressRange(0x50000000, 128 * MIB),)
+    found = split(*banks, kernel=0x4FFF0000, dom0_banks=dom0)
+    assert found.stopped_by is None
+    assert any("it is dom0's by then, and Xen frees it all the same" in note for note in found.assumed)
+
+
+ODD = ((0x40000000, 0x50000000), (0x50000800, 0x60001000))
+"""The second bank has 0x10000800 bytes from the middle of a page on: 0x10000 pages are mapped, and the last is the next."""
+ON = (0x60001000, 0x80000000)
+OFF = (0x60002000, 0x80000000)
+
+
+@pytest.mark.parametrize(
+    ("after", "scrub", "stage"),
+    [
+        # booted with 4.17.7 and 4.22.0
+        (ON, "0", None),  # the page is the end of a large block
+        (ON, "1", "memory"),  # all that is free is cleaned before dom0 starts
+        (ON, "idle", "memory"),  # or after
+        (OFF, "0", "memory"),  # alone it is the first page that Xen takes
+        ((0x70000000, 0x80000000), "idle", "memory"),
+    ],
+)
+@pytest.mark.parametrize("release", ["4.17", "4.22"])
+def test_ram_that_begins_within_a_page_lacks_its_last(release: str, after: tuple[int, int], scrub: str, stage: str | None) -> None:
+    found = split(*ODD, after, scrub=scrub, release=release)
+    assert (found.stopped_by.stage if found.stopped_by else None) == stage
+    if found.stopped_by is not None:
+        assert found.stopped_by.lines == ("CPU0: Unexpected Trap: Data Abort",) and "0x60000000" in found.stopped_by.because
+    else:
+        assert any("dies when it touches the last, 0x60000000" in note for note in found.assumed), "nothing says when"
+
+
+def test_ram_that_begins_within_a_page_as_whole_gib() -> None:
+    """4.16 maps whole GiB, so that nothing is missing."""
+    assert split(*ODD, ON, scrub="1", release="4.16").stopped_by is None
+
+
+def test_the_last_page_of_ram_holds_page_tables() -> None:
+    """Booted with 4.17.7: as the first table of the direct map nobody reads it again."""
+    found = split(*ODD, scrub="1", release="4.17")
+    assert found.stopped_by is None
+
+
+def test_dom0_gets_a_page_that_has_no_address() -> None:
+    dom0 = (AddressRange(0x60000000, 128 * MIB),)
+    found = split(*ODD, ON, scrub="idle", dom0_banks=dom0)
+    assert found.stopped_by is not None and found.stopped_by.stage == "dom0-memory"
+    assert split(*ODD, ON, scrub="1", dom0_banks=dom0).stopped_by is None, "what is dom0's is not cleaned"
+
+
+def test_the_last_page_of_a_module_is_ram_in_part() -> None:
+    """Booted with 4.22.0: the ramdisk's page has 2 KiB of RAM, and goes to the heap."""
+    found = split((0x40000000, 0x4FFFF800), (0x50000000, 0x70000000), kernel=0x4FFE0000, scrub="1")
+    assert found.stopped_by is not None and found.stopped_by.stage == "memory"
+    assert found.stopped_by.node == "/chosen/m@48000000"
 
 
 def test_a_module_outside_ram() -> None:
