@@ -6,6 +6,8 @@ from typing import Final
 
 __all__ = ["stop_advice"]
 
+_WHOLE_PAGES: Final = "Correct reg of that memory node: let its RAM begin and end at a multiple of 4 KiB."
+
 _ADVICE: Final = (
     ("boot-scan", "nested too deep", "Use Xen 4.20.4, 4.21.2, 4.22 or newer (3b717f57dc), or flatten the nodes below it."),
     (
@@ -33,6 +35,8 @@ _ADVICE: Final = (
         "no block of Xen's heap",
         "Give Xen more heap: enlarge `xen,static-heap` or remove it, list more RAM, or make the tree smaller.",
     ),
+    ("memory", "begin at a whole page", _WHOLE_PAGES),
+    ("memory", "it frees them", "Load the module so that it ends within RAM, or correct its reg."),
     ("memory", "", "Correct the memory nodes: RAM has to hold Xen, its frame table and the page tables of all RAM."),
     ("platform", "firmware", "Update the board's firmware, as Xen's line says: no change of the tree makes up for it."),
     (
@@ -66,6 +70,7 @@ _ADVICE: Final = (
         "Pad the host tree (`dtc -I dtb -O dtb -p 16384`), since Xen's buffer for dom0's tree is as large as it and a "
         "little, or use Xen 4.22 or newer (ad6f396a3f).",
     ),
+    ("dom0-memory", "begin at a whole page", _WHOLE_PAGES),
     ("dom0-devices", "Data Abort", "Use a newer release of Xen, or remove the entry of size zero that the message names."),
     ("dom0-devices", "Cannot cope with this size", "Give the root #address-cells = <2> and #size-cells = <2>."),
     (
@@ -85,6 +90,8 @@ _ADVICE: Final = (
         "Data Abort",
         "Load the module into RAM, or correct its reg. If there is RAM, list it in a memory node.",
     ),
+    ("modules", "runs past the bank", "Load the module within one bank of RAM, or join the two banks in one reg."),
+    ("modules", " overlap)", "Load the modules apart from each other."),
     ("modules", "", "Load a kernel for dom0, and add its node below /chosen."),
     (
         "domains",

@@ -20,6 +20,7 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.errors import InputError
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.linux.profile import PRESETS
+from dtanalyze.rules.stop_advice import stop_advice
 from dtanalyze.xen.build import build_named, read_build
 from dtanalyze.xen.early_fdt_map import relocate_fdt
 from dtanalyze.xen.fdt_sw import bytes_needed
@@ -432,6 +433,7 @@ def test_a_kernel_over_the_end_of_a_bank_is_freed_twice(release: str, build: str
     found = split(*banks, kernel=0x4FFF0000, release=release, build=build_named(build))
     assert found.stopped_by is not None and found.stopped_by.lines == (line,)
     assert found.stopped_by.node == "/chosen/m@48000000" and "0x40000000-0x4fffffff" in found.stopped_by.because
+    assert "within one bank of RAM" in stop_advice(found.stopped_by.stage, found.stopped_by.text)
     ends = split(*banks, kernel=0x4FFE0000, release=release, build=build_named(build))
     assert ends.stopped_by is None, "it ends where the bank does"
 
@@ -468,6 +470,7 @@ def test_ram_that_begins_within_a_page_lacks_its_last(release: str, after: tuple
     assert (found.stopped_by.stage if found.stopped_by else None) == stage
     if found.stopped_by is not None:
         assert found.stopped_by.lines == ("CPU0: Unexpected Trap: Data Abort",) and "0x60000000" in found.stopped_by.because
+        assert "multiple of 4 KiB" in stop_advice(found.stopped_by.stage, found.stopped_by.text)
     else:
         assert any("dies when it touches the last, 0x60000000" in note for note in found.assumed), "nothing says when"
 
@@ -487,6 +490,7 @@ def test_dom0_gets_a_page_that_has_no_address() -> None:
     dom0 = (AddressRange(0x60000000, 128 * MIB),)
     found = split(*ODD, ON, scrub="idle", dom0_banks=dom0)
     assert found.stopped_by is not None and found.stopped_by.stage == "dom0-memory"
+    assert "multiple of 4 KiB" in stop_advice("dom0-memory", found.stopped_by.text)
     assert split(*ODD, ON, scrub="1", dom0_banks=dom0).stopped_by is None, "what is dom0's is not cleaned"
 
 
@@ -495,6 +499,7 @@ def test_the_last_page_of_a_module_is_ram_in_part() -> None:
     found = split((0x40000000, 0x4FFFF800), (0x50000000, 0x70000000), kernel=0x4FFE0000, scrub="1")
     assert found.stopped_by is not None and found.stopped_by.stage == "memory"
     assert found.stopped_by.node == "/chosen/m@48000000"
+    assert "ends within RAM" in stop_advice("memory", found.stopped_by.text)
 
 
 def test_a_module_outside_ram() -> None:
