@@ -29,7 +29,7 @@ class MemoryHint(NamedTuple):
     """``base`` is where RAM begins, ``source`` the node that shows it, ``sizes`` what fits below the first device above,
     empty when nothing usual does.
 
-    ``stated`` tells that a memory node names the base; else it is the gigabyte of the lowest reservation.
+    ``stated`` tells that a memory node names the base; else it is the gigabyte of the lowest reservation that RAM can hold.
     """
 
     base: int
@@ -59,16 +59,30 @@ def memory_hint(board: Board) -> MemoryHint | None:
     """Return where RAM begins, None when nothing in the tree shows it."""
     for node, base in _bases(board):
         return MemoryHint(base, node.path, _fitting(board, base), stated=True)
-    reserved = sorted(
-        (found.start, item.node.path)
-        for item in board.reservations
-        for entry in item.entries
-        if (found := entry_range(entry)) is not None
-    )
-    bases = [(start // GIB * GIB, path) for start, path in reserved]
-    hints = [MemoryHint(base, path, _fitting(board, base), stated=False) for base, path in bases]
-    # Some boards reserve memory of their devices too: where devices are, RAM does not begin.
-    return next((hint for hint in hints if hint.sizes), hints[0] if hints else None)
+    reserved = sorted(_reserved(board), key=lambda found: (found[0].start, found[1])) or list(_allocated(board))
+    bases = [(found.start // GIB * GIB, found.stop, path) for found, path in reserved]
+    hints = [(MemoryHint(base, path, _fitting(board, base), stated=False), stop) for base, stop, path in bases]
+    # Some boards reserve memory of their devices too: where devices are, RAM does not begin, nor where it cannot reach what
+    # is reserved.
+    reaching = [hint for hint, stop in hints if any(hint.base + size >= stop for size in hint.sizes)]
+    sized = [hint for hint, _ in hints if hint.sizes]
+    return next(iter([*reaching, *sized, *(hint for hint, _ in hints)]), None)
+
+
+def _reserved(board: Board) -> Iterator[tuple[AddressRange, str]]:
+    """Yield what is reserved at a place that the tree states, with its node."""
+    for item in board.reservations:
+        for entry in item.entries:
+            if (found := entry_range(entry)) is not None:
+                yield found, item.node.path
+
+
+def _allocated(board: Board) -> Iterator[tuple[AddressRange, str]]:
+    """Yield where Linux is to choose a place (``alloc-ranges``), which is RAM too, as far as a first section of it goes."""
+    for item in board.reservations:
+        for entry in reg_entries(item.node, board.rules, prop_name="alloc-ranges"):
+            if (found := entry_range(entry)) is not None:
+                yield found._replace(size=min(found.size, GIB // 2)), item.node.path
 
 
 def _bases(board: Board) -> Iterator[tuple[Node, int]]:

@@ -10,7 +10,7 @@ from dtanalyze.address.units import counted
 from dtanalyze.causes import cause_keys, grouped
 from dtanalyze.facts import CheckResult
 from dtanalyze.findings import Finding, Severity
-from dtanalyze.report.lines import sentence, wrapped
+from dtanalyze.report.lines import command_lines, sentence, wrapped
 from dtanalyze.report.naming import written_at
 from dtanalyze.rules.model import QUOTES_XEN
 
@@ -23,6 +23,13 @@ _ERRORS: Final = 4
 _WARNINGS: Final = 2
 _PLACES: Final = 2
 """So many causes, and places of one, are told; more are counted."""
+
+
+_CHANGE: Final = {
+    "source": "  The change in the source:",
+    "tree": "  The tree with the change:",  # a property that goes, which no overlay can say
+    "overlay": "  The change as an overlay:",
+}
 
 
 def advice_lines(result: CheckResult, report: Report) -> list[str]:
@@ -124,14 +131,14 @@ def _commands(result: CheckResult, shown: tuple[tuple[Finding, ...], ...], repor
     if is_a_file and changes:
         import shlex  # needed where there is something to fix
 
-        words = shlex.join(["dtanalyze", "fix", result.path, *report.asked])
+        words = [shlex.quote(item) for item in ("dtanalyze", "fix", result.path, *report.asked)]
         if result.path.endswith(".dts"):
-            said = ("  The change in the source: ", f"{words} --diff")
-        elif any(item.value is None for item in changes):  # which no overlay can say
-            said = ("  The tree with the change: ", f"{words} --apply fixed.dtb")
+            label, more = "source", ("--diff",)
+        elif any(item.value is None for item in changes):
+            label, more = "tree", ("--apply", "fixed.dtb")
         else:
-            said = ("  The change as an overlay: ", f"{words} > fix.dtso")
-        yield from wrapped(said[1], width, first=said[0], rest="    ")
+            label, more = "overlay", (">", "fix.dtso")
+        yield from command_lines([*words, *more], width, label=_CHANGE[label])
     codes = [code for code in dict.fromkeys(group[0].rule for group in shown) if not code.startswith("V-")][:3]
     if codes:
-        yield from wrapped(f"dtanalyze explain {' '.join(codes)}", width, first="  Why, with sources: ", rest="    ")
+        yield from command_lines(["dtanalyze", "explain", *codes], width, label="  Why, with sources:")

@@ -14,7 +14,7 @@ from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.linux.boot import Verdict
 from dtanalyze.report.foreign import document, visible
 from dtanalyze.report.json import finding_json
-from dtanalyze.report.lines import WIDTH, fitted
+from dtanalyze.report.lines import WIDTH, command_lines, fitted
 from dtanalyze.rules.cures.changes import body_lines, stated_value
 
 __all__ = ["fix_json", "overlay_text", "summary_text"]
@@ -77,10 +77,12 @@ def summary_text(fix: Fix, path: str, asked: Iterable[str] = (), *, made: bool =
         for why in dict.fromkeys(edit.unsaid for edit in _unsaid(fix)):
             first, *others = [edit.change for edit in _unsaid(fix) if edit.unsaid == why]
             lines.append(f"    {first.node}: {first.prop}{f' (and {len(others)} more)' if others else ''}: {why}")
+    lines = [lines[0], *fitted(lines[1:], width)]
     if fix.edits and not made:
         how = ("--write",) if path.endswith(".dts") else ("--apply", "fixed.dtb")
-        lines.append(f"  to apply: {shlex.join(['dtanalyze', 'fix', path, *asked, *how])}")
-    return document([lines[0], *fitted(lines[1:], width)])
+        words = [shlex.quote(item) for item in ("dtanalyze", "fix", path, *asked, *how)]
+        lines += command_lines(words, width, label="  to apply:")
+    return document(lines)
 
 
 def _of_which(result: CheckResult, fix: Fix) -> str:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.units import format_range, format_size
 
-__all__ = ["WIDTH", "fitted", "sentence", "spanned", "wrapped"]
+__all__ = ["WIDTH", "command_lines", "fitted", "sentence", "spanned", "wrapped"]
 
 WIDTH: Final = 80
 """Columns where nobody says otherwise: a log, a pipe, a file."""
 
 _IS_A_NAME: Final = re.compile(r"[/_=,]")
 """What only a path, a property or an option has in it."""
+
+_COMMAND: Final = " " * 4
+"""What stands before a command that has lines of its own."""
 
 _LABEL: Final = re.compile(r" *\S{1,20}  +")
 
@@ -39,6 +42,26 @@ def wrapped(text: str, width: int, *, first: str = "", rest: str | None = None) 
             lines.append(line[:cut])
             line = rest + line[cut:]
     return [*lines, line] if line.strip() or not lines else lines
+
+
+def command_lines(words: Sequence[str], width: int, *, label: str) -> list[str]:
+    """Return a command, its words quoted, behind ``label``; below it and in lines that a shell joins where it does not fit.
+
+    A word that is longer than a line goes on in the first column, where a shell joins it too; one in quotes stays whole.
+    """
+    whole = f"{label} {' '.join(words)}"
+    if len(whole) <= width:
+        return [whole]
+    lines, line = [label.rstrip()], _COMMAND
+    for word in words:
+        if line != _COMMAND and len(line) + len(word) + 3 > width:
+            lines.append(f"{line} \\")
+            line = _COMMAND + "  "
+        line += word if not line.strip() else f" {word}"
+        while len(line) > width and "'" not in word:
+            lines.append(f"{line[: width - 1]}\\")
+            line = line[width - 1 :]
+    return [*lines, line]
 
 
 def fitted(lines: Iterable[str], width: int) -> list[str]:

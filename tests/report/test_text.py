@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from dtanalyze.facts import Assumption
 from dtanalyze.findings import Change, Cure, Finding, Severity
-from dtanalyze.report.lines import fitted, sentence, wrapped
+from dtanalyze.report.lines import command_lines, fitted, sentence, wrapped
 from dtanalyze.report.text import check_text
 from tests.linux.build import answer, guest, reg
 from tests.report.made import GOOD, result
@@ -149,3 +151,15 @@ def test_wrapping_loses_nothing() -> None:
 )
 def test_a_sentence(text: str, said: str) -> None:
     assert sentence(text) == said
+
+
+@pytest.mark.parametrize("width", [24, 40, 80])
+def test_a_command_that_does_not_fit_is_one_for_the_shell(width: int) -> None:
+    """What stands below the label, copied with its line ends and run: the shell hands over the same words."""
+    words = ["printf", "%s,", "boards/" + "a" * 70 + ".dtb", "--memory", "0x40000000+2G", "x" * (width - 4), "--write"]
+    label, *lines = command_lines(words, width, label="  to apply:")
+    assert label == "  to apply:" and max(map(len, lines)) <= width
+    ran = subprocess.run(["sh", "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    assert ran.stdout.split(",")[:-1] == words[2:]
+    quoted = command_lines(["echo", "'a b'" + "c" * width], width, label="x:")
+    assert quoted[-1].strip() == "'a b'" + "c" * width, "what stands in quotes stays whole: no shell joins it"

@@ -79,3 +79,23 @@ def test_reserved_memory_of_a_device_shows_no_ram() -> None:
     found = _asked(body)
     assert found.verdict is Verdict.SCRATCH
     assert any("2 GiB at 0x80000000, a guess" in note and "r@83000000" in note for note in found.assumed)
+
+
+@pytest.mark.parametrize(
+    ("reservations", "source"),
+    [
+        # i.MX93: the table lies in a core's own memory, below a device that RAM from 0 on could not pass.
+        (_reserved((0x2021E000, 0x1000), (0xA4000000, 0x8000)), "r@a4000000"),
+        # i.MX91: nothing is reserved at a place, but Linux is told where RAM for its CMA is.
+        (
+            "reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; linux,cma { reusable;"
+            ' compatible = "shared-dma-pool"; alloc-ranges = <0 0x80000000 0 0x40000000>; size = <0 0x10000000>; }; };',
+            "linux,cma",
+        ),
+    ],
+)
+def test_ram_begins_where_it_can_reach_what_shows_it(reservations: str, source: str) -> None:
+    body = _GIC + _TIMER + _CPUS + reservations
+    body += 'dev@20400000 { compatible = "maker,dev"; reg = <0 0x20400000 0 0x1000>; };'
+    found = _asked(body)
+    assert any("2 GiB at 0x80000000, a guess" in note and source in note for note in found.assumed), found.assumed
