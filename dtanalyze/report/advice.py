@@ -133,11 +133,11 @@ def _commands(result: CheckResult, shown: tuple[tuple[Finding, ...], ...], repor
 
         words = [shlex.quote(item) for item in ("dtanalyze", "fix", result.path, *report.asked)]
         if result.path.endswith(".dts"):
-            label, more = "source", ("--diff",)
+            label, more = "source", ["--diff"]
         elif any(item.value is None for item in changes):
-            label, more = "tree", ("--apply", "fixed.dtb")
+            label, more = "tree", ["--apply", "fixed.dtb"]
         else:
-            label, more = "overlay", (">", "fix.dtso")
+            label, more = "overlay", [">", "fix.dtso"]
         yield from command_lines([*words, *more], width, label=_CHANGE[label])
     codes = [code for code in dict.fromkeys(group[0].rule for group in shown) if not code.startswith("V-")][:3]
     if codes:
