@@ -12,7 +12,7 @@ from dtanalyze.devicetree.blob import parse
 from dtanalyze.facts import CheckResult, Fix, Trial
 from dtanalyze.findings import Finding, Severity
 from dtanalyze.linux.boot import Verdict
-from dtanalyze.xen.dt_uart import console_node
+from dtanalyze.xen.dt_uart import find_console
 from dtanalyze.xen.guest_tree import with_memory
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
@@ -56,7 +56,7 @@ def _bench(data: bytes, path: str, asked: CheckOptions) -> tuple[HostBench, set[
     tree = parse(cured.blob)
     host, xen = prepare(tree, XenOptions()), PRESETS[NEWEST]
     prediction = predict(host, xen, XenOptions())[0]
-    return HostBench(tree, prediction, console_node(tree, host.args, xen)), set(map(_key, _errors(cured.after)))
+    return HostBench(tree, prediction, find_console(tree, host.args, xen).node), set(map(_key, _errors(cured.after)))
 
 
 def _errors(results: tuple[CheckResult, ...]) -> list[Finding]:

@@ -41,12 +41,27 @@ _ADVICE: Final = (
     ("platform", "firmware", "Update the board's firmware, as Xen's line says: no change of the tree makes up for it."),
     (
         "timer",
+        "vtimer.c",
+        "Correct `interrupts` of the timer: secure, non-secure and virtual are three interrupts, mostly PPIs 13, 14, 11.",
+    ),
+    (
+        "timer",
+        "another trigger type",
+        "Give the interrupt the same trigger type in both nodes, or correct its number in one of them.",
+    ),
+    (
+        "timer",
         "",
         'Add the timer\'s node: compatible = "arm,armv8-timer", with its secure, non-secure, virtual and hypervisor '
         "interrupts.",
     ),
     ("interrupt-controller", "is not enabled", "Remove `status` from the interrupt controller's node."),
     ("interrupt-controller", "passed through", "Remove `xen,passthrough` from the interrupt controller's node."),
+    (
+        "interrupt-controller",
+        "another trigger type",
+        "Give the interrupt the same trigger type in both nodes, or correct its number in one of them.",
+    ),
     (
         "interrupt-controller",
         "needs a driver",

@@ -20,19 +20,19 @@ from dtanalyze.xen.dom0_tree import dom0_blob
 from dtanalyze.xen.dom0less import DomU, domu_domains, partial_is_found
 from dtanalyze.xen.domu_tree import HostUart
 from dtanalyze.xen.drivers import IOMMUS, UARTS
-from dtanalyze.xen.dt_uart import console_node, console_registers
+from dtanalyze.xen.dt_uart import Console, console_registers, find_console
 from dtanalyze.xen.gnttab_region import find_gnttab_region
 from dtanalyze.xen.guest_tree import cpus_failure, with_memory
-from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine, root_cells_can_be_written, xen_irqs
+from dtanalyze.xen.handle_node import HostNodes, handle_host_nodes, host_machine, root_cells_can_be_written
 from dtanalyze.xen.host import Host
 from dtanalyze.xen.hypervisor_node import dom0_regions
 from dtanalyze.xen.iommu import Iommus, iommu_hardware_setup
 from dtanalyze.xen.iommu_enabled import Iommu, iommu_enabled
-from dtanalyze.xen.irq import Irqs
 from dtanalyze.xen.kernel import Mapped
 from dtanalyze.xen.known_options import Word, words_of
 from dtanalyze.xen.llc_coloring import llc_coloring_enabled
 from dtanalyze.xen.options import XenOptions
+from dtanalyze.xen.own_irqs import OwnIrqs, own_irqs
 from dtanalyze.xen.p2m import IpaBits, p2m_ipa_bits
 from dtanalyze.xen.page_alloc import BootAllocator, XenBug
 from dtanalyze.xen.partial_tree import Copied, PartialTree, copy_partial
@@ -88,10 +88,15 @@ class Boot:
     @cached_property
     def iommus(self) -> Iommus:
         """What becomes of the IOMMUs of the tree when Xen tries them."""
-        return iommu_hardware_setup(self.host.tree, self.profile, self._xen_irqs())
+        return iommu_hardware_setup(self.host.tree, self.profile, self._own_irqs().irqs)
 
-    def _xen_irqs(self) -> Irqs:
-        return xen_irqs(self.host.tree, self.profile, self.console, self.options.gic_lines)
+    @cached_property
+    def own_irqs(self) -> OwnIrqs:
+        """What Xen's console, the timer and the interrupt controller got of the interrupts that they ask for."""
+        return self._own_irqs()
+
+    def _own_irqs(self) -> OwnIrqs:
+        return own_irqs(self.host.tree, self.profile, self.console, self.options.gic_lines)
 
     @property
     def iommu(self) -> bool:
@@ -116,9 +121,14 @@ class Boot:
         return self.host.args.ext_regions if self.options.ext_regions is None else self.options.ext_regions
 
     @cached_property
+    def console_found(self) -> Console:
+        """The UART that Xen keeps for its console, or why there is none."""
+        return find_console(self.host.tree, self.host.args, self.profile)
+
+    @property
     def console(self) -> Node | None:
         """The UART that Xen keeps for its console."""
-        return console_node(self.host.tree, self.host.args, self.profile)
+        return self.console_found.node
 
     @cached_property
     def nodes(self) -> HostNodes:
@@ -136,7 +146,7 @@ class Boot:
 
     def _new_machine(self) -> Machine:
         used = self.iommus if self.iommu else Iommus()
-        return host_machine(self.host.tree, self.profile, self._xen_irqs(), used, self.ipa_bits)
+        return host_machine(self.host.tree, self.profile, self._own_irqs().irqs, used, self.ipa_bits)
 
     @cached_property
     def domus(self) -> tuple[DomU, ...]:

@@ -10,6 +10,7 @@ from dtanalyze.xen.bootinfo import DEVICE_TREE
 from dtanalyze.xen.command_line import dom0_command_line, xen_command_line
 from dtanalyze.xen.efi_stub import efi_notes
 from dtanalyze.xen.platforms import platform_of
+from dtanalyze.xen.smpboot import psci_init
 from dtanalyze.xen.vgic import gic_node, v2m_frames
 
 __all__ = ["boot_notes", "scan_notes"]
@@ -55,6 +56,10 @@ def scan_notes(boot: Boot) -> list[str]:
             "boot modules: where Xen and the tree itself lie is not known, so that overlaps with them are not seen "
             "(--fdt-address or --xen-log settles it)"
         )
+    if boot.console is None:
+        notes.append(f"Xen's console: none, since {boot.console_found.because}; Xen boots on and prints nothing there")
+    if not psci_init(boot.host.tree):
+        notes.append("CPUs: PSCI is to be called otherwise than by smc, Xen's only way, so that it runs on one CPU")
     notes.extend(_gic_notes(boot))
     if boot.cpupools.nodes and "BOOT_TIME_CPUPOOLS" in boot.build.presumed:
         notes.append(

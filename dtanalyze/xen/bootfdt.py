@@ -29,6 +29,7 @@ from dtanalyze.xen.bootinfo import (
     loaded_by_efi,
 )
 from dtanalyze.xen.build import DEFAULT, Build
+from dtanalyze.xen.dt_property import dt_device_is_available
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.scan_errors import HangError, PanicError, ScanError
 from dtanalyze.xen.stage import DATA_ABORT
@@ -137,7 +138,7 @@ class _Scan:
 
     def _meminfo(self, node: Node, name: str, counts: CellCounts, banks: list[Bank], kind: BankType) -> None:
         """device_tree_get_meminfo."""
-        if self.profile.status_honoured and not node.available:
+        if self.profile.status_honoured and not dt_device_is_available(node):
             return
         if counts.address < 1 or counts.size < 1:
             raise ScanError(-22, node.path)

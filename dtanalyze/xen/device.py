@@ -18,6 +18,7 @@ from dtanalyze.devicetree.cells import MAX_ADDR_CELLS
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.drivers import IOMMUS, driver_symbol
 from dtanalyze.xen.dt_irq import GicIrq
+from dtanalyze.xen.dt_property import dt_device_is_available
 from dtanalyze.xen.iommu import is_iommu
 from dtanalyze.xen.irq import FIRST_SPI, NR_IRQS, Irqs
 from dtanalyze.xen.profile import XenProfile
@@ -132,7 +133,7 @@ def iommu_add_dt_device(dev: Node, machine: Machine) -> tuple[int, str] | None:
     masters = list(iommus_of(dev, machine.phandles)) if machine.iommu and dev not in machine.masters else []
     added: Node | None = None
     for target in masters:
-        if not target.available:
+        if not dt_device_is_available(target):
             if machine.profile.disabled_iommu_ends_it:
                 return None
             break

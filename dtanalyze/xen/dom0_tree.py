@@ -15,9 +15,10 @@ from dtanalyze.board.interrupts import Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, new_node, set_property, strings, to_blob
-from dtanalyze.xen.arch_timer import find_timer, timer_irqs
+from dtanalyze.xen.arch_timer import find_timer, timer_raw_irqs
 from dtanalyze.xen.bootinfo import Bank, BankType, BootInfo
 from dtanalyze.xen.command_line import dom0_command_line
+from dtanalyze.xen.dt_irq import DtIrqs
 from dtanalyze.xen.guest_tree import (
     GUEST_TIMER,
     PSCI,
@@ -116,7 +117,9 @@ class _HostCopy:
 
     def _timer_irqs(self) -> tuple[int, ...]:
         """Return the first three of the host's timer; where it lacks one, Xen does not come so far."""
-        found = [irq for irq in timer_irqs(self.tree, self.profile)[:3] if irq is not None]
+        dt = DtIrqs.of(self.tree, gic_node(self.tree.root))
+        raws = timer_raw_irqs(self.tree, self.profile, dt)[: len(GUEST_TIMER)]
+        found = [wanted.irq for wanted in map(dt.gic_irq, raws) if wanted is not None]
         return tuple(found) if len(found) == len(GUEST_TIMER) else GUEST_TIMER
 
     def _gic(self, node: Node, parent: Node) -> None:

@@ -120,10 +120,7 @@ def _no_host_uart(boot: Boot, domu: DomU) -> Iterator[Refused]:
 
 def no_console(boot: Boot) -> str:
     """Say why there is no console whose interrupt a direct-mapped domain could take."""
-    named = f"dtuart={boot.host.args.dtuart}" if boot.host.args.dtuart else "stdout-path of /chosen"
-    if boot.console is None:
-        return f"{named} names no UART that Xen drives, and a direct-mapped domain takes its interrupt"
-    return f"{boot.console.path} has no interrupt, and a direct-mapped domain takes it"
+    return f"{boot.console_found.because}, and a direct-mapped domain takes the interrupt of Xen's console"
 
 
 def _arch_switches(boot: Boot, domu: DomU) -> Iterator[Refused]:

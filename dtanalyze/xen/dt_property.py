@@ -1,13 +1,14 @@
 """How Xen reads a property of the unflattened tree.
 
-Mirrors dt_property_read_string (common/device-tree/device-tree.c; up to 4.19 common/device_tree.c).
+Mirrors dt_property_read_string and dt_device_is_available (common/device-tree/device-tree.c; up to 4.19
+common/device_tree.c).
 """
 
 from typing import Final
 
 from dtanalyze.devicetree.tree import Node
 
-__all__ = ["EILSEQ", "EINVAL", "ENODATA", "dt_property_read_string"]
+__all__ = ["EILSEQ", "EINVAL", "ENODATA", "dt_device_is_available", "dt_property_read_string"]
 
 EINVAL: Final = -22
 EILSEQ: Final = -84
@@ -27,3 +28,12 @@ def dt_property_read_string(node: Node, name: str) -> str | int:
         return ENODATA
     text, nul, _ = prop.value.partition(b"\0")
     return text.decode("ascii", "surrogateescape") if nul else EILSEQ
+
+
+def dt_device_is_available(node: Node) -> bool:
+    """Tell whether ``status`` is absent, ``okay`` or ``ok``.
+
+    One without a NUL counts: in the blob a zero byte follows it.
+    """
+    prop = node.prop("status")
+    return prop is None or prop.value.partition(b"\0")[0] in (b"okay", b"ok")

@@ -11,10 +11,11 @@ from typing import Final, NamedTuple
 
 from dtanalyze.address.units import KIB
 from dtanalyze.board.bus import XEN
-from dtanalyze.board.interrupts import Phandles
 from dtanalyze.board.translate import RegEntry, Translated, reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.build import Build
+from dtanalyze.xen.dt_property import dt_device_is_available
+from dtanalyze.xen.irq import Asked
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import DATA_ABORT, Open, Outcome, Passed, Stop
 from dtanalyze.xen.vgic import can_be_primary
@@ -66,7 +67,7 @@ def gic_preinit(tree: Tree, profile: XenProfile, build: Build) -> Outcome:
 
 
 def _why_none(near: Node | None, others: list[Node], build: Build) -> str:
-    if near is not None and not near.available:
+    if near is not None and not dt_device_is_available(near):
         return f"{near.path} is not enabled"
     if near is not None and near.prop("xen,passthrough") is not None:
         return f"{near.path} is to be passed through"
@@ -82,8 +83,8 @@ def _path(near: Node | None, others: list[Node]) -> str | None:
     return found.path if found else None
 
 
-def gic_init(tree: Tree, build: Build) -> Outcome:
-    """Check the registers and the maintenance interrupt of the controller."""
+def gic_init(tree: Tree, build: Build, maintenance: Asked) -> Outcome:
+    """Check the registers of the controller, and that it gets its ``maintenance`` interrupt."""
     node = find_controller(tree, build)
     if node is None:
         return Passed()
@@ -94,7 +95,7 @@ def gic_init(tree: Tree, build: Build) -> Outcome:
             "virtualization=on QEMU adds the hypervisor's registers itself"
         )
         return Open(because, "a tree dumped with virtualization=on")
-    problem = _gicv3(tree, node, entries) if is_gicv3(node) else _gicv2(tree, node, entries)
+    problem = _gicv3(node, entries, maintenance) if is_gicv3(node) else _gicv2(tree, node, entries, maintenance)
     if problem is not None:
         return Stop(_STAGE, (problem.line,), f"{node.path}: {problem.because}", node.path)
     return Passed((f"{len(entries)} registers of {node.path}",))
@@ -109,13 +110,13 @@ def _of_an_emulator(node: Node, entries: tuple[RegEntry, ...]) -> bool:
     return node.is_compatible("arm,cortex-a15-gic") and sizes == [_QEMU_GICV2] * 2 and node.prop("interrupts") is None
 
 
-def _gicv2(tree: Tree, node: Node, entries: tuple[RegEntry, ...]) -> _Problem | None:
+def _gicv2(tree: Tree, node: Node, entries: tuple[RegEntry, ...], maintenance: Asked) -> _Problem | None:
     for index, what in enumerate(("distributor", "CPU", "hypervisor", "virtual CPU")):
         if not _has(entries, index):
             line = f"GICv2: Cannot find a valid address for the {what}"
             return _Problem(line, _no_entry(entries, index, "a GICv2 that can virtualise names four registers"))
-    if not _has_interrupt(tree, node):
-        return _Problem("GICv2: Cannot find the maintenance IRQ", "it names no interrupt of its own")
+    if maintenance.irq is None:
+        return _Problem("GICv2: Cannot find the maintenance IRQ", maintenance.because)
     return _sizes(tree, entries) or _v2m(node) or _unaligned(entries) or _too_large(entries)
 
 
@@ -164,7 +165,7 @@ def _unaligned(entries: tuple[RegEntry, ...]) -> _Problem | None:
     return None
 
 
-def _gicv3(tree: Tree, node: Node, entries: tuple[RegEntry, ...]) -> _Problem | None:
+def _gicv3(node: Node, entries: tuple[RegEntry, ...], maintenance: Asked) -> _Problem | None:
     if not _has(entries, 0):
         return _Problem("GICv3: Cannot find a valid distributor address", _no_entry(entries, 0, ""))
     base = entries[0].address or 0
@@ -175,8 +176,8 @@ def _gicv3(tree: Tree, node: Node, entries: tuple[RegEntry, ...]) -> _Problem | 
         if not _has(entries, 1 + region):
             because = _no_entry(entries, 1 + region, "#redistributor-regions counts them")
             return _Problem(f"GICv3: No rdist base found for region {region}", because)
-    if not _has_interrupt(tree, node):
-        return _Problem("GICv3: Cannot find the maintenance IRQ", "it names no interrupt of its own")
+    if maintenance.irq is None:
+        return _Problem("GICv3: Cannot find the maintenance IRQ", maintenance.because)
     if stated == 0:
         return _Problem("Failed to initialize the GIC drivers", "#redistributor-regions is 0: no CPU has a redistributor")
     return _redistributors(tuple(entry.size for entry in entries[1 : 1 + (stated or 1)]))
@@ -201,11 +202,6 @@ def _no_entry(entries: tuple[RegEntry, ...], index: int, why: str) -> str:
 
 def _has(entries: tuple[RegEntry, ...], index: int) -> bool:
     return index < len(entries) and isinstance(entries[index].where, Translated)
-
-
-def _has_interrupt(tree: Tree, node: Node) -> bool:
-    first = next(iter(Phandles(tree).interrupts(node)), None)
-    return first is not None and first.gic_id is not None
 
 
 def _u32(node: Node, name: str) -> int | None:

@@ -2,7 +2,7 @@
 
 Xen walks the host's tree in document order and gives dom0 every node but those that it uses itself, rewrites or knows to be
 of no use; a node's status plays no part. Mirrors handle_node (arch/arm/domain_build.c) and, before it, who asks for
-interrupts: the GIC, the timer, Xen's console and the IOMMUs, then dom0's GICv2m frames (gic-v2.c).
+interrupts after Xen's own (`own_irqs`): the IOMMUs, then dom0's GICv2m frames (gic-v2.c).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from dtanalyze.board.interrupts import GIC_COMPATIBLE, Phandles
 from dtanalyze.devicetree.cells import CellCounts, inherited_cells
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.device import Failure, Machine, handle_device, p2m_limit
-from dtanalyze.xen.dt_irq import DtIrqs, GicIrq
+from dtanalyze.xen.dt_irq import GicIrq
 from dtanalyze.xen.iommu import Iommus, is_iommu
 from dtanalyze.xen.irq import EDGE_RISING, Irqs
 from dtanalyze.xen.platforms import Platform, platform_of
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.rangeset import Rangeset
-from dtanalyze.xen.stage import Stop
-from dtanalyze.xen.vgic import gic_node, redistributors, v2m_frames
+from dtanalyze.xen.stage import DATA_ABORT, Stop
+from dtanalyze.xen.vgic import redistributors, v2m_frames
 
 __all__ = [
     "Failure",
@@ -31,7 +31,6 @@ __all__ = [
     "handle_host_nodes",
     "host_machine",
     "root_cells_can_be_written",
-    "xen_irqs",
 ]
 
 _SKIPPED: Final = (
@@ -105,21 +104,6 @@ def _any(node: Node, names: tuple[str, ...]) -> bool:
     return node.is_any_of(names)
 
 
-def xen_irqs(tree: Tree, profile: XenProfile, console: Node | None, gic_lines: int | None) -> Irqs:
-    """Return who has which interrupt after the GIC, the timer and Xen's console have asked for theirs."""
-    gic = gic_node(tree.root)
-    lines = gic_lines if gic_lines is not None else platform_of(tree).gic_lines(gic)
-    irqs = Irqs(DtIrqs.of(tree, gic), profile, lines)
-    if gic is not None:
-        irqs.take_for_xen(gic, 1)
-    timer = next((node for node in tree.root if node.is_any_of(_TIMERS)), None)
-    if timer is not None:
-        irqs.take_for_xen(timer, None)
-    if console is not None:
-        irqs.take_for_xen(console, 1)
-    return irqs
-
-
 def host_machine(tree: Tree, profile: XenProfile, irqs: Irqs, iommus: Iommus, ipa_bits: int) -> Machine:
     """Return what devices are mapped with, after the drivers of ``iommus`` in use have asked for their interrupts."""
     for node in iommus.ready:
@@ -168,7 +152,7 @@ class _Walk:
                 self.failures.extend(_gic_failure(node, self.machine, self.vcpus))
             if fate is not Fate.KEPT:
                 continue
-            failure = handle_device(node, self.machine, self.domain)
+            failure = _unterminated(node) or handle_device(node, self.machine, self.domain)
             if failure is not None:
                 self.failures.append(failure)
             stack.extend(reversed(node.children))
@@ -194,6 +178,14 @@ class _Walk:
                 return True
             self.spi = max(self.spi, found.irq if found is not None else 0)
         return False
+
+
+def _unterminated(node: Node) -> Failure | None:
+    """dt_device_is_compatible counts the bytes down past zero where the last string has no end, and reads on."""
+    prop = node.prop("compatible")
+    if prop is None or not prop.value or prop.value.endswith(b"\0"):
+        return None
+    return Failure("crash", node, (DATA_ABORT,), -22, f"compatible of {node.path} has no NUL at its end, and Xen reads on")
 
 
 def _v2m_failures(machine: Machine, platform: Platform, domain: str) -> Iterator[Failure]:

@@ -16,6 +16,7 @@ from dtanalyze.board.interrupts import Phandles
 from dtanalyze.board.translate import Translated, reg_entries
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.xen.drivers import IOMMUS, driver_symbol
+from dtanalyze.xen.dt_property import dt_device_is_available
 from dtanalyze.xen.irq import Irqs
 from dtanalyze.xen.parse_params import XenArgs
 from dtanalyze.xen.profile import XenProfile
@@ -63,7 +64,8 @@ def iommu_hardware_setup(tree: Tree, profile: XenProfile, irqs: Irqs) -> Iommus:
     ready: list[Node] = []
     passed_over: list[tuple[Node, Refused]] = []
     waiting: list[Node] = []
-    found = [node for node in tree.root if is_iommu(node, profile) and node.available and not node.prop("xen,passthrough")]
+    known = (node for node in tree.root if is_iommu(node, profile) and not node.prop("xen,passthrough"))
+    found = [node for node in known if dt_device_is_available(node)]
     masters: dict[Node, Node] = {}
     for node in found:
         symbol = driver_symbol(node, IOMMUS, profile) or ""

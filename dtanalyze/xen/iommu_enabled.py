@@ -10,6 +10,7 @@ from typing import NamedTuple
 from dtanalyze.devicetree.tree import Tree
 from dtanalyze.xen.build import Build
 from dtanalyze.xen.drivers import IOMMUS, driver_symbol
+from dtanalyze.xen.dt_property import dt_device_is_available
 from dtanalyze.xen.iommu import Iommus
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.parse_params import XenArgs
@@ -51,7 +52,7 @@ def _no_iommu(tree: Tree, build: Build, found: Iommus) -> str:
         return f"Xen passes over {node.path}: {refused.because} (--iommu on)"
     for node in tree.root:
         symbol = next((IOMMUS[name] for name in node.compatible if name in IOMMUS), None)
-        if symbol is not None and node.available and not build.has(symbol):
+        if symbol is not None and dt_device_is_available(node) and not build.has(symbol):
             return f"{node.path} needs CONFIG_{symbol}, which {build.name} lacks (--xen-config FILE, --iommu on)"
     return "no enabled one that Xen drives is in the tree"
 

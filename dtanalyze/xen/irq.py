@@ -13,9 +13,10 @@ from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.dt_irq import DtIrqs, GicIrq, RawIrq
 from dtanalyze.xen.profile import XenProfile
 
-__all__ = ["EDGE_RISING", "FIRST_SPI", "MAX_LINES", "NR_IRQS", "Irqs", "Refused"]
+__all__ = ["EDGE_RISING", "FIRST_PPI", "FIRST_SPI", "MAX_LINES", "NR_IRQS", "Asked", "Irqs", "Refused"]
 
 EDGE_RISING: Final = 1
+FIRST_PPI: Final = 16
 FIRST_SPI: Final = 32
 MAX_LINES: Final = 992
 """VGIC_MAX_IRQS: a domain's GIC has no more, whatever the host's has."""
@@ -29,6 +30,13 @@ class Refused(NamedTuple):
     lines: tuple[str, ...]
     rc: int
     because: str
+
+
+class Asked(NamedTuple):
+    """What a driver of Xen gets that asks for one interrupt: its number, or None and why not in our words."""
+
+    irq: int | None
+    because: str = ""
 
 
 class Irqs:
@@ -55,12 +63,23 @@ class Irqs:
         """Settle the trigger type; False when it is settled otherwise (irq_set_type)."""
         return self._types.setdefault(wanted.irq, (wanted.type, asker))[0] == wanted.type
 
-    def take_for_xen(self, node: Node, first: int | None) -> None:
-        """Let a driver of Xen ask for the node's interrupts, the ``first`` of which it uses itself (None: all)."""
+    def ask_for_xen(self, node: Node, raw: RawIrq | None) -> Asked:
+        """Let a driver of Xen have one interrupt of the node (platform_get_irq)."""
+        wanted = self.dt.gic_irq(raw)
+        if wanted is None:
+            return Asked(None, "it is none of the interrupt controller's")
+        if not self.set_type(wanted, node.path):
+            return Asked(None, f"{self.first_asker(wanted.irq)} has interrupt {wanted.irq} with another trigger type")
+        self._owners.setdefault(wanted.irq, ("Xen", node.path))
+        return Asked(wanted.irq)
+
+    def take_for_xen(self, node: Node, first: int) -> None:
+        """Let a driver of Xen ask for all of the node's interrupts, the ``first`` of which it uses itself."""
         for number, raw in enumerate(self.dt.raw_irqs(node)):
-            found = self.get(raw, node.path)
-            if found is not None and (first is None or number < first):
-                self._owners.setdefault(found.irq, ("Xen", node.path))
+            if number < first:
+                self.ask_for_xen(node, raw)
+            else:
+                self.get(raw, node.path)
 
     def first_asker(self, irq: int) -> str:
         """Return who settled the trigger type of an interrupt."""

@@ -15,6 +15,7 @@ from dtanalyze.devicetree.tree import Node, Property, Tree
 from dtanalyze.devicetree.write import new_node
 from dtanalyze.xen.assigned import Assigned, assigned_ranges
 from dtanalyze.xen.device import Machine, iommu_add_dt_device, map_device_irqs
+from dtanalyze.xen.dt_property import dt_device_is_available
 from dtanalyze.xen.iommu import is_iommu
 
 __all__ = ["Copied", "GUEST_PHANDLE_GIC", "PartialTree", "copy_partial", "highest_phandle"]
@@ -198,7 +199,7 @@ class _Copy:
             return True
         prop = device.prop("iommus")
         target = self.machine.phandles.node(prop.cells[0]) if prop is not None and prop.cells else None
-        return target is not None and target.available and is_iommu(target, self.machine.profile)
+        return target is not None and dt_device_is_available(target) and is_iommu(target, self.machine.profile)
 
 
 def _u32(node: Node, name: str, default: int) -> int:

@@ -130,6 +130,10 @@ class XenProfile(NamedTuple):
     """The timer's interrupts are found by interrupt-names, from 4.18 (391f1e135f)."""
     timer_frequency_checked: bool = True
     """A timer of less than 1 kHz panics, from 4.18 (9a5bbb2d34)."""
+    vtimer_bug: str = "Xen BUG at arch/arm/vtimer.c"
+    """What Xen says when dom0 cannot have an interrupt of its timer, up to the line's number."""
+    vtimer_bug_lines: tuple[int, int, int] = (81, 84, 87)
+    """And that number, for the secure, the physical and the virtual timer."""
     timer_khz_rounded: bool = True
     """The timer's frequency is rounded to kHz, from 4.22 (986707b461); before, it is cut."""
     heap_pages: int = 43
@@ -295,6 +299,7 @@ _4_17: Final = _4_18._replace(
     dom0less_nodes_skipped=False,
     frametable_limited=False,
     timer_by_name=False,
+    vtimer_bug_lines=(77, 80, 83),
     timer_frequency_checked=False,
     rangeset_pages=False,
     last_page_start_is_end=False,
@@ -306,6 +311,7 @@ _4_16: Final = _4_17._replace(
     mapping_twice_refused=False,
     bootmem_bug="Xen BUG at page_alloc.c:281",
     double_free_bug="Xen BUG at page_alloc.c:1419",
+    vtimer_bug="Xen BUG at vtimer.c",
     no_driver=_4_17.no_driver | NEW_IN_4_17,
     boot_allocator_before_directmap=False,
     directmap_by_level=False,

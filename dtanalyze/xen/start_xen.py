@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import counted
 from dtanalyze.board.architecture import RISCV
-from dtanalyze.xen.arch_timer import init_xen_time, preinit_xen_time
+from dtanalyze.xen.arch_timer import domain_vtimer_init, init_xen_time, preinit_xen_time
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.boot_cpupool import cpupool_init
 from dtanalyze.xen.bootinfo import Bank
@@ -27,6 +27,7 @@ from dtanalyze.xen.create_dom0 import (
     modules_of_dom0,
 )
 from dtanalyze.xen.dom0less_build import domains
+from dtanalyze.xen.dt_property import dt_device_is_available
 from dtanalyze.xen.early_fdt_map import early_fdt_map, relocate_fdt
 from dtanalyze.xen.efi_stub import efi_start
 from dtanalyze.xen.frametable import cannot_cover
@@ -140,7 +141,7 @@ def _ram_may_come_first(boot: Boot, stopped_at: str) -> bool:
     top = "/" + stopped_at.split("/")[1]
     first = next((node for node in nodes if node.base_name == "memory" or node.path == top), None)
     none = not any(node.base_name == "memory" for node in nodes)
-    return none or (first is not None and first.base_name == "memory" and first.available)
+    return none or (first is not None and first.base_name == "memory" and dt_device_is_available(first))
 
 
 def _memory(boot: Boot) -> Outcome:
@@ -193,7 +194,12 @@ def _dom0_banks(boot: Boot) -> tuple[AddressRange, ...]:
 
 def _console(boot: Boot) -> Outcome:
     """Without a console Xen boots on, unseen."""
-    return Passed((boot.console.path if boot.console is not None else "no UART of the tree",))
+    return Passed((boot.console.path if boot.console is not None else f"none, since {boot.console_found.because}",))
+
+
+def _dom0_timer(boot: Boot) -> Outcome:
+    own = boot.own_irqs
+    return domain_vtimer_init(boot.host.tree, boot.profile, own.timer, own.irqs.lines)
 
 
 def _of_dom0(run: Callable[[Boot], Outcome]) -> Callable[[Boot], Outcome]:
@@ -224,13 +230,18 @@ STAGES: Final = (
         lambda boot: gic_preinit(boot.host.tree, boot.profile, boot.build),
     ),
     Stage("console", "uart_init", _console),
-    Stage("timer", "init_xen_time", lambda boot: init_xen_time(boot.host.tree, boot.profile)),
-    Stage("interrupt-controller", "gic_init", lambda boot: gic_init(boot.host.tree, boot.build)),
+    Stage("timer", "init_xen_time", lambda boot: init_xen_time(boot.host.tree, boot.own_irqs.timer)),
+    Stage(
+        "interrupt-controller",
+        "gic_init",
+        lambda boot: gic_init(boot.host.tree, boot.build, boot.own_irqs.maintenance),
+    ),
     Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
     Stage("cpupools", "cpupool_init", lambda boot: cpupool_init(boot.cpupools)),
     Stage("memory", "alloc_heap_pages", _with_heap(lambda boot, free: first_pages(free, boot.info))),
     Stage("dom0-cpus", "create_dom0", _of_dom0(dom0_cpus)),
     Stage("dom0-grant-table", "grant_table_init", _of_dom0(dom0_grant_table)),
+    Stage("timer", "domain_vtimer_init", _of_dom0(_dom0_timer)),
     Stage("modules", "kernel_probe", _of_dom0(kernel_of_dom0)),
     Stage(_DOM0_MEMORY, "allocate_memory_11", _of_dom0(dom0_memory)),
     Stage("dom0-devices", "handle_node, make_hypervisor_node", _of_dom0(dom0_devices)),

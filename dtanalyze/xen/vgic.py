@@ -15,6 +15,7 @@ from dtanalyze.board.interrupts import GIC_COMPATIBLE
 from dtanalyze.board.model import entry_range
 from dtanalyze.board.translate import reg_entries
 from dtanalyze.devicetree.tree import Node
+from dtanalyze.xen.dt_property import dt_device_is_available
 
 __all__ = [
     "MAX_VIRT_CPUS",
@@ -57,7 +58,7 @@ def can_be_primary(node: Node) -> bool:
     return (
         node.prop("interrupt-controller") is not None
         and node.parent is not None
-        and node.available
+        and dt_device_is_available(node)
         and node.prop("xen,passthrough") is None
     )
 
@@ -87,7 +88,7 @@ def redistributors(gic: Node) -> tuple[Redistributor, ...]:
     if not is_gic_v3(gic):
         return ()
     stated = gic.prop("#redistributor-regions")
-    count = (stated.u32 or 0) if stated is not None else 1
+    count = stated.u32 if stated is not None and stated.u32 is not None else 1
     found = [entry_range(entry) for entry in reg_entries(gic, XEN)]
     return tuple(Redistributor(item, item.size // _GICR_SIZE) for item in found[1 : 1 + count] if item is not None)
 

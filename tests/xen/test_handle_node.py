@@ -73,6 +73,19 @@ def test_a_ppi_hides_its_node_unless_its_type_is_another() -> None:
     assert one(dev("free", "<1 5 1>")).stopped_by is None
 
 
+def test_a_compatible_without_an_end() -> None:
+    """dt_device_is_compatible reads on; booted with 4.20.4: Data Abort in strcasecmp."""
+    assert lines(one(dev("open", more="compatible = [61 63 6d 65 2c 78];"))) == ("CPU0: Unexpected Trap: Data Abort",)
+    assert one(dev("whole", more='compatible = "acme,x";')).stopped_by is None
+
+
+def test_a_second_interrupt_of_the_console_is_nobodys() -> None:
+    """Its driver asks for the first alone (platform_get_irq), so that a device may have the second of another type."""
+    console = CONSOLE.replace("%s", "arm,pl011").replace("<0 1 4>", "<0 1 4>, <0 2 4>")
+    assert one(console + dev("same", "<0 2 1>")).stopped_by is None
+    assert lines(one(console + dev("first", "<0 1 1>")))[0] == "Unable to get irq 0 for /first@a000000"
+
+
 @pytest.mark.parametrize(
     ("release", "words"),
     [

@@ -753,7 +753,7 @@ def test_the_uart_of_a_direct_mapped_domain(size: str, console: bool, message: s
 
 def test_consoles_without_a_uart_leave_it_to_dom0() -> None:
     body = """chosen { stdout-path = "/uart@9000000"; xen,xen-bootargs = "console=null"; };
-    uart@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; };"""
+    uart@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 1 4>; };"""
     assert written(one(body)).find("/uart@9000000") is not None
     assert written(one(body.replace("=null", "=null,dtuart"))).find("/uart@9000000") is None
 

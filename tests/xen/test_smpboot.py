@@ -35,6 +35,19 @@ def test_how_another_cpu_is_started(how: str, started: bool) -> None:
     assert len(dt_smp_init_cpus(tree(board(cpu(0), cpu(1, how))))) == 1 + started
 
 
+@pytest.mark.parametrize(
+    ("psci", "cpus"),
+    [
+        ('psci { compatible = "arm,psci-1.0"; method = "smc"; };', 2),
+        ('psci { compatible = "arm,psci-1.0"; method = "hvc"; };', 1),  # booted: "/psci method must be smc"
+        ('psci { compatible = "arm,psci-0.2"; };', 1),
+        ("", 2),  # firmware may add it
+    ],
+)
+def test_firmware_is_called_by_smc(psci: str, cpus: int) -> None:
+    assert len(dt_smp_init_cpus(tree(psci + board(cpu(0), cpu(1))))) == cpus
+
+
 def test_without_any_method_firmware_is_taken_to_write_them() -> None:
     assert len(dt_smp_init_cpus(tree(board(cpu(0, ""), cpu(1, ""))))) == 2
 

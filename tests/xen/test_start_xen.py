@@ -207,6 +207,8 @@ def test_no_interrupt_controller(gic: str, because: str, release: str, line: str
         (gone(GICV3, ", <0 0x80a0000 0 0xf60000>"), "GICv3: No rdist base found for region 0"),
         (gone(GICV3, "phandle", "#redistributor-regions = <2>; phandle"), "GICv3: No rdist base found for region 1"),
         (gone(GICV3, "interrupts = <1 9 4>;"), "GICv3: Cannot find the maintenance IRQ"),
+        (gone(GICV3, "interrupts = <1 9 4>", "interrupts = <1 13 4>"), "GICv3: Cannot find the maintenance IRQ"),  # timer: 8
+        (gone(GICV2, "interrupts = <1 9 4>", "interrupts = <1 13 4>"), "GICv2: Cannot find the maintenance IRQ"),
         # ioremap_nocache has 1 GiB of addresses (VMAP_VIRT_SIZE): 40g-redistributors-of-1-tib; both sizes have to be equal
         (GICV2.replace("0x8010000 0 0x2000", "0x8010000 0 0x40000000").replace("0x8040000 0 0x2000", "0x8040000 0 0x40000000"),
          "GICv2: Failed to ioremap for GIC CPU interface"),
@@ -232,6 +234,8 @@ def test_registers_and_interrupt_of_the_controller(gic: str, line: str) -> None:
         gone(GICV2, "0x8010000 0 0x2000", "0x8010000 0 0x1000"),  # a CPU interface of 4 KiB counts as 8
         gone(FRAMED, "<80>", "<0>"),  # the hardware says
         gone(FRAMED, "<64>", "<912>"),
+        gone(GICV3, "<1 9 4>", "<1 11 8>, <1 13 4>"),  # of the timer's type; the second is not asked for
+        gone(GICV3, "phandle", "#redistributor-regions = [00 01]; phandle"),  # no 32 bits: as if it were not there
         gone(FRAMED, "<80>", "<0>").replace("0x8080000 0 0x1000", "0x8080000 0 0x10000000"),
         GICV2.replace("0x8010000 0 0x2000", "0x8010000 0 0x3fff7000").replace("0x8040000 0 0x2000", "0x8040000 0 0x3fff7000"),
     ],
@@ -279,6 +283,16 @@ NAMED = gone(TIMER, "interrupts =", 'interrupt-names = "virt", "phys", "sec-phys
         (gone(TIMER, "interrupts", "clock-frequency = <499>; interrupts"), "4.22", "Timer frequency is less than 1 KHz"),
         (gone(TIMER, "interrupts", "clock-frequency = <999>; interrupts"), "4.17", None),
         (gone(TIMER, "interrupts", 'status = "disabled"; interrupts'), "4.22", None),
+        # domain_vtimer_init (arch/arm/vtimer.c), booted with 4.17.5, 4.20.4 and 4.22.0
+        (gone(TIMER, "1 14", "1 13"), "4.17", "Xen BUG at arch/arm/vtimer.c:80"),
+        (gone(TIMER, "1 14", "1 13"), "4.22", "Xen BUG at arch/arm/vtimer.c:84"),
+        (gone(TIMER, "1 11", "1 14"), "4.20", "Xen BUG at arch/arm/vtimer.c:87"),
+        (gone(TIMER, "1 13", "0 960"), "4.20", "Xen BUG at arch/arm/vtimer.c:81"),
+        (gone(TIMER, "1 13", "0 100"), "4.20", None),
+        (gone(TIMER, "1 10", "1 11"), "4.20", None),  # the hypervisor's own is none of dom0's
+        # the fifth is asked for since names are read, and settles the trigger type of the GIC's
+        (gone(TIMER, "<1 10 8>", "<1 10 8>, <1 9 1>"), "4.17", None),
+        (gone(TIMER, "<1 10 8>", "<1 10 8>, <1 10 4>"), "4.22", None),
     ],
 )
 def test_the_timer(timer: str, release: str, line: str | None) -> None:
