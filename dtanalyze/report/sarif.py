@@ -122,7 +122,7 @@ def _absent(item: Identity) -> dict[str, Any]:
     return {
         "ruleId": item.rule,
         "level": "none",
-        "message": {"text": visible(f"{item.rule} is gone ({item.cell}).")},
+        "message": {"text": _message(f"{item.rule} is gone ({item.cell}).")},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(item.path)}, "region": {"startLine": 1}}}],
         "baselineState": "absent",
     }
@@ -135,7 +135,7 @@ def _rule(finding: Finding) -> dict[str, Any]:
         "name": finding.name,
         "shortDescription": {"text": words[:1].upper() + words[1:] + "."},
         "helpUri": rule_page(finding.rule),
-        **({"help": {"text": visible(finding.advice)}} if finding.advice else {}),
+        **({"help": {"text": _message(finding.advice)}} if finding.advice else {}),
         "defaultConfiguration": {"level": _LEVELS[finding.severity]},
     }
 
@@ -153,7 +153,7 @@ def _result(item: Placed, rule: int, report: Report, state: str) -> dict[str, An
         "ruleId": finding.rule,
         "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
-        "message": {"text": visible(f"{finding.message} ({cell_in_file(result)}).")},
+        "message": {"text": _message(f"{finding.message} ({cell_in_file(result)}).")},
         "locations": [where],
         **({"relatedLocations": [{"id": 1, "physicalLocation": blob}, *_related(finding, report.root)]} if source else {}),
         **({"codeFlows": _code_flows(finding, report.root)} if finding.flows else {}),
@@ -208,7 +208,7 @@ def _code_flows(finding: Finding, root: str) -> list[dict[str, Any]]:
 
 
 def _location(step: Step, root: str) -> dict[str, Any]:
-    return {"message": {"text": visible(step.text)}, "physicalLocation": _written(step.place, root)}
+    return {"message": {"text": _message(step.text)}, "physicalLocation": _written(step.place, root)}
 
 
 def _fix(cure: SourceCure, root: str) -> dict[str, Any]:
@@ -217,7 +217,7 @@ def _fix(cure: SourceCure, root: str) -> dict[str, Any]:
     for item in cure.rewrites:
         changes.setdefault(item.file, []).append(_replacement(item))
     return {
-        "description": {"text": visible(cure.text)},
+        "description": {"text": _message(cure.text)},
         "artifactChanges": [
             {"artifactLocation": {"uri": _uri(file, root)}, "replacements": found} for file, found in changes.items()
         ],
@@ -229,6 +229,11 @@ def _replacement(item: Rewrite) -> dict[str, Any]:
     return {"deletedRegion": region, **({"insertedContent": {"text": item.text}} if item.text else {})}
 
 
+def _message(text: str) -> str:
+    """Return foreign text as SARIF's plain text, in which ``[text](address)`` is a link (3.11.6): it is none."""
+    return visible(text).replace("](", "]\\x28")
+
+
 def _uri(path: str, root: str) -> str:
     inside = relative(path, root)
     return ("file://" if inside.startswith("/") else "") + quote(inside.encode("utf-8", "surrogateescape"))
@@ -238,7 +243,7 @@ def _notification(failure: InputFailure, report: Report) -> dict[str, Any]:
     return {
         "descriptor": {"id": _UNREADABLE, "index": 0},
         "level": "error",
-        "message": {"text": visible(failure_text(failure))},
+        "message": {"text": _message(failure_text(failure))},
         "locations": [{"physicalLocation": _unreadable(failure, report.root)}],
     }
 
@@ -255,6 +260,6 @@ def _configured(used: FileUsed) -> dict[str, Any]:
     return {
         "descriptor": {"id": _SETTINGS},
         "level": "note",
-        "message": {"text": visible(f"{used}.")},
+        "message": {"text": _message(f"{used}.")},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": quote(used.path)}, "region": {"startLine": 1}}}],
     }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from markdown_it import MarkdownIt
 
 from dtanalyze.errors import InputFailure
 from dtanalyze.findings import Severity
@@ -128,7 +130,7 @@ def test_markdown_says_what_a_cell_of_a_sweep_is() -> None:
         ("a|b", "a&#124;b"),
         ("</details><script>", "&lt;/details&gt;&lt;script&gt;"),
         ("&lt;", "&amp;lt;"),
-        ("`*_[x](y)~#1\\", "\\`\\*\\_\\[x\\](y)\\~\\#1\\\\"),
+        ("`*_[x](y)~#a\\", "\\`\\*\\_\\[x\\](y)\\~\\#a\\\\"),
         ("two\nlines", "two\\\\nlines"),
         ("\x1b", "\\\\x1b"),
     ],
@@ -137,6 +139,17 @@ def test_markdown_escapes(words: str, shown: str) -> None:
     text = rendered("markdown", saying(words, f"{words}.dtb"))
     assert f"| <code>{shown}.dtb</code> | <code>dom0</code> | Linux 6.12 | 4.20 | **scratch** | {shown} |\n" in text
     assert f"  in <code>{shown}.dtb</code> (dom0, Linux 6.12, Xen 4.20): {shown}.\n" in text
+
+
+@pytest.mark.parametrize("words", ["/@torvalds", "see #1", "!2", "GH-3", "https://evil.example/", "www.evil.example", "|@all", "x@y@org/team"])
+def test_a_comment_calls_nobody_and_links_nowhere(words: str) -> None:
+    """Forges look for names, issues and addresses in the text that Markdown comes to, but in no code; addresses in code, too."""
+    text = rendered("markdown", saying(words, f"{words.replace('/', '-')}.dtb"))
+    html = MarkdownIt("commonmark").enable("table").render(text)
+    assert "evil" in html or "torvalds" in html or words[-1] in html
+    outside = re.sub(r"<code>.*?</code>|<[^>]*>", "\0", html)
+    assert not re.search(r"(?<!\w)@\w|[#!]\d|GH-\d|://|www\.", outside), outside
+    assert not re.search(r"://|www\.", re.sub(r"<code>(://|www\.)</code>", "", text))
 
 
 def test_a_limit_keeps_the_worst_annotations_and_counts_the_rest() -> None:

@@ -187,3 +187,9 @@ def test_cells_of_a_sweep_and_twins_are_told_apart() -> None:
 def test_every_recorded_tree_gives_a_valid_log() -> None:
     names = sorted(path.stem for path in (FIXTURES / "dtb" / "boots").glob("*.dtb"))
     assert run(report(*names, need=1 << 40))["results"]
+
+
+def test_a_message_holds_no_link_of_a_strangers_making() -> None:
+    """SARIF 3.11.6: ``[text](address)`` in plain text is a link for whoever shows it."""
+    (found,) = run(saying("/[click](https://evil.example) (reg[0])", "x.dtb"))["results"]
+    assert found["message"]["text"].startswith("/[click]\\x28https://evil.example) (reg[0])")
