@@ -438,3 +438,12 @@ def test_what_may_be_asked_stands_in_the_help_of_check() -> None:
     text = pydoc.plain(pydoc.render_doc(dtanalyze.check))
     assert len(text.splitlines()) <= 40
     assert all(f"``{name}" in text for name in ASKED.split() if name != "assume_memory") and "assume_memory=" in text
+
+
+@pytest.mark.parametrize("command", ["overlaps", "selftest"])
+def test_what_a_command_lists_prints_as_there(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tree = str(FIXTURES / "dtb" / "boots" / "01-dom0-x420-l612.dtb")
+    found = getattr(dtanalyze, command)(tree)
+    with pytest.raises(SystemExit):
+        main([command, tree])
+    assert str(found) == capsys.readouterr().out and isinstance(found, tuple)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, SupportsIndex, Unpack, overload
+from collections.abc import Iterable
+from typing import Any, NamedTuple, SupportsIndex, TypeVar, Unpack, overload
 
 from dtanalyze import facts
 from dtanalyze.analysis.fix import fix as fixed
@@ -18,16 +19,20 @@ from dtanalyze.library.words import Asked, call_words, question_from
 from dtanalyze.report.difference import difference_json, difference_text
 from dtanalyze.report.fix import overlay_text, summary_text
 from dtanalyze.report.glossary import Term, named, term_text
+from dtanalyze.report.overlaps import overlaps_text
 from dtanalyze.report.picture.html import picture_html
 from dtanalyze.report.picture.scene import scene
 from dtanalyze.report.picture.svg import picture_svg
 from dtanalyze.report.picture.terminal import picture_text
 from dtanalyze.report.rules import explain_text
+from dtanalyze.report.selftest import selftest_text
 from dtanalyze.rules.model import Rule
 from dtanalyze.rules.overlap import Overlap, device_overlaps
 from dtanalyze.rules.registry import ALL_RULES
 
-__all__ = ["Differences", "Fixed", "Picture", "diff", "explain", "fix", "map", "overlaps", "rules", "selftest"]
+__all__ = ["Differences", "Fixed", "Listed", "Picture", "diff", "explain", "fix", "map", "overlaps", "rules", "selftest"]
+
+T = TypeVar("T")
 
 
 class Fixed(NamedTuple):
@@ -95,6 +100,22 @@ class Picture(NamedTuple):
         return self.results._repr_html_()
 
 
+class Listed(tuple[T, ...]):
+    """What a command lists, which prints as the command line prints it."""
+
+    text = ""
+
+    def __str__(self) -> str:
+        """Return what the command prints."""
+        return self.text
+
+
+def _listed(items: Iterable[T], text: str) -> Listed[T]:
+    made = Listed(items)
+    made.text = text
+    return made
+
+
 def fix(source: Source, **asked: Unpack[Asked]) -> Fixed:
     """Return the smallest changes that remove findings, as ``dtanalyze fix`` does; arguments as for `check`.
 
@@ -139,13 +160,15 @@ def map(source: Source, **asked: Unpack[Asked]) -> Picture:
     return Picture(checked(load(source), asked))
 
 
-def overlaps(source: Source) -> tuple[Overlap, ...]:
+def overlaps(source: Source) -> Listed[Overlap]:
     """Return devices that share addresses, each pair with the reason why that is meant, or none.
 
     >>> overlaps("fixtures/dtb/boots/01-dom0-x420-l612.dtb")
     ()
     """
-    return tuple(device_overlaps(build_board(load(source).tree, LINUX)))
+    tree = load(source)
+    found = tuple(device_overlaps(build_board(tree.tree, LINUX)))
+    return _listed(found, overlaps_text(tree.name, found))
 
 
 def rules() -> tuple[Rule, ...]:
@@ -169,7 +192,7 @@ def explain(word: str) -> str:
     return term_text(found) if isinstance(found, Term) else explain_text(found)
 
 
-def selftest(source: Source, **asked: Unpack[Asked]) -> tuple[facts.Trial, ...]:
+def selftest(source: Source, **asked: Unpack[Asked]) -> Listed[facts.Trial]:
     """Seed faults into copies of a tree and tell which rule catches each; ``linux``, ``kaslr``, ``memory`` as for `check`.
 
     >>> all(trial.passed for trial in selftest("fixtures/dtb/boots/01-dom0-x420-l612.dtb"))
@@ -177,4 +200,5 @@ def selftest(source: Source, **asked: Unpack[Asked]) -> tuple[facts.Trial, ...]:
     """
     found = load(source)
     options, _ = question_from(asked)
-    return tried(found.data, found.name, options, options.memory)
+    trials = tried(found.data, found.name, options, options.memory)
+    return _listed(trials, selftest_text(found.name, trials))

@@ -32,8 +32,11 @@ _CHANGE: Final = {
 }
 
 
-def advice_lines(result: CheckResult, report: Report) -> list[str]:
-    """Return what was found and what to do about it, the cause of the verdict first."""
+def advice_lines(result: CheckResult, report: Report, first: CheckResult | None = None) -> list[str]:
+    """Return what was found and what to do about it, the cause of the verdict first.
+
+    ``first`` is the result of the first domain, None where it is not at hand.
+    """
     groups = grouped(result)
     keys = cause_keys(result)
     shown = groups if report.verbose else tuple(_chosen(groups))
@@ -43,17 +46,22 @@ def advice_lines(result: CheckResult, report: Report) -> list[str]:
         lines += wrapped(_counted(hidden), report.width, first="  ")
     if groups:
         lines += list(_commands(result, shown, report))
-    return lines + list(_of_another(result, report))
+    return lines + list(_of_another(result, report, first))
 
 
-def _of_another(result: CheckResult, report: Report) -> Iterator[str]:
-    """Name the cause that another domain's report states: what stops Xen over one domain stops it for all."""
+def _of_another(result: CheckResult, report: Report, first: CheckResult | None) -> Iterator[str]:
+    """Name a cause that this report does not state: what stops Xen over one domain stops it for all, or it is left out."""
     cause = result.cause
-    if cause is None or any((item.rule, item.node) == (cause.rule, cause.node) for item in result.findings):
+    if cause is None or _states(result, cause):
         return
+    said = _states(first, cause) if first is not None else result.tree == "host"
+    where = "As said of the first domain" if said else "Its cause is known or not selected, and left out"
     at = f" at {cause.node}" if cause.node else ""
-    text = f"As said of the first domain: {cause.severity.label} {cause.rule} {cause.name}{at}."
-    yield from wrapped(text, report.width, first="  ")
+    yield from wrapped(f"{where}: {cause.severity.label} {cause.rule} {cause.name}{at}.", report.width, first="  ")
+
+
+def _states(result: CheckResult, cause: Finding) -> bool:
+    return any((item.rule, item.node) == (cause.rule, cause.node) for item in result.findings)
 
 
 def _chosen(groups: tuple[tuple[Finding, ...], ...]) -> Iterator[tuple[Finding, ...]]:

@@ -14,8 +14,8 @@ __all__ = ["WIDTH", "command_lines", "fitted", "sentence", "spanned", "wrapped"]
 WIDTH: Final = 80
 """Columns where nobody says otherwise: a log, a pipe, a file."""
 
-_IS_A_NAME: Final = re.compile(r"[/_=,]")
-"""What only a path, a property or an option has in it."""
+_IS_A_NAME: Final = re.compile(r"[/_=,]|\.\w")
+"""What only a path, a file, a property or an option has in it."""
 
 _COMMAND: Final = " " * 4
 """What stands before a command that has lines of its own."""

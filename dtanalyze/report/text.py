@@ -96,9 +96,10 @@ def _titles(found: Compared) -> Iterator[tuple[str, ...]]:
 def group_text(results: Sequence[CheckResult], report: Report) -> list[str]:
     """Return one report for each domain of an input, and behind them once what all of them rest on."""
     if report.quiet or len(results) < 2:
-        return [_text(item, report, item.assumptions) for item in results]
+        return [_text(item, report, item.assumptions, results[0]) for item in results]
     shared = [item for item in results[0].assumptions if all(item in other.assumptions for other in results[1:])]
-    texts = [_text(result, report, [item for item in result.assumptions if item not in shared]) for result in results]
+    left = ([item for item in result.assumptions if item not in shared] for result in results)
+    texts = [_text(result, report, own, results[0]) for result, own in zip(results, left, strict=True)]
     lines = _assumed(shared, report)
     title = f"Assumed, for all {len(results)} domains of {results[0].path}"
     return [*texts, document([report.style.bold(title), *lines])] if lines else texts
@@ -120,7 +121,9 @@ def check_text(
     return _text(result, report, result.assumptions)
 
 
-def _text(result: CheckResult, report: Report, assumed: Iterable[Assumption]) -> str:
+def _text(
+    result: CheckResult, report: Report, assumed: Iterable[Assumption], first: CheckResult | None = None
+) -> str:
     style, width = report.style, report.width
     lines = _headline(result, report)
     if report.quiet:
@@ -130,7 +133,7 @@ def _text(result: CheckResult, report: Report, assumed: Iterable[Assumption]) ->
         answer = f"{_when(alternative)}: {alternative.verdict.value}, {counted(alternative.sections, 'section')}"
         lines += wrapped(answer, width, first="  ")
     sections = [
-        ("What to do", advice_lines(result, report)),
+        ("What to do", advice_lines(result, report, first)),
         ("Addresses", [*address_lines(result, report), *cost_lines(result, report)]),
         ("Requests", request_lines(result, width)),
         ("Kernel log", _kernel_log(result, report)),

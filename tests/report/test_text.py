@@ -147,7 +147,7 @@ def test_wrapping_loses_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("region 0 is", "Region 0 is."), ("/a is", "/a is."), ("Is it?", "Is it?"), ("K01 is", "K01 is.")]
+    ("text", "said"), [("region 0 is", "Region 0 is."), ("/a is", "/a is."), ("Is it?", "Is it?"), ("a.toml: it", "a.toml: it.")]
 )
 def test_a_sentence(text: str, said: str) -> None:
     assert sentence(text) == said
