@@ -3,7 +3,7 @@
 from typing import Final
 
 from dtanalyze.findings import Severity, Source
-from dtanalyze.rules.cures.controller import gic_cures
+from dtanalyze.rules.cures.controller import gic_cures, named_cure, unnamed_gicv2
 from dtanalyze.rules.cures.devices import beyond_descriptors, refused_cures
 from dtanalyze.rules.cures.interrupts import passthrough_cure, trigger_cures
 from dtanalyze.rules.examples import host
@@ -116,13 +116,19 @@ _INCOMPLETE: Final = (
 )
 
 
+_NAME_IT: Final = (
+    'Add "arm,cortex-a15-gic" to `compatible` of the node: it states the registers and the interrupt that Xen asks for. '
+    "Firmware has to start Xen at EL2, which no tree tells."
+)
+
+
 @rule(
     "B07",
     "interrupt-controller-incomplete",
     Severity.ERROR,
     HOST,
-    what="The interrupt controller's node lacks registers or the interrupt that Xen needs for virtualization, or states "
-    "them wrongly.",
+    what="The interrupt controller's node lacks registers or the interrupt that Xen needs for virtualization, states them "
+    "wrongly, or has no name by which Xen drives it.",
     why="Xen reads four registers and the maintenance interrupt of a GICv2, the distributor, the redistributors and the "
     "interrupt of a GICv3. It panics without one of them. Kernels that run on bare hardware need less.",
     advice="Correct the interrupt controller's node as its manual says.",
@@ -135,7 +141,14 @@ _INCOMPLETE: Final = (
 )
 def interrupt_controller_incomplete(view: HostView) -> Hits:
     stop = view.prediction.stopped_by
-    if not view.first or stop is None or stop.stage != "interrupt-controller" or stop.node is None:
+    if not view.first or stop is None or stop.stage != "interrupt-controller":
+        return
+    unnamed = unnamed_gicv2(view) if stop.message.startswith("Unable to find compatible") else None
+    if unnamed is not None:
+        text = f"{unnamed.path} is a GICv2 for Linux ({unnamed.compatible[0]}), and Xen knows none of its names"
+        where = property_offset(unnamed, "compatible")
+        yield Hit(text, unnamed.path, (), where, advice=_NAME_IT, cures=(named_cure(unnamed),))
+    if stop.node is None:
         return
     node = view.board.tree.find(stop.node)
     if node is not None and stop.message.startswith(("GIC", DATA_ABORT)):

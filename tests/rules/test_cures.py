@@ -252,6 +252,20 @@ def test_an_address_of_a_space_that_no_window_has(bench: Bench) -> None:
     assert found.edits == {} and "cover 0x2000, but not as configuration space" in found.json["left"][0]["message"]
 
 
+QGIC2 = """intc@3000000 {{ compatible = "qcom,msm-qgic2"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
+    interrupt-parent = <1>; interrupts = <1 0 0xf04>; reg = <0x0 0x3000000 0x0 0x1000>, <0x0 0x3002000 0x0 0x2000>{more}; }};"""
+VIRTUAL = ", <0x0 0x3001000 0x0 0x1000>, <0x0 0x3004000 0x0 0x2000>"
+
+
+def test_a_gicv2_under_a_name_that_xen_does_not_know(bench: Bench) -> None:
+    """Booted with QEMU's GICv2 called so: Xen looks for three names only, Linux's driver takes this one too."""
+    found = bench.fix(host(gic=QGIC2.format(more=VIRTUAL)))
+    assert found.edits == {"/intc@3000000 compatible": '"qcom,msm-qgic2", "arm,cortex-a15-gic"'}
+    assert found.verdicts == [("no-boot", "scratch")]
+    without = bench.fix(host(gic=QGIC2.format(more="")))
+    assert without.edits == {} and "Use another board" in without.json["left"][0]["advice"]
+
+
 def test_an_interrupt_without_a_descriptor(bench: Bench) -> None:
     """GIC interrupt 32 + 1058 is above NR_IRQS, 1024. Xen asks for the interrupts of disabled nodes too: they have to go."""
     found = bench.fix(host(spi("20000000", "<0 1058 4>", 'status = "disabled";')))

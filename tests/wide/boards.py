@@ -31,7 +31,8 @@ JUDGED = {
     "sdm845 and their like), and find_smmu finds none",
     "B05": "true in every release: the two memory entries of exynosautov920-sadk overlap, and its own boot was recorded; up to 4.19 "
     "also children of /reserved-memory called memory@…",
-    "B07": "true by Xen's source: a GIC-400 without the registers or the interrupt that virtualisation needs",
+    "B07": "true by Xen's source: a GIC-400 without the registers or the interrupt that virtualisation needs, Qualcomm's "
+    "GICv2 under its own name",
     "B06": "true: kernel, ramdisk and tree are larger than dom0's first bank",
     "C02": "true: Xen's command line asks for what the board has not",
     "D20": "true: no module is a kernel",

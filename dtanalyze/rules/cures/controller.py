@@ -1,7 +1,9 @@
-"""A GIC-400 whose node lacks what Xen asks for: what its manual (Arm DDI 0471) fixes is filled in.
+"""Interrupt controllers that Xen could drive: a GICv2 under a name that Xen does not know, a GIC-400 that lacks something.
 
-The registers of a GIC-400 lie at fixed places from one base: distributor 0x1000, CPU interface 0x2000, virtual interface
-control 0x4000, virtual CPU interface 0x6000; its maintenance interrupt is always ID 25. Of no other is so much known.
+Linux drives as GICv2 what vendors call otherwise (drivers/irqchip/irq-gic.c); where such a node states all that Xen asks
+for, a second compatible is enough. Of a GIC-400 what its manual (Arm DDI 0471) fixes is filled in: the registers lie at
+fixed places from one base, distributor 0x1000, CPU interface 0x2000, virtual interface control 0x4000, virtual CPU
+interface 0x6000; its maintenance interrupt is always ID 25. Of no other is so much known.
 """
 
 from __future__ import annotations
@@ -10,20 +12,39 @@ from collections.abc import Iterator
 from typing import Final
 
 from dtanalyze.board.bus import XEN
-from dtanalyze.board.translate import Untranslatable, reg_entries
+from dtanalyze.board.translate import Translated, Untranslatable, reg_entries
 from dtanalyze.devicetree.cells import read_number
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.findings import Change, Cure
-from dtanalyze.rules.cures.changes import cells_change, number_cells
+from dtanalyze.rules.cures.changes import cells_change, number_cells, strings_change
 from dtanalyze.rules.cures.ranges import bus_cures
 from dtanalyze.rules.view import HostView
+from dtanalyze.xen.vgic import can_be_primary
 
-__all__ = ["gic_cures"]
+__all__ = ["gic_cures", "named_cure", "unnamed_gicv2"]
 
 _BLOCKS: Final = ((0x1000, 0x1000), (0x2000, 0x2000), (0x4000, 0x2000), (0x6000, 0x2000))
 _MAINTENANCE: Final = (1, 9, 0xF04)
 """PPI 9, which is ID 25, level high."""
+_OF_LINUX: Final = ("qcom,msm-qgic2", "qcom,msm-8660-qgic", "arm,cortex-a9-gic", "arm,arm11mp-gic", "arm,pl390")
+_OF_XEN: Final = "arm,cortex-a15-gic"
+_REGISTERS: Final = 4
+_GENUINE: Final = "{node} is a GICv2 with the registers that its node states, and firmware starts Xen at EL2."
 _MAP: Final = "{node} is a GIC-400 with the register map of its manual."
+
+
+def unnamed_gicv2(view: HostView) -> Node | None:
+    """Return the controller that Linux drives as a GICv2 and that states what Xen asks of one, under names Xen knows not."""
+    for node in view.board.tree.root:
+        whole = sum(isinstance(entry.where, Translated) for entry in reg_entries(node, XEN)) >= _REGISTERS
+        if node.is_any_of(_OF_LINUX) and can_be_primary(node) and whole and node.prop("interrupts") is not None:
+            return node
+    return None
+
+
+def named_cure(node: Node) -> Cure:
+    """Return the change that adds a name by which Xen drives a GICv2."""
+    return Cure((strings_change(node.path, "compatible", (*node.compatible, _OF_XEN)),), _GENUINE.format(node=node.path))
 
 
 def gic_cures(view: HostView, node: Node) -> Iterator[Cure]:
