@@ -121,6 +121,7 @@ class _Judged:
         self._question = question
         self._ram = ram
         self._layouts: dict[LinuxProfile, tuple[Finding, ...]] = {}
+        self._facts: tuple[tuple[object, object], HostFacts] | None = None
         self._board = build_board(host.tree, LINUX)
         self._entries = tuple((node, tuple(reg_entries(node, XEN))) for node in host.tree.root)
 
@@ -167,8 +168,11 @@ class _Judged:
         return devices_of(self._board)
 
     def facts(self, prediction: Prediction) -> HostFacts:
-        """The machine of this boot."""
-        return host_facts(self._board, prediction, self._devices)
+        """The machine of this boot, which all its domains share."""
+        boot = (prediction.info, prediction.stages)
+        if self._facts is None or any(was is not now for was, now in zip(self._facts[0], boot, strict=True)):
+            self._facts = boot, host_facts(self._board, prediction, self._devices)
+        return self._facts[1]._replace(dom0_known=prediction.memory_known)
 
     @cached_property
     def hint(self) -> MemoryHint | str:

@@ -40,8 +40,7 @@ class CpuPools(NamedTuple):
     @property
     def nodes(self) -> tuple[Node, ...]:
         """The nodes of pools, in document order; none where this Xen reads none."""
-        chosen = self.tree.root.child("chosen") if self.read else None
-        return tuple(node for node in chosen.children if node.is_compatible("xen,cpupool")) if chosen else ()
+        return self.tree.root.once("pools of CPUs", _pools) if self.read else ()
 
     def domain_pool_id(self, domain: Node) -> int:
         """Return the number of the pool that ``domain-cpupool`` names, or Xen's negative code; 0 without one."""
@@ -126,3 +125,8 @@ def cpupool_init(pools: CpuPools) -> Outcome:
     stop = pools.stop()
     count = len(pools.nodes)
     return stop or Passed((f"{count} pool{'' if count == 1 else 's'} of the tree",))
+
+
+def _pools(root: Node) -> tuple[Node, ...]:
+    chosen = root.child("chosen")
+    return tuple(node for node in chosen.children if node.is_compatible("xen,cpupool")) if chosen else ()

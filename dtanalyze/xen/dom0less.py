@@ -7,7 +7,6 @@ arch/arm/dom0less-build.c, from 4.21 common/device-tree/dom0less-bindings.c). Wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import dropwhile, islice
 from typing import Final, NamedTuple
 
 from dtanalyze.address.range import ADDRESS_SPACE, AddressRange, RawRange
@@ -129,8 +128,13 @@ def has_device_tree_after(tree: Tree, node: Node) -> bool:
 
     dt_find_compatible_node begins at the domain and does not end with it, so that a domain counts whose follower has one.
     """
-    after = dropwhile(lambda item: item is not node, tree.root)
-    return any(item.is_compatible("multiboot,device-tree") for item in islice(after, 1, None))
+    return node in tree.root.once("before a partial tree", _before_a_partial_tree)
+
+
+def _before_a_partial_tree(root: Node) -> frozenset[Node]:
+    nodes = tuple(root)
+    last = max((place for place, node in enumerate(nodes) if node.is_compatible("multiboot,device-tree")), default=0)
+    return frozenset(nodes[:last])
 
 
 def find_by_addr_and_kind(info: BootInfo, domain: Node, kind: str) -> Module | None:

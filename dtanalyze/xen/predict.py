@@ -6,7 +6,7 @@ The stages of the boot say whether it comes so far (`start_xen`); the regions ar
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from dtanalyze.address.units import KIB, MIB, format_size
 from dtanalyze.devicetree.blob import parse
@@ -101,17 +101,18 @@ def predict(host: Host, profile: XenProfile, options: XenOptions) -> tuple[Predi
 
 
 def _domains(boot: Boot, run: Run) -> tuple[Prediction, ...]:
-    found = [_dom0(boot, run)._replace(others=_other_starts(boot, run))] if boot.has_dom0 else []
-    found += [_domu(boot, run, domu) for domu in boot.domus]
-    found += [_libxl(boot, run, guest) for guest in _guests(boot.options)]
+    told = _told(boot, run)
+    found = [_dom0(boot, told)._replace(others=_other_starts(boot, run))] if boot.has_dom0 else []
+    found += [_domu(boot, told, domu) for domu in boot.domus]
+    found += [_libxl(boot, told, guest) for guest in _guests(boot.options)]
     return tuple(found)
 
 
-def _dom0(boot: Boot, run: Run) -> Prediction:
+def _dom0(boot: Boot, told: _Told) -> Prediction:
     placed, (grant, grant_note) = boot.dom0_memory, boot.grant_table
     method, regions = boot.dom0_regions
     return Prediction(
-        **_shared(boot, run),
+        **told.shared,
         domain="dom0",
         method=method,
         memory=placed.banks,
@@ -121,19 +122,16 @@ def _dom0(boot: Boot, run: Run) -> Prediction:
         blob=boot.dom0_blob,
         assumed=(
             f"Xen {boot.profile.name}",
-            reach(boot, run),
-            *open_questions(run),
-            *unmodelled(boot),
-            *boot_notes(boot),
+            *told.boot,
             placed.note,
             *grant_note,
-            *scan_notes(boot),
+            *told.scan,
         ),
     )
 
 
 def _other_starts(boot: Boot, run: Run) -> tuple[Prediction, ...]:
-    return tuple(_dom0(other, start_with_other_ram(other, run)) for other in boot.other_starts)
+    return tuple(_dom0(other, _told(other, start_with_other_ram(other, run))) for other in boot.other_starts)
 
 
 class _Shared(TypedDict):
@@ -150,6 +148,19 @@ class _Shared(TypedDict):
     has_dom0: bool
 
 
+class _Told(NamedTuple):
+    """What is said of every domain of one boot: facts, what they rest on, and what the scan left out."""
+
+    shared: _Shared
+    boot: tuple[str, ...]
+    scan: tuple[str, ...]
+
+
+def _told(boot: Boot, run: Run) -> _Told:
+    notes = (reach(boot, run), *open_questions(run), *unmodelled(boot), *boot_notes(boot))
+    return _Told(_shared(boot, run), notes, tuple(scan_notes(boot)))
+
+
 def _shared(boot: Boot, run: Run) -> _Shared:
     return {
         "xen": boot.profile.name,
@@ -164,10 +175,10 @@ def _shared(boot: Boot, run: Run) -> _Shared:
     }
 
 
-def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
+def _domu(boot: Boot, told: _Told, domu: DomU) -> Prediction:
     method, regions = domu_regions(boot, domu)
     return Prediction(
-        **_shared(boot, run),
+        **told.shared,
         domain=domu.node.path,
         method=method,
         memory=domu.memory,
@@ -177,26 +188,23 @@ def _domu(boot: Boot, run: Run, domu: DomU) -> Prediction:
         blob=domu_blob(written_domu_tree(boot, domu)),
         assumed=(
             f"Xen {boot.profile.name}",
-            reach(boot, run),
-            *open_questions(run),
-            *unmodelled(boot),
-            *boot_notes(boot),
+            *told.boot,
             _p2m_note(domu),
             *_unsaid(domu, boot.build),
             *_partial_notes(boot, domu),
-            *scan_notes(boot),
+            *told.scan,
         ),
         domu=domu,
     )
 
 
-def _libxl(boot: Boot, run: Run, guest: Toolstack) -> Prediction:
+def _libxl(boot: Boot, told: _Told, guest: Toolstack) -> Prediction:
     memory = guest_memory(guest.size)
     regions = extended_regions(boot.profile, memory, [item for each in guest.iomem if (item := each.range)], boot.ipa_bits)
     domu, partial = toolstack_domu(guest)
     tree = domu_tree(boot.host.tree, domu, boot.profile, GUEST_GNTTAB, regions.ranges, partial=partial)
     return Prediction(
-        **_shared(boot, run),
+        **told.shared,
         domain=f"libxl:{guest.name}",
         method="guest-layout",
         memory=memory,
@@ -206,10 +214,7 @@ def _libxl(boot: Boot, run: Run, guest: Toolstack) -> Prediction:
         blob=domu_blob(tree),
         assumed=(
             f"Xen {boot.profile.name}, a guest of the toolstack",
-            reach(boot, run),
-            *open_questions(run),
-            *unmodelled(boot),
-            *boot_notes(boot),
+            *told.boot,
             *_toolstack_notes(guest),
         ),
         domu=domu,

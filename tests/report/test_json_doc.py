@@ -21,8 +21,8 @@ FREE = ("views.xen_resource", "views.iomem_resource", "findings[].source", "reus
 SAME = ("reserved", "devices")
 """What has the form of the host's memory."""
 SELDOM = {
-    "results", "host", "reuse", "alternatives.kaslr", "alternatives.verdict", "alternatives.sections", "alternatives.dom0_memory",
-    "alternatives.when",
+    "results", "errors.source", "host", "reuse", "alternatives.kaslr", "alternatives.verdict", "alternatives.sections",
+    "alternatives.dom0_memory", "alternatives.when",
     "alternatives.stopped_by", "findings.source", "findings.change.node", "findings.change.property", "findings.change.dts",
     "modules.kind", "modules.range", "modules.node", "modules.users",
 }  # fmt: skip

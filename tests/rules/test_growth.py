@@ -8,6 +8,7 @@ import pytest
 
 from dtanalyze.analysis import CheckOptions, check
 from dtanalyze.facts import CheckResult
+from dtanalyze.rules.examples import host
 from dtanalyze.rules.model import MOST
 from tests.linux.build import ROOT, answer, guest, reg
 from tests.trees import dtb
@@ -95,3 +96,19 @@ def test_eight_times_as_many_take_less_than_twenty_times_as_long(kind: str) -> N
 
     small, large = seconds(80), seconds(640)
     assert large < 20 * small + 0.05
+
+
+DOMAIN = (
+    'guest{n} {{ compatible = "xen,domain"; #address-cells = <2>; #size-cells = <2>; memory = <0 0x1000>; cpus = <1>; '
+    'm@{at:x} {{ compatible = "multiboot,kernel", "multiboot,module"; reg = <0 {at:#x} 0 0x1000>; }}; }};'
+)
+
+
+def test_domains_share_what_is_told_of_their_machine() -> None:
+    """A stop lists every domain that Xen never comes to: told to each anew, that is the square of their number."""
+    domains = " ".join(DOMAIN.format(n=n, at=0x48000000 + 0x2000 * n) for n in range(3))
+    body = host(chosen=domains).replace("arm,armv8-timer", "no,timer")
+    machines = [item.host for item in check(dtb(body), "board.dtb", CheckOptions(tree="host")) if item.host is not None]
+    assert [len(machine.scan) for machine in machines] == [3, 3, 3]
+    for name in ("scan", "modules", "devices", "ram"):
+        assert len({id(getattr(machine, name)) for machine in machines}) == 1, name
