@@ -73,6 +73,13 @@ _ADVICE: Final = (
         "Use another board: this one has no interrupt controller that Xen drives (a GICv2 with its hypervisor registers, or "
         "a GICv3), and no change of the tree replaces a driver.",
     ),
+    ("xsm", "Invalid value", "Write `flask=enforcing`, `permissive`, `late` or `disabled` on Xen's command line."),
+    (
+        "xsm",
+        "Unable to load",
+        'Load a policy as a module with compatible = "xen,xsm-policy", "multiboot,module", remove `xsm=flask` from Xen\'s '
+        "command line, or build Xen with CONFIG_XSM_FLASK_POLICY=y in its .config.",
+    ),
     (
         "dom0-cpus",
         "redistributors",

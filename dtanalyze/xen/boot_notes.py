@@ -12,6 +12,7 @@ from dtanalyze.xen.efi_stub import efi_notes
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.smpboot import psci_init
 from dtanalyze.xen.vgic import gic_node, v2m_frames
+from dtanalyze.xen.xsm import flask_wanted, policy_module
 
 __all__ = ["boot_notes", "scan_notes"]
 
@@ -66,6 +67,7 @@ def scan_notes(boot: Boot) -> list[str]:
             "pools of CPUs: Xen is taken to be built with CONFIG_BOOT_TIME_CPUPOOLS, which is off by default "
             "(--xen-build stock or --xen-config FILE)"
         )
+    notes.extend(_flask_note(boot))
     if boot.info.shmem and "STATIC_SHM" in boot.build.presumed:
         notes.append(
             "static shared memory: Xen is taken to be built with CONFIG_STATIC_SHM, which is off by default "
@@ -79,6 +81,15 @@ def scan_notes(boot: Boot) -> list[str]:
         )
         notes.append(f"booted {how} (fixed by 53701ecb8f)")
     return notes
+
+
+def _flask_note(boot: Boot) -> Iterator[str]:
+    presumed = "XSM_FLASK_POLICY" in boot.build.presumed and policy_module(boot.info) is None
+    if presumed and flask_wanted(boot.host.args, boot.build) and boot.host.args.flask == "enforcing":
+        yield (
+            "FLASK: Xen is taken to be built with a policy (CONFIG_XSM_FLASK_POLICY), without which it stops here; Debian's "
+            "has none (--xen-build debian or --xen-config FILE)"
+        )
 
 
 def _gic_notes(boot: Boot) -> Iterator[str]:

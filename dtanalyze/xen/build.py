@@ -28,6 +28,7 @@ _ON: Final = frozenset(
         "HAS_PL011",
         "HAS_SCIF",
         "STATIC_EVTCHN",
+        "XSM_FLASK",
     }
 )
 """On by default on arm64."""
@@ -35,13 +36,14 @@ _OFF: Final = frozenset(
     {
         *("ACPI", "ARM64_SVE", "ARM_SMMU_V3", "BOOT_TIME_CPUPOOLS", "HAS_EXYNOS4210", "HAS_ITS", "IPMMU_VMSA"),
         *("LLC_COLORING", "SCHED_ARINC653", "SCHED_NULL", "SCHED_RTDS", "SCMI_SMC", "STATIC_MEMORY", "STATIC_SHM", "TEE"),
+        *("XSM_FLASK_DEFAULT", "XSM_FLASK_POLICY"),
     }
 )
 """Off by default."""
 _ASKED_FOR: Final = frozenset(
     {
         *("ARM_SMMU_V3", "BOOT_TIME_CPUPOOLS", "IPMMU_VMSA", "LLC_COLORING", "SCHED_ARINC653", "SCHED_NULL", "SCHED_RTDS"),
-        *("STATIC_MEMORY", "STATIC_SHM"),
+        *("STATIC_MEMORY", "STATIC_SHM", "XSM_FLASK_POLICY"),
     }
 )
 """What a tree or a command line asks for that was written for a Xen that has it, or a board that is of no use without."""
@@ -92,6 +94,8 @@ def read_build(text: str) -> Build:
     # What a file does not say has its default: a piece of a configuration says what differs, and what depends on something
     # that is off is not in a whole one.
     on = {symbol for symbol in _ON if said.get(symbol, True)} | {symbol for symbol in _OFF if said.get(symbol, False)}
+    if not said.get("XSM", True):
+        on -= {"XSM_FLASK"}
     if said.get("NEW_VGIC"):
         on -= {"GICV3", "HAS_ITS"}
     return Build("the configuration given", frozenset(on))

@@ -21,7 +21,7 @@ _UNIT: Final = {"": KIB, "b": 1, "k": KIB, "m": MIB, "g": GIB, "t": TIB}
 _NUMBER: Final = re.compile(r"0[xX](?P<hex>[0-9a-fA-F]+)|(?P<octal>0[0-7]*)|(?P<decimal>[1-9][0-9]*)")
 _ULL: Final = (1 << 64) - 1
 _Default = TypeVar("_Default")
-_CUSTOM: Final = frozenset({"bootscrub", "dom0", "dom0_mem", "gnttab_max_frames", "iommu"})
+_CUSTOM: Final = frozenset({"bootscrub", "dom0", "dom0_mem", "flask", "gnttab_max_frames", "iommu", "xsm"})
 """Options with a reader of their own: ``no-`` before one hands it the word no, and with a value too it is not read."""
 _MAX_PARAM_SIZE: Final = 128
 _CONSOLE_LENGTH: Final = 30
@@ -33,6 +33,7 @@ _UINT_MAX: Final = (1 << 32) - 1
 _BADPAGE_LENGTH: Final = 99
 """Characters that opt_badpage holds."""
 _SVE: Final = re.compile(r"sve=-?[0-9]*")
+_XSM: Final = ("dummy", "flask", "silo")
 _TRUE: Final = ("1", "yes", "on", "true", "enable")
 _FALSE: Final = ("0", "no", "off", "false", "disable")
 
@@ -43,7 +44,8 @@ class XenArgs(NamedTuple):
     ``console`` lists the consoles used: without ``dtuart`` among them Xen leaves every UART of the tree alone.
     ``bootscrub`` is ``idle`` (idle CPUs clean the heap while Xen boots), ``on`` (it is cleaned after dom0 is
     built) or ``off``. Without ``hmp_unsafe`` only CPUs of the kind of the first are used. ``bad_pages`` are frames that are
-    kept out of use, the first of each run and the one after its last. ``dom0_sve``: dom0 is to have SVE.
+    kept out of use, the first of each run and the one after its last. ``dom0_sve``: dom0 is to have SVE. ``xsm`` is
+    the security module, empty where the build's default counts, ``flask`` how FLASK starts.
     """
 
     dom0_mem: int | None = None
@@ -62,6 +64,8 @@ class XenArgs(NamedTuple):
     dom0_sve: bool = False
     max_cpus: int | None = None
     bad_pages: tuple[tuple[int, int], ...] = ()
+    xsm: str = ""
+    flask: str = "enforcing"
 
 
 def parse_bootargs(text: str) -> XenArgs:
@@ -193,6 +197,7 @@ _PARAMS: Final[dict[str, Callable[[XenArgs, str, bool], XenArgs]]] = {
     "dom0_mem": lambda args, value, _: args._replace(dom0_mem=_parse_size_and_unit(value)),
     "dtuart": lambda args, value, _: args._replace(dtuart=value or None),
     "ext_regions": lambda args, value, no: args._replace(ext_regions=_boolean(value, args.ext_regions, negated=no)),
+    "flask": lambda args, value, _: args._replace(flask=value),
     "gnttab_max_frames": lambda args, value, _: args._replace(max_grant_frames=_frames(value, args.max_grant_frames)),
     "hmp-unsafe": lambda args, value, no: args._replace(hmp_unsafe=_boolean(value, args.hmp_unsafe, negated=no)),
     "iommu": lambda args, value, _: args._replace(
@@ -202,5 +207,6 @@ _PARAMS: Final[dict[str, Callable[[XenArgs, str, bool], XenArgs]]] = {
     "llc-nr-ways": lambda args, value, _: args._replace(llc_nr_ways=_unsigned(value, args.llc_nr_ways)),
     "llc-size": lambda args, value, _: args._replace(llc_size=_parse_size_and_unit(value) & _UINT_MAX),
     "maxcpus": lambda args, value, _: args._replace(max_cpus=_unsigned(value, args.max_cpus)),
+    "xsm": lambda args, value, _: args._replace(xsm=value if value in _XSM else args.xsm),
 }
 """What each word sets, as __setup_start lists them: only a boolean asks whether ``no-`` stands before it."""

@@ -43,6 +43,7 @@ from dtanalyze.xen.smpboot import make_cpus_node
 from dtanalyze.xen.stage import Open, Outcome, Passed, Stage, Stop
 from dtanalyze.xen.static_evtchn import alloc_static_evtchn
 from dtanalyze.xen.sve import parse_arch_dom0_param
+from dtanalyze.xen.xsm import xsm_dt_init
 
 __all__ = ["STAGES", "Run", "open_questions", "reach", "stages_of", "start_with_other_ram", "start_xen"]
 
@@ -236,6 +237,7 @@ STAGES: Final = (
         "gic_init",
         lambda boot: gic_init(boot.host.tree, boot.build, boot.own_irqs.maintenance),
     ),
+    Stage("xsm", "xsm_dt_init", lambda boot: xsm_dt_init(boot.host.args, boot.info, boot.build)),
     Stage("iommu", "iommu_setup", lambda boot: iommu_setup(boot.host.args, boot.iommus, enabled=boot.iommu)),
     Stage("cpupools", "cpupool_init", lambda boot: cpupool_init(boot.cpupools)),
     Stage("memory", "alloc_heap_pages", _with_heap(lambda boot, free: first_pages(free, boot.info))),

@@ -14,6 +14,7 @@ from dtanalyze.board.architecture import ARM32
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.page_alloc import PAGE_SHIFT, XenBug
+from dtanalyze.xen.xsm import policy_module
 
 __all__ = ["TRIGGERS", "Trigger", "unmodelled"]
 
@@ -95,8 +96,8 @@ def _tee(boot: Boot) -> str | None:
 
 
 def _flask(boot: Boot) -> str | None:
-    policy = next((item for item in boot.info.modules if item.kind == "XSM"), None)
-    return policy.node if policy is not None else None
+    policy = policy_module(boot.info) if boot.build.has("XSM_FLASK") else None
+    return f"{policy.node}: Xen jumps to address 0 over one that is no policy, even without xsm=flask" if policy else None
 
 
 def _hardware_domain(boot: Boot) -> str | None:
@@ -121,7 +122,7 @@ TRIGGERS: Final = (
     Trigger("small-heap", "what of Xen itself finds no room in its heap", _small_heap),
     Trigger("sve", "how long SVE's vectors may be", _sve, ("dom0",)),
     Trigger("tee", "the mediator of a trusted OS", _tee, ("tee",)),
-    Trigger("flask", "the policy of FLASK", _flask, ("flask", "xsm")),
+    Trigger("flask", "what a policy of FLASK holds", _flask, ("flask", "xsm")),
     Trigger("hardware-domain", "RAM, regions and tree of a hardware domain of /chosen", _hardware_domain),
 )
 """All of them, in no order that matters."""

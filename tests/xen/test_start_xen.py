@@ -516,6 +516,57 @@ def test_the_last_page_of_a_module_is_ram_in_part() -> None:
     assert "ends within RAM" in stop_advice("memory", found.stopped_by.text)
 
 
+POLICY = """chosen { #address-cells = <2>; #size-cells = <2>; xen,xen-bootargs = "%s";
+    m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
+    p@49000000 { compatible = "%s", "multiboot,module"; reg = <0 0x49000000 0 %s>; }; };"""
+
+
+@pytest.mark.parametrize(
+    ("line", "policy", "said"),
+    [
+        # booted: Debian's 4.17.7 and 4.20.4, and 4.22.0
+        ("xsm=flask", "", "Unable to load FLASK policy"),
+        ("xsm=flask xsm=other flask=enforcing", "", "Unable to load FLASK policy"),
+        ("xsm=flask", "0", "Unable to load FLASK policy"),
+        ("xsm=flask flask=x", "0x1000", "Flask: Invalid value for flask= boot parameter."),
+        ("xsm=flask no-flask", "", "Flask: Invalid value for flask= boot parameter."),
+        ("xsm=flask flask=permissive", "", None),
+        ("xsm=flask flask=late", "", None),
+        ("xsm=flask flask=disabled", "", None),
+        ("xsm=flask", "0x1000", None),  # if it is one
+        ("flask=x", "", None),
+        ("xsm=flask xsm=silo", "", None),
+    ],
+)
+def test_flask_enforces_a_policy(line: str, policy: str, said: str | None) -> None:
+    kind = "xen,xsm-policy" if policy else "multiboot,other"
+    modules = POLICY % (line, kind, policy or "0x1000")
+    stop = stop_of(CPUS, TIMER, GICV3, modules, build=build_named("debian"))
+    assert (stop.lines if stop else None) == ((said,) if said else None)
+    if stop is not None:
+        assert stop.stage == "xsm" and ("xsm-policy" in stop_advice("xsm", stop.text)) is (said == "Unable to load FLASK policy")
+    assert stop_of(CPUS, TIMER, GICV3, modules, build=read_build("# CONFIG_XSM is not set\nCONFIG_GICV3=y")) is None
+
+
+def test_a_build_may_have_a_policy_and_flask_by_default() -> None:
+    modules = POLICY % ("", "multiboot,other", "0x1000")
+    off = stop_of(CPUS, TIMER, GICV3, modules, build=read_build("CONFIG_XSM_FLASK_DEFAULT=y"))
+    assert off is not None and off.lines == ("Unable to load FLASK policy",)
+    own = read_build("CONFIG_XSM_FLASK_DEFAULT=y\nCONFIG_XSM_FLASK_POLICY=y")
+    assert stop_of(CPUS, TIMER, GICV3, modules, build=own) is None
+    wanted = boot(CPUS, TIMER, GICV3, POLICY % ("xsm=flask", "multiboot,other", "0x1000"))
+    assert wanted.stopped_by is None and any("CONFIG_XSM_FLASK_POLICY" in note for note in wanted.assumed)
+    assert not any("CONFIG_XSM_FLASK_POLICY" in note for note in boot(CPUS, TIMER, GICV3, modules).assumed)
+
+
+def test_a_policy_that_nobody_has_read_is_said() -> None:
+    """Booted with zeros: Instruction Abort at address 0, with or without xsm=flask."""
+    found = boot(CPUS, TIMER, GICV3, POLICY % ("", "xen,xsm-policy", "0x1000"))
+    assert any("/chosen/p@49000000: Xen jumps to address 0 over one that is no policy" in note for note in found.assumed)
+    empty = boot(CPUS, TIMER, GICV3, POLICY % ("", "xen,xsm-policy", "0"))
+    assert not any("policy" in note for note in empty.assumed)
+
+
 def test_a_module_outside_ram() -> None:
     """Booted as 26G4: Xen copies the ramdisk from where nothing is."""
     body = MODULES.format(pad=PAD, more="", kernel=MIB, ramdisk=MIB).replace("0 0x60000000 0", "0x2 0 0")

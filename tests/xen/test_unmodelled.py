@@ -55,7 +55,7 @@ COLOURED = "llc-coloring=on"
     [
         ({}, []),
         ({"chosen": KERNEL}, ["what a module holds (/chosen/m@48000000: taken for an arm64 Image that is not compressed)"]),
-        ({"chosen": POLICY}, ["the policy of FLASK (/chosen/m@49000000)"]),
+        ({"chosen": POLICY}, ["what a policy of FLASK holds (/chosen/m@49000000: Xen jumps to address 0 over one that is no policy, even without xsm=flask)"]),
         ({"more": ITS}, []),  # off by default, and then nobody looks at it
         ({"more": ITS, "build": read_build("CONFIG_HAS_ITS=y")}, ["the ITS of the interrupt controller (/its@8080000)"]),
         ({"build": read_build("CONFIG_HAS_ITS=y")}, []),
