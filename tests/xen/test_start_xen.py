@@ -518,7 +518,7 @@ def test_the_last_page_of_a_module_is_ram_in_part() -> None:
 
 POLICY = """chosen { #address-cells = <2>; #size-cells = <2>; xen,xen-bootargs = "%s";
     m@48000000 { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x48000000 0 0x1000>; };
-    p@49000000 { compatible = "%s", "multiboot,module"; reg = <0 0x49000000 0 %s>; }; };"""
+    p@49000000 { compatible = "%s", "multiboot,module"; reg = <0 0x49000000 0 %s>; pad = "PAD"; }; };""".replace("PAD", PAD)
 
 
 @pytest.mark.parametrize(
