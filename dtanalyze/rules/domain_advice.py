@@ -58,6 +58,15 @@ _ADVICE: Final = (
         "Error getting IRQ",
         "Name a UART that Xen drives with `dtuart=` on Xen's command line or with `stdout-path` of /chosen.",
     ),
+    (
+        "too small",
+        "Give the UART's node a reg of 4 KiB (0x1000) in the tree that Xen gets, name another UART, or remove `vpl011`.",
+    ),
+    (
+        "xen,force-assign-without-iommu",
+        "Boot Xen with an IOMMU that it drives, or set `xen,force-assign-without-iommu` at the device in the partial tree: "
+        "its DMA then reaches all RAM, and finds its own only in a directly mapped domain (`direct-map`).",
+    ),
     ("vpl011", "Name a UART that Xen drives with `dtuart=` or `stdout-path`, or remove `vpl011`."),
     ("its tree takes", "Lower `cpus`, or use Xen 4.22 or newer, whose buffer for the domain's tree is larger."),
     ("Invalid capabilities", "Clear the bits of `capabilities` that this release does not know."),

@@ -89,8 +89,14 @@ def device_that_xen_refuses(view: HostView) -> Hits:
         for item in failures_of_kind(view, kind):
             yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice, cures=tuple(refused_cures(view, item)))
     for item in failures_of_kind(view, "crash"):
-        advice = _NO_DESCRIPTOR if beyond_descriptors(item) else "Correct `reg` of the node: it runs past the last address."
+        advice = _NO_DESCRIPTOR if beyond_descriptors(item) else _crash_advice(item.because)
         yield Hit(item.text, item.node.path, (), item.node.offset, advice=advice, cures=tuple(refused_cures(view, item)))
+
+
+def _crash_advice(because: str) -> str:
+    if "compatible of" in because:
+        return "End `compatible` with a NUL, as a string of a source does."
+    return "Correct `reg` of the node: it runs past the last address."
 
 
 _GIC400: Final = (
@@ -102,6 +108,7 @@ _INCOMPLETE: Final = (
     ("for the hypervisor", "Add the registers of the hypervisor interface to reg, as its third entry."),
     ("for the virtual CPU", "Add the registers of the virtual CPU interface to reg, as its fourth entry."),
     ("Cannot find a valid", "Correct reg of the interrupt controller: the CPU has to reach every entry of it."),
+    ("another trigger type", "Give the interrupt one trigger type in both nodes, or correct its number in one of them."),
     (
         "maintenance IRQ",
         "Add the maintenance interrupt, on most boards `interrupts = <1 9 4>;` with the controller as parent.",

@@ -47,7 +47,7 @@ _ADVICE: Final = (
     (
         "timer",
         "another trigger type",
-        "Give the interrupt the same trigger type in both nodes, or correct its number in one of them.",
+        "Give the interrupt one trigger type in both nodes, or correct its number in one of them.",
     ),
     (
         "timer",
@@ -57,11 +57,6 @@ _ADVICE: Final = (
     ),
     ("interrupt-controller", "is not enabled", "Remove `status` from the interrupt controller's node."),
     ("interrupt-controller", "passed through", "Remove `xen,passthrough` from the interrupt controller's node."),
-    (
-        "interrupt-controller",
-        "another trigger type",
-        "Give the interrupt the same trigger type in both nodes, or correct its number in one of them.",
-    ),
     (
         "interrupt-controller",
         "needs a driver",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from dtanalyze.address.units import counted
+from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
 from dtanalyze.xen.bootinfo import DEVICE_TREE
 from dtanalyze.xen.command_line import dom0_command_line, xen_command_line
@@ -16,6 +18,7 @@ from dtanalyze.xen.xsm import flask_wanted, policy_module
 
 __all__ = ["boot_notes", "scan_notes"]
 
+_GIC_CELLS: Final = 3
 _FEW_LINES: Final = 256
 """Interrupt IDs that the controllers of boards have at least."""
 _LINE_SHOWN: Final = 200
@@ -58,7 +61,7 @@ def scan_notes(boot: Boot) -> list[str]:
             "(--fdt-address or --xen-log settles it)"
         )
     if boot.console is None:
-        notes.append(f"Xen's console: none, since {boot.console_found.because}; Xen boots on and prints nothing there")
+        notes.append(f"Xen's console: none, since {boot.console_found.because}; Xen boots on, and what it says is not seen")
     if not psci_init(boot.host.tree):
         notes.append("CPUs: PSCI is to be called otherwise than by smc, Xen's only way, so that it runs on one CPU")
     notes.extend(_gic_notes(boot))
@@ -95,6 +98,8 @@ def _flask_note(boot: Boot) -> Iterator[str]:
 def _gic_notes(boot: Boot) -> Iterator[str]:
     """Say what only the interrupt controller's registers tell."""
     gic, platform = gic_node(boot.host.tree.root), platform_of(boot.host.tree)
+    if gic is not None:
+        yield from _cells_note(boot, gic)
     highest, known = boot.nodes.spi, boot.options.gic_lines is not None or platform.gic_lines(gic) is not None
     if not known and highest >= _FEW_LINES:
         yield f"interrupt controller: taken to serve interrupt {highest}, the highest that the tree names (--gic-lines)"
@@ -104,3 +109,17 @@ def _gic_notes(boot: Boot) -> Iterator[str]:
                 f"MSI frame {frame.node.path}: its registers say which SPIs it has, the tree does not; a device with a "
                 "level interrupt among them would stop Xen"
             )
+
+
+def _cells_note(boot: Boot, gic: Node) -> Iterator[str]:
+    """make_gic_node writes the cells that Xen itself reads, and leaves the specifiers of dom0's devices as they are."""
+    prop = gic.prop("#interrupt-cells")
+    if prop is None or prop.u32 in (None, _GIC_CELLS):
+        return
+    dt = boot.own_irqs.irqs.dt
+    cut = [node for node in boot.host.tree.root if len(dt.raw_irqs(node)) > 1 and boot.nodes.is_kept(node)]
+    if cut:
+        yield (
+            f"interrupts: those of the host have {prop.u32} cells, and Xen tells dom0 {_GIC_CELLS}, so that Linux takes all "
+            f"but the first of {counted(len(cut), 'device')} for others (not modelled); {cut[0].path} is one"
+        )

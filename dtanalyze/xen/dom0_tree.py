@@ -30,6 +30,7 @@ from dtanalyze.xen.guest_tree import (
 )
 from dtanalyze.xen.handle_node import Fate, HostNodes
 from dtanalyze.xen.iommu import is_iommu
+from dtanalyze.xen.irq import FIRST_PPI, FIRST_SPI
 from dtanalyze.xen.platforms import platform_of
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.vgic import gic_node, is_gic_v3, used_redistributors, v2m_frames
@@ -49,8 +50,6 @@ _CHOSEN_DROPPED: Final = (
     "xen,dom0-bootargs",
     "bootargs",
 )
-_DOM0_EVTCHN_PPI: Final = 0
-"""evtchn_allocate takes the first PPI that no node of dom0 uses."""
 _IOMMU_PROPERTIES: Final = ("iommus", "iommu-map", "iommu-map-mask")
 
 
@@ -66,13 +65,14 @@ def dom0_blob(
 ) -> bytes:
     """Return dom0's tree."""
     counts = inherited_cells(tree.root, CellCounts(2, 1))
-    root = _HostCopy(tree, nodes, profile, vcpus).copy(tree.root, None)
+    copy = _HostCopy(tree, nodes, profile, vcpus)
+    root = copy.copy(tree.root, None)
     _rewrite_chosen(tree, root, profile)
     gic = gic_node(root)
     phandle = gic.prop("phandle") if gic else None
     ranges = ((grant_table,) if grant_table else ()) + tuple(regions)
     gic_phandle = (phandle.u32 if phandle else None) or 0
-    hypervisor_node(root, release_of(profile.name), ranges, counts, gic_phandle, _DOM0_EVTCHN_PPI)
+    hypervisor_node(root, release_of(profile.name), ranges, counts, gic_phandle, copy.evtchn_ppi())
     new_node("psci", root, PSCI)
     cpus_node(root, tree, vcpus)
     if memory:
@@ -114,6 +114,11 @@ class _HostCopy:
             elif fate is Fate.TIMER:
                 timer_node(made, self._gic_phandle(), find_timer(self.tree), self._timer_irqs())
         return made
+
+    def evtchn_ppi(self) -> int:
+        """evtchn_allocate takes the first PPI that dom0's timer leaves."""
+        taken = self._timer_irqs()
+        return next(irq for irq in range(FIRST_PPI, FIRST_SPI) if irq not in taken) - FIRST_PPI
 
     def _timer_irqs(self) -> tuple[int, ...]:
         """Return the first three of the host's timer; where it lacks one, Xen does not come so far."""

@@ -42,7 +42,9 @@ def dt_smp_init_cpus(tree: Tree) -> tuple[Node, ...]:
 def online_cpus(tree: Tree, args: XenArgs) -> tuple[Node, ...]:
     """Return the CPUs that run Xen in the end: those of the kind of the first, but for hmp-unsafe (start_secondary)."""
     possible = possible_cpus(tree, args)
-    return possible if args.hmp_unsafe else tuple(node for node in possible if node.compatible == possible[0].compatible)
+    # The registers say which kind a CPU is; one whose node says nothing is taken for one like the first.
+    kinds = ((), possible[0].compatible) if possible else ()
+    return possible if args.hmp_unsafe else tuple(node for node in possible if node.compatible in kinds)
 
 
 def possible_cpus(tree: Tree, args: XenArgs) -> tuple[Node, ...]:

@@ -751,6 +751,20 @@ def test_the_uart_of_a_direct_mapped_domain(size: str, console: bool, message: s
     )
 
 
+def test_the_event_channels_get_the_first_ppi_that_the_timer_leaves() -> None:
+    """Booted with 4.17.5, 4.20.4 and 4.22.0: a timer of PPIs 0, 1 and 3 leaves PPI 2."""
+
+    def ppi(found: Prediction) -> int:
+        hypervisor = written(found).find("/hypervisor")
+        assert hypervisor is not None
+        return hypervisor.properties["interrupts"].cells[1]
+
+    options = XenOptions()
+    low = host(GIC.replace("<1 13 4>, <1 14 4>, <1 11 4>", "<1 0 4>, <1 1 4>, <1 3 4>"))
+    assert ppi(predict(prepare(low, options), preset("4.20"), options)[0]) == 2
+    assert ppi(one("")) == 0
+
+
 def test_consoles_without_a_uart_leave_it_to_dom0() -> None:
     body = """chosen { stdout-path = "/uart@9000000"; xen,xen-bootargs = "console=null"; };
     uart@9000000 { compatible = "arm,pl011"; reg = <0 0x9000000 0 0x1000>; interrupt-parent = <1>; interrupts = <0 1 4>; };"""

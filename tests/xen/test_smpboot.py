@@ -57,5 +57,7 @@ def test_which_stay_on() -> None:
     paths = [node.path for node in online_cpus(mixed, XenArgs())]
     assert paths == ["/cpus/cpu@0", "/cpus/cpu@2"]
     assert len(online_cpus(mixed, XenArgs(hmp_unsafe=True))) == 3
+    unknown = tree(board(cpu(0), cpu(1).replace('compatible = "arm,cortex-a53";', ""), cpu(2, core="arm,cortex-a72")))
+    assert [node.path for node in online_cpus(unknown, XenArgs())] == ["/cpus/cpu@0", "/cpus/cpu@1"]
     assert len(possible_cpus(mixed, XenArgs(max_cpus=2))) == 2 and len(online_cpus(mixed, XenArgs(max_cpus=2))) == 1
     assert online_cpus(tree(""), XenArgs()) == ()
