@@ -12,9 +12,13 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Final
 
+from dtanalyze.address.range import AddressRange
+from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.analysis import check
 from dtanalyze.analysis.editing import changed, edits_of
+from dtanalyze.analysis.host_ram import tree_ram
 from dtanalyze.analysis.questions import CheckOptions, HostQuestion
+from dtanalyze.devicetree.blob import parse
 from dtanalyze.facts import CheckResult, Fix, Offer
 from dtanalyze.findings import Change, Cure, Finding, Severity
 from dtanalyze.linux.boot import WORST_FIRST, Verdict
@@ -105,7 +109,7 @@ class _Trials:
             return False
         copy, found = self._tried([change for cure in taken for change in cure.changes])
         every = [finding for findings in taken.values() for finding in findings]
-        if found is None or _refusal(every, self.results, found) is not None:
+        if found is None or _refusal(every, self.results, found) is not None or self._unfounded(copy):
             return False
         for cure, findings in taken.items():
             self._take(cure, findings)
@@ -137,13 +141,24 @@ class _Trials:
         copy, found = self._tried(list(cure.changes))
         if found is None:
             return "not tried: too many changes have been"
-        why = _refusal([finding], self.results, found)
-        if why is not None:
+        why = _refusal([finding], self.results, found) or self._unfounded(copy)
+        if why:
             return why
         gone = [item for item in _all(self.results) if cure in item.cures and _key(item) not in set(map(_key, _all(found)))]
         self._take(cure, gone or [finding])
         self.data, self.results = copy, found
         return None
+
+    def _unfounded(self, copy: bytes) -> str:
+        """Say what is known to lie in RAM and would not any more: Xen dies of that before it can say so (booted)."""
+        host = self._asked[2].host
+        if host is None or host.memory or self._asked[1].memory:
+            return ""
+        here, then = (RangeSet(tree_ram(parse(data))) for data in (self.data, copy))
+        places = [host.grant_table] if host.grant_table is not None else []
+        places += [AddressRange(host.fdt_address, 1)] if host.fdt_address is not None else []
+        lost = [item for item in places if here.touches(item) and not then.touches(item)]
+        return f"it would take RAM from under Xen, or the tree, at {lost[0].start:#x}" if lost else ""
 
     def _take(self, cure: Cure, findings: list[Finding]) -> None:
         others = self._others(findings[0], cure) if self._alternatives else ()

@@ -252,6 +252,14 @@ def test_an_address_of_a_space_that_no_window_has(bench: Bench) -> None:
     assert found.edits == {} and "cover 0x2000, but not as configuration space" in found.json["left"][0]["message"]
 
 
+def test_no_ram_goes_from_under_xen(bench: Bench) -> None:
+    """Booted: where a memory node no longer lists the RAM that Xen lies in, it dies of its first look there."""
+    body = host("dev@40000000 { reg = <0x0 0x40000000 0x0 0x1000000>; };")
+    assert bench.fix(body).edits == {"/memory@40000000 reg": "<0x0 0x41000000 0x0 0x7f000000>"}
+    found = bench.fix(body, "--grant-table", "0x40400000+256K", "--fdt-address", "0x44000000")
+    assert found.edits == {} and "from under Xen, or the tree, at 0x40400000" in found.err
+
+
 QGIC2 = """intc@3000000 {{ compatible = "qcom,msm-qgic2"; #interrupt-cells = <3>; interrupt-controller; phandle = <1>;
     interrupt-parent = <1>; interrupts = <1 0 0xf04>; reg = <0x0 0x3000000 0x0 0x1000>, <0x0 0x3002000 0x0 0x2000>{more}; }};"""
 VIRTUAL = ", <0x0 0x3001000 0x0 0x1000>, <0x0 0x3004000 0x0 0x2000>"
