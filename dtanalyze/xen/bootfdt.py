@@ -42,6 +42,7 @@ DT_MAX_NAME: Final = 41
 """Bytes of a domain's name that are kept with its command line, the end included."""
 BOOTMOD_MAX_CMDLINE: Final = 1024
 _ROOT: Final = CellCounts(2, 1)
+_MOST_CELLS: Final = 2
 
 
 def boot_fdt_info(
@@ -145,7 +146,7 @@ class _Scan:
         prop = node.prop(name)
         if prop is None:
             raise ScanError(-2, node.path)
-        for start, size in _tuples(prop, counts):
+        for start, size in self._tuples(prop, counts):
             if len(banks) >= self.profile.nr_mem_banks:
                 raise ScanError(-28, node.path)
             if banks is self.reserved and self._overlaps(start, size, within_memreserve=True):
@@ -196,13 +197,32 @@ class _Scan:
         if len(prop.value) < _dt_cells_to_size(counts.address + counts.size):
             raise PanicError(f"fdt: node `{node.name}': `reg` property length is too short", node.path)
         if len(prop.value) < 4 * (counts.address + counts.size):
-            raise PanicError(DATA_ABORT, node.path)  # it reads far behind the tree
-        start, size = next(iter(_tuples(prop, counts)), (0, 0))
+            start, size = self._beyond_two_cells(prop.cells, counts, node)
+        else:
+            start, size = next(iter(self._tuples(prop, counts)), (0, 0))
         domu = fdt_node_check_compatible(_parent(node), "xen,domain")
         self._add_module(Module(self._kind(node), start, size, node.path, domu))
         line = node.prop("bootargs")
         if line is not None:
             self._add_cmdline(_parent(node).name, line.value.partition(b"\0")[0], node.path)
+
+    def _beyond_two_cells(self, cells: tuple[int, ...], counts: CellCounts, node: Node) -> RawRange:
+        """Return what a reg says whose cells are so many that an entry's length wraps: loops read far behind the tree."""
+        if self.profile.numbers_loop or not 0 < counts.address < len(cells):
+            raise PanicError(DATA_ABORT, node.path)
+        return RawRange(self._number(cells[: counts.address]), cells[counts.address])
+
+    def _tuples(self, prop: Property, counts: CellCounts) -> list[RawRange]:
+        """Return the whole entries of ``prop``; where cells are none, there is no entry."""
+        width, cells = counts.address + counts.size, prop.cells
+        return [
+            RawRange(self._number(cells[at : at + counts.address]), self._number(cells[at + counts.address : at + width]))
+            for at in (range(0, len(cells) - width + 1, width) if width else ())
+        ]
+
+    def _number(self, cells: tuple[int, ...]) -> int:
+        """dt_read_number: a number of more than two cells is its first one where there is no loop."""
+        return read_number(cells if self.profile.numbers_loop or len(cells) <= _MOST_CELLS else cells[:1])
 
     def _add_cmdline(self, name: str, text: bytes, path: str) -> None:
         if len(self.cmdlines) >= MAX_MODULES:
@@ -285,13 +305,3 @@ def _own_cells(node: Node, default: CellCounts) -> CellCounts:
     """Return the counts for children of ``node``: each its own, where it has 32 bits of it, else the ``default``."""
     address, size = (prop.u32 if prop else None for prop in (node.prop("#address-cells"), node.prop("#size-cells")))
     return CellCounts(default.address if address is None else address, default.size if size is None else size)
-
-
-def _tuples(prop: Property, counts: CellCounts) -> list[RawRange]:
-    """Return the whole entries of ``prop``; where cells are none, there is no entry."""
-    width = counts.address + counts.size
-    cells = prop.cells
-    return [
-        RawRange(read_number(cells[at : at + counts.address]), read_number(cells[at + counts.address : at + width]))
-        for at in (range(0, len(cells) - width + 1, width) if width else ())
-    ]

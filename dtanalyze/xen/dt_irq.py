@@ -74,6 +74,8 @@ class DtIrqs:
         self._kept = tree.root.known is not None
         self._raw: dict[Node, tuple[RawIrq | None, ...]] = {}
         self._phandles = Phandles.of(tree)
+        held = ("phandle", "linux,phandle")
+        self._without_phandle = next((node for node in tree.root if not any(node.prop(name) for name in held)), None)
         self._extended: dict[int, list[RawIrq | None] | None] = {}
         self._nexus: dict[tuple[int, int, int], _Nexus] = {}
 
@@ -198,10 +200,14 @@ class DtIrqs:
             if at is None:
                 return None
             prop = at.prop("interrupt-parent")
-            at = at.parent if prop is None else self._phandles.node(prop.cells[0]) if prop.cells else None
+            at = at.parent if prop is None else self._find_by_phandle(prop.cells[0]) if prop.cells else None
             if at is not None and at.prop("#interrupt-cells") is not None:
                 return at
         return None
+
+    def _find_by_phandle(self, phandle: int) -> Node | None:
+        """Return the node with this phandle; for 0 the first that has none (dt_find_node_by_phandle), mostly the root."""
+        return self._phandles.node(phandle) or (None if phandle else self._without_phandle)
 
     def _map_raw(self, start: Node, cells: Cells, address: Cells) -> RawIrq | None:
         """Follow a specifier to an interrupt controller (dt_irq_map_raw)."""

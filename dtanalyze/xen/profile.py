@@ -75,6 +75,10 @@ class XenProfile(NamedTuple):
     """dom0's GIC node is called as the host's (seen in 4.22), plain interrupt-controller up to 4.20."""
     boot_allocator_before_directmap: bool = True
     """All free RAM is in the boot allocator before any of it is mapped, from 4.17 (942eb0a831)."""
+    numbers_loop: bool = False
+    """A number has as many cells as it is said to, up to 4.20; of more than two only the first counts since c65ff27d71."""
+    no_bootmem_bug: str = ""
+    """Where alloc_boot_pages finds nothing to give, up to 4.17: what no RAM comes to before a frame table is limited."""
     domu_names_computed: bool = True
     """Nodes of a domU's tree are named by their addresses, from 4.17 (c4f2a96102, 3580c8b2df); before, the macros that say
     where they are give the name as C has it: ``interrupt-controller@0x03001000ULL``."""
@@ -224,6 +228,7 @@ _4_21: Final = _4_22._replace(
 )
 _4_20: Final = _4_21._replace(
     name="4.20",
+    numbers_loop=True,
     static_mem_needs_build=True,
     bootmem_bug="Xen BUG at common/page_alloc.c:308",
     double_free_bug="Xen BUG at common/page_alloc.c:1480",
@@ -287,6 +292,7 @@ _4_17: Final = _4_18._replace(
     name="4.17",
     bootmem_bug="Xen BUG at common/page_alloc.c:285",
     double_free_bug="Xen BUG at common/page_alloc.c:1423",
+    no_bootmem_bug="Xen BUG at common/page_alloc.c:406",
     no_driver=_4_18.no_driver | NEW_IN_4_18,
     prints_rc=False,
     domains_called_d=False,
@@ -312,6 +318,7 @@ _4_16: Final = _4_17._replace(
     bootmem_bug="Xen BUG at page_alloc.c:281",
     double_free_bug="Xen BUG at page_alloc.c:1419",
     vtimer_bug="Xen BUG at vtimer.c",
+    no_bootmem_bug="Xen BUG at page_alloc.c:402",
     no_driver=_4_17.no_driver | NEW_IN_4_17,
     boot_allocator_before_directmap=False,
     directmap_by_level=False,

@@ -124,8 +124,8 @@ def _boot_scan(boot: Boot) -> Outcome:
             because = f"the scan ends at {info.stopped_at} without a word; RAM that a boot loader fills in is seen before it"
             return Open(because, "--memory")
         because = f"the scan of the tree ends at {info.stopped_at} without a word, and no RAM is seen"
-        said = (cannot_cover(_INVALID_PADDR, 0),) if boot.profile.frametable_limited else ()
-        return Stop("boot-scan", said, because, info.stopped_at, silent=bool(said))
+        said = boot.profile.no_bootmem_bug or cannot_cover(_INVALID_PADDR, 0)
+        return Stop("boot-scan", (said,), because, info.stopped_at, silent=True)
     wrapping = next((bank.node for bank in info.mem if bank.wraps and bank.start < _PADDR_END), None)
     if wrapping is not None:
         because = f"the RAM of {wrapping} runs past the end of the address space, where Xen cannot map it"
