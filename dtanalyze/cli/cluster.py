@@ -12,6 +12,7 @@ variable names a cluster, the command line alone does.
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -67,6 +68,7 @@ def _connected(address: str, jobs: int, stack: ExitStack) -> Client:
     warnings.simplefilter("ignore")  # an input may be large, and its bytes have to travel
     try:
         if address == LOCAL:
+            os.environ["PYTHONSAFEPATH"] = "1"  # for the workers: the working folder may hold modules of strangers
             # Memory is limited for each input. No page that shows the run, and nothing that listens beyond this machine.
             cluster = stack.enter_context(
                 LocalCluster(jobs, threads_per_worker=1, memory_limit=0, dashboard_address=None, host="127.0.0.1")

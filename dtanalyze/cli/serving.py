@@ -22,6 +22,9 @@ from dtanalyze.version import __version__
 __all__ = ["answered"]
 
 Work = Callable[[Given], tuple[list[Any], list[InputFailure]]]
+_PLACE: Final = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+_SERVE: Final = "import sys; sys.path.append(sys.argv[1]); from dtanalyze.cli.serving import serve; serve()"
+"""The process finds what this one has found, and looks into no working folder, where anybody's modules may lie (``-P``)."""
 _OF_THREAD: Final = threading.local()
 
 
@@ -38,7 +41,7 @@ def _process() -> subprocess.Popen[bytes]:
     """Return this thread's process."""
     known: subprocess.Popen[bytes] | None = _OF_THREAD.__dict__.get("process")
     if known is None or known.poll() is not None:
-        known = subprocess.Popen([sys.executable, "-m", __name__], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        known = subprocess.Popen([sys.executable, "-P", "-c", _SERVE, _PLACE], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         _OF_THREAD.process = known
     return known
 
@@ -65,7 +68,3 @@ def serve() -> NoReturn:
         status = 0
     finally:
         os._exit(status)
-
-
-if __name__ == "__main__":
-    serve()

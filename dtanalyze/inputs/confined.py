@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 from dtanalyze.errors import InputError
 
-__all__ = ["MAX_OUTPUT", "Ran", "die_with", "run_confined"]
+__all__ = ["MAX_OUTPUT", "Ran", "die_with", "run_confined", "tool_path"]
 
 MAX_OUTPUT: Final = 64 << 20
 _MEMORY: Final = 1 << 30
@@ -38,6 +38,14 @@ class Ran(NamedTuple):
     said: tuple[str, ...]
 
 
+def tool_path() -> str:
+    """Return the folders in which programs are looked for: those of PATH that do not depend on where we happen to stand.
+
+    An empty or relative one would have whoever wrote the working folder's files say what runs.
+    """
+    return os.pathsep.join(filter(os.path.isabs, os.environ.get("PATH", os.defpath).split(os.pathsep)))
+
+
 def die_with(parent: int) -> None:
     """Have the kernel end this process when its parent, ``parent``, ends; for a child to call."""
     if sys.platform == "linux":
@@ -54,7 +62,7 @@ def run_confined(argv: Sequence[str], source: bytes, folder: str, seconds: float
         try:
             process = subprocess.Popen(
                 argv, cwd=folder, stdin=given, stdout=output, stderr=said, close_fds=True,
-                env={"PATH": os.environ.get("PATH", os.defpath), **_LOCALE}, preexec_fn=_limits(seconds),
+                env={"PATH": tool_path(), **_LOCALE}, preexec_fn=_limits(seconds),
             )  # fmt: skip
         except (OSError, subprocess.SubprocessError) as error:
             raise InputError(f"{argv[0]} cannot be run: {getattr(error, 'strerror', None) or error}") from error

@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 from dtanalyze.devicetree.remarks import remarks_in
 from dtanalyze.devicetree.source_map import Place, Remark, SourceMap, read_annotated
 from dtanalyze.errors import InputError
-from dtanalyze.inputs.confined import Ran, run_confined
+from dtanalyze.inputs.confined import Ran, run_confined, tool_path
 from dtanalyze.inputs.reading import MAX_TEXT, read_bytes, remember
 from dtanalyze.inputs.sourcing import Sourcing, as_named
 from dtanalyze.inputs.tool_errors import said_by, unfit
@@ -42,15 +42,15 @@ _DTC_READS: Final = re.compile(rb'/(include|incbin)/\s*\(?\s*"(?:([\w./+,@=-]+)"
 
 Without a string behind it the word is none of these: a line marker of cpp names ``/…/include/gpio.h``.
 """
-_ENTERED: Final = re.compile(rb'^# \d+ "((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
+_ENTERED: Final = re.compile(rb'^#(?:line)?[ \t]+\d+[ \t]+"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 _SOURCE: Final = ("-", "<stdin>")
 _LISTED: Final = re.compile(r"(?:[^\s\\]|\\.)+")
 _MACRO: Final = re.compile(r"[A-Za-z_]\w*(?:=[^\n\0]*)?")
 _BOARDS: Final = re.compile(r"(?P<top>.*)/arch/[^/]+/boot/dts(?:/.*)?")
 _PREFIXES: Final = os.path.join("scripts", "dtc", "include-prefixes")
 """Links to what sources of every architecture include; the kernel's build searches it first."""
-_UNWANTED: Final = re.compile(rb"#[ \t]*(?:pragma|embed)\b|_Pragma")
-"""What reads files without telling, and what no devicetree source has a use for."""
+_UNWANTED: Final = re.compile(rb"#[ \t]*(?:pragma|embed)\b|_Pragma|__has_(?:include|embed)\w*")
+"""What reads files, or looks for them, without telling, and what no devicetree source has a use for."""
 
 
 class Compiled(NamedTuple):
@@ -94,6 +94,8 @@ def compiled(path: str, source: bytes, sourcing: Sourcing, seconds: float, *, an
         if _DIRECTIVE.search(text) or text.startswith(_MARK) or sourcing.macros or sourcing.cpp_args:
             text = _preprocessed(path, text, roots, sourcing, listed, seconds)
             files += (*_entered(text), *_read(listed))
+        else:
+            _refuse(_entered(text), folder, roots)  # its own line markers: nothing may pass for a line of another file
         _refuse_dtc(text, folder, roots)
         places = [item for root in roots.search for item in ("-i", root)]
         ran = _run([*_DTC, listed, *places, "-"], text, folder, seconds, sourcing.dtc)
@@ -164,7 +166,7 @@ def _preprocessed(path: str, source: bytes, roots: _Folders, sourcing: Sourcing,
 
 def _run(argv: list[str], source: bytes, folder: str, seconds: float, instead: str | None = None) -> Ran:
     """Run a tool, or the one that the user names ``instead`` of what PATH has."""
-    program = shutil.which(instead or argv[0])
+    program = shutil.which(instead) if instead else shutil.which(argv[0], path=tool_path())
     if program is None and instead is not None:
         raise InputError(f"--dtc {instead}: there is no such program")
     if program is None:

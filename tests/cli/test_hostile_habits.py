@@ -16,13 +16,16 @@ import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from dtanalyze import load
-from dtanalyze.cli import main
+from dtanalyze.cli import main, serving
 from dtanalyze.cli.kept import Kept
-from dtanalyze.errors import InputError
+from dtanalyze.errors import InputError, InputFailure
+from dtanalyze.inputs.files import Given
+from dtanalyze.version import __version__
 from tests.cli.test_cli import ROOT
 
 GUEST = (ROOT / "fixtures" / "dtb" / "boots" / "01-dom0-x420-l612.dtb").read_bytes()
@@ -317,3 +320,35 @@ def test_a_manifest_of_somebody_elses_keeps_its_name_to_itself(desk: Desk) -> No
     assert desk.run("collect", "--no-live", "out.tgz", "x", "..txt")[0] == 0
     with tarfile.open("out.tgz") as made:
         assert made.getnames() == ["MANIFEST.txt_", "_txt", "MANIFEST.txt"]
+
+
+def modules_of_a_stranger(place: Path) -> Path:
+    """Put modules into the working folder that tell when Python takes them for its own."""
+    for name in ("pickle", "json", "struct", "logging", "dtanalyze"):
+        (place / f"{name}.py").write_text(f"open({str(place / 'ran')!r}, 'a').write(__name__)\n")
+    return place / "ran"
+
+
+def test_a_worker_of_a_cluster_takes_no_module_of_the_working_folder(desk: Desk) -> None:
+    ran = modules_of_a_stranger(desk.place)
+    version, (found, failed) = serving.answered(named, Given("a.dtb", b"x"))
+    with serving._OF_THREAD.__dict__.pop("process") as process:
+        process.kill()
+    assert (version, found, failed) == (__version__, ["a.dtb"], []) and not ran.exists()
+
+
+def named(given: Given) -> tuple[list[str], list[InputFailure]]:
+    return [given.name], []
+
+
+def test_processes_of_a_cluster_started_here_take_none_either(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def no_cluster(*_: object, **__: object) -> None:
+        seen.append(os.environ.get("PYTHONSAFEPATH"))
+        raise ValueError("none today")
+
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=None, LocalCluster=no_cluster))
+    assert "no cluster that works: none today" in desk.refused("check", "a.dtb", "--dask", "local")
+    assert seen == ["1"]

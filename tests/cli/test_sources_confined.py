@@ -54,6 +54,9 @@ def blob(source: str, includes: tuple[str, ...] = (), seconds: float = 5.0) -> b
         '#define F "../secret"\n/dts-v1/; / { a = /incbin/(F); };',
         '/dts-v1/; / { a = /incbin/("/dev/zero"); };',
         '#include "/dev/zero"\n',
+        '/dts-v1/;\n# 1 "/etc/passwd"\n/ { };',
+        '/dts-v1/;\n#line 1 "../secret"\n/ { };',
+        '#define A\n/dts-v1/;\n# 1 "../secret" 3\n/ { };',
     ],
 )
 def test_a_file_that_nobody_named_is_refused_by_name(source: str, place: Path) -> None:
@@ -84,7 +87,7 @@ def test_a_name_that_hides_what_it_means_is_refused(source: str, place: Path) ->
 
 
 @needs_tools
-@pytest.mark.parametrize("line", ['#pragma GCC pch_preprocess "x"', '#embed "x"', '_Pragma("GCC dependency \\"x\\"")'])
+@pytest.mark.parametrize("line", ['#pragma GCC pch_preprocess "x"', '#embed "x"', '#if __has_include("/etc/shadow")\n#endif', '_Pragma("GCC dependency \\"x\\"")'])
 def test_what_reads_files_unseen_is_refused(line: str, place: Path) -> None:
     with pytest.raises(InputError, match="reads files unseen"):
         blob(f"#define A\n{line}\n/dts-v1/; / {{ }};")
@@ -152,3 +155,17 @@ def test_macros_that_explode_cost_only_their_source(place: Path) -> None:
             "#define A(x) x x x x x x x x x x\n#define B(x) A(A(A(A(x))))\n"
             '/dts-v1/; / { a = B(B(B("aaaaaaaaaaaaaaaaaaaaaaaaa"))); };'
         )
+
+
+@needs_tools
+@pytest.mark.parametrize("first", ["", ".", "bin"])
+def test_no_tool_of_the_working_folder_runs(first: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where PATH has an empty or a relative folder, whoever wrote the sources would say what runs."""
+    for folder in (place, place / "bin"):
+        folder.mkdir(exist_ok=True)
+        for name in ("dtc", "cpp"):
+            (folder / name).write_text("#!/bin/sh\ntouch ran\n")
+            (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{first}{os.pathsep}{os.environ['PATH']}")
+    assert b"\0a\0" in blob("#define A a\n/dts-v1/; / { A; };")
+    assert not (place / "ran").exists()
