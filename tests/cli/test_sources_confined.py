@@ -167,5 +167,5 @@ def test_no_tool_of_the_working_folder_runs(first: str, place: Path, monkeypatch
             (folder / name).write_text("#!/bin/sh\ntouch ran\n")
             (folder / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{first}{os.pathsep}{os.environ['PATH']}")
-    assert b"\0a\0" in blob("#define A a\n/dts-v1/; / { A; };")
+    assert blob("#define A a\n/dts-v1/; / { A; };").endswith(b"a\0")
     assert not (place / "ran").exists()
