@@ -63,6 +63,12 @@ _LISTED: Final = (
         ("domU", "host tree"),
     ),
     Term(
+        "domain",
+        "What Xen runs: an operating system with RAM, CPUs and devices that Xen gives it. Linux in each allocates "
+        "scratch pages for itself.",
+        ("Xen", "dom0", "domU"),
+    ),
+    Term(
         "domU",
         "Any other domain. A dom0less one is described in /chosen of the host tree; the toolstack (xl) starts the others.",
         ("dom0",),
@@ -78,6 +84,17 @@ _LISTED: Final = (
         "A range of guest addresses that Xen promises to leave unused. reg[1] and later of the /hypervisor node list "
         "them. Linux places scratch pages there.",
         ("section", "xen_resource"),
+    ),
+    Term(
+        "foreign page",
+        "A page of another domain that Linux maps, by a grant or to build the domain. Each needs an address of "
+        "Linux's own: scratch pages supply it.",
+        ("grant", "scratch pages"),
+    ),
+    Term(
+        "grant",
+        "A domain's leave for another domain to map one of its pages. Drivers of disks and networks work by grants.",
+        ("grant table", "foreign page"),
     ),
     Term(
         "grant table",
@@ -98,7 +115,7 @@ _LISTED: Final = (
     Term(
         "hole",
         "A range of machine addresses that no node of the host tree uses. With an IOMMU Xen makes dom0's extended regions "
-        "of the holes, without one of RAM that no domain has.",
+        "of the holes. Without an IOMMU it makes them of RAM that no domain has.",
         ("extended region",),
     ),
     Term(
@@ -116,6 +133,12 @@ _LISTED: Final = (
         "iomem_resource",
         "The kernel's tree of physical addresses in use, shown by /proc/iomem. Linux enters each scratch section there.",
         ("claim", "xen_resource"),
+    ),
+    Term(
+        "IOMMU",
+        "The unit that translates the addresses by which devices reach RAM: an SMMU or an IPMMU. Whether Xen uses one "
+        "decides what it makes extended regions of.",
+        ("hole",),
     ),
     Term(
         "KASLR",
@@ -175,10 +198,21 @@ _LISTED: Final = (
         ("scratch pages", "extended region"),
     ),
     Term(
+        "toolstack",
+        "What starts domains from dom0: xl and libxl. Xen builds the others itself.",
+        ("domU", "dom0less"),
+    ),
+    Term(
         "unknown",
         "Something that decides the answer is missing, most often the RAM, which a boot loader fills in. The reason names "
         "the option that supplies it.",
         ("host tree",),
+    ),
+    Term(
+        "Xen",
+        "The hypervisor: the program that the boot loader starts in Linux's place. It shares the machine out to "
+        "domains, and each runs an operating system of its own.",
+        ("domain", "dom0"),
     ),
     Term(
         "xen_resource",
