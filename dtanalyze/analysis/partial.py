@@ -15,6 +15,7 @@ from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import MIB
 from dtanalyze.analysis.host import check_host
 from dtanalyze.analysis.questions import HostQuestion
+from dtanalyze.board.build import hypervisor_nodes
 from dtanalyze.devicetree.blob import parse
 from dtanalyze.devicetree.tree import Node, Tree
 from dtanalyze.devicetree.write import cells, copy_node, new_node, set_property, strings, to_blob
@@ -40,7 +41,8 @@ _WHOLE_BOOT: Final = frozenset({"D05", "D14", "D15", "D17"})
 def check_partial(data: bytes, path: str, board: tuple[str, bytes], question: HostQuestion) -> tuple[CheckResult, ...]:
     """Return one result for each cell; ``board`` is the host's tree with its name.
 
-    Raises `BlobError` when ``data`` is no tree, `InputError` when the board's is none or lists no RAM.
+    Raises `BlobError` when ``data`` is no tree, `InputError` when it is a whole one, and when the board's tree is none, is a
+    guest's or lists no RAM.
     """
     given = question.host or XenOptions()
     memory = given.memory or question.options.memory
@@ -49,9 +51,12 @@ def check_partial(data: bytes, path: str, board: tuple[str, bytes], question: Ho
         tree = parse(content)
     except BlobError as error:
         raise InputError(f"{name}: {error}") from error
+    if hypervisor_nodes(tree.root) and question.options.tree != "host":
+        wanted = "--host wants the board's own (--as host takes it all the same)"
+        raise InputError(f"{name}: it has a /hypervisor node, as a guest's tree: {wanted}")
     if memory:
         tree = parse(with_memory(tree, memory))
-    partial = PartialTree(parse(data), len(data), path)
+    partial = PartialTree(_part(parse(data)), len(data), path)
     host = _with_domain(tree, name, partial.size)
     trees = ((_NAME, partial), *given.partial_trees)
     asked = question._replace(
@@ -60,6 +65,13 @@ def check_partial(data: bytes, path: str, board: tuple[str, bytes], question: Ho
     results = check_host(host, path, asked)
     grouped = groupby(results, key=lambda item: (item.xen, item.linux.name, item.iommu))
     return tuple(_of_the_domain(list(cell)) for _, cell in grouped)
+
+
+def _part(tree: Tree) -> Tree:
+    """Return a partial tree; raise `InputError` for a whole one, of which Xen would copy nothing."""
+    if tree.root.child("cpus") is not None and not any(node.name.lower() == "passthrough" for node in tree.root.children):
+        raise InputError("it has /cpus and no /passthrough: a whole tree, which is checked without --partial")
+    return tree
 
 
 def _of_the_domain(cell: list[CheckResult]) -> CheckResult:

@@ -707,6 +707,9 @@ def test_a_partial_tree_alone_against_a_board(tmp_path: Path, capsys: pytest.Cap
 def test_what_a_partial_tree_alone_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     board, tree = tmp_path / "board.dtb", tmp_path / "pfdt.dtb"
     tree.write_bytes(blob(PARTIAL % ("1", "")))
+    whole, guest_ = tmp_path / "whole.dtb", tmp_path / "guest.dtb"
+    whole.write_bytes(blob(BOARD))
+    guest_.write_bytes(blob(BOARD + "hypervisor { };"))
     board.write_bytes(
         blob('#address-cells = <2>; #size-cells = <2>; memory@0 { device_type = "memory"; reg = <0 0 0 0>; };')
     )
@@ -716,6 +719,8 @@ def test_what_a_partial_tree_alone_needs(tmp_path: Path, capsys: pytest.CaptureF
         (("--partial", str(tree), "--host", str(tmp_path / "none")), "none: No such file"),
         (("--partial", str(tree), "--host", str(board)), "board.dtb: it lists no RAM that is free; --memory gives"),
         (("--partial", str(board), "--host", str(Path(__file__))), "test_dom0less.py: not a flattened devicetree"),
+        (("--partial", str(whole), "--host", str(board)), "whole.dtb: it has /cpus and no /passthrough: a whole tree"),
+        (("--partial", str(tree), "--host", str(guest_)), "guest.dtb: it has a /hypervisor node, as a guest's tree"),
     ):
         status, _, err = findings(tmp_path, capsys, *argv)
         assert status == 2 and words in err, (argv, err)
