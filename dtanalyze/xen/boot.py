@@ -241,7 +241,8 @@ class Boot:
     def cpupools(self) -> CpuPools:
         """The host's CPUs, and the pools that the tree makes of them."""
         read = self.build.has("BOOT_TIME_CPUPOOLS") and self.profile.boot_cpupools
-        return cpu_pools(self.host.tree, self.build, self.host.args, read=read)
+        numbered = self.profile.unstarted_cpus_numbered
+        return cpu_pools(self.host.tree, self.build, self.host.args, read=read, unstarted_numbered=numbered)
 
     @property
     def llc_coloring(self) -> bool:

@@ -113,9 +113,11 @@ def _hwid(cpu: Node) -> int:
     return read_number(prop.cells[: counts.address]) & _UNSIGNED if prop is not None else 0
 
 
-def cpu_pools(tree: Tree, build: Build, args: XenArgs, *, read: bool) -> CpuPools:
+def cpu_pools(tree: Tree, build: Build, args: XenArgs, *, read: bool, unstarted_numbered: bool = False) -> CpuPools:
     """Return the host's CPUs, those that Xen uses, and the pools that the tree makes of them where Xen ``read``s them."""
-    return CpuPools(tree, build, possible_cpus(tree, args), online_cpus(tree, args), read)
+    possible = possible_cpus(tree, args, unstarted_numbered=unstarted_numbered)
+    online = online_cpus(tree, args, unstarted_numbered=unstarted_numbered)
+    return CpuPools(tree, build, possible, online, read)
 
 
 def cpupool_init(pools: CpuPools) -> Outcome:

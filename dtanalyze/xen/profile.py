@@ -120,6 +120,8 @@ class XenProfile(NamedTuple):
     redistributors_bounded: bool = True
     """A domain's GICv3 has no more redistributors than the host's, and a CPU without one is refused, from 4.20.4, 4.21.2 and
     4.22 on (961cc8cc0f, e3aa330017)."""
+    unstarted_cpus_numbered: bool = False
+    """A CPU that cannot be started takes a number; fixed by ccde3773c1 (4.20.4, 4.21.2, after 4.22.0)."""
     deep_nodes_hang: bool = False
     """A node 16 levels deep is scanned for ever; fixed by 3b717f57dc (4.20.4, 4.21.2, 4.22)."""
     bootmem_bug: str = "Xen BUG at common/page_alloc.c:308"
@@ -207,6 +209,7 @@ class XenProfile(NamedTuple):
 _MASTER: Final = XenProfile("master")
 _4_22: Final = _MASTER._replace(
     name="4.22",
+    unstarted_cpus_numbered=True,
     heap_pages=53,
     bootmem_bug="Xen BUG at common/page_alloc.c:309",
     double_free_bug="Xen BUG at common/page_alloc.c:1522",
@@ -215,6 +218,7 @@ _4_22: Final = _MASTER._replace(
 )
 _4_21: Final = _4_22._replace(
     name="4.21",
+    unstarted_cpus_numbered=False,
     double_free_bug="Xen BUG at common/page_alloc.c:1510",
     frametable_by_groups=False,
     hwdom_lowest_region_first=False,
@@ -254,6 +258,7 @@ _4_20: Final = _4_21._replace(
 )
 _4_19: Final = _4_20._replace(
     name="4.19",
+    unstarted_cpus_numbered=True,
     deep_nodes_hang=True,
     static_mem_needs_build=False,
     bootmem_bug="Xen BUG at common/page_alloc.c:293",
@@ -339,6 +344,7 @@ _4_16: Final = _4_17._replace(
 _NOT_YET: Final[dict[str, object]] = {
     "deep_nodes_hang": True,
     "redistributors_bounded": False,
+    "unstarted_cpus_numbered": True,
     "xen_reg_cells_checked": False,
 }
 """What 4.20.4 and 4.21.2 were the first to fix."""

@@ -28,28 +28,41 @@ def dt_smp_init_cpus(tree: Tree) -> tuple[Node, ...]:
 
     A CPU without a number, or with one that is taken, is passed over.
     """
-    found: dict[int, Node] = {}
+    return tuple(node for node in _numbered(tree) if node is not None)
+
+
+def _numbered(tree: Tree) -> tuple[Node | None, ...]:
+    """Return the CPUs by the number that they get in the order of the tree; None for one that cannot be started."""
+    found: dict[int, Node | None] = {}
+    first: Node | None = None
     by_psci = psci_init(tree)
     for node in cpu_nodes(tree):
         hwid = _hwid(node)
         if hwid is None or hwid in found or node.device_type != "cpu":
             continue
-        if not found or _can_be_started(node, next(iter(found.values())), by_psci=by_psci):
-            found[hwid] = node
+        first = first or node
+        found[hwid] = node if node is first or _can_be_started(node, first, by_psci=by_psci) else None
     return tuple(found.values())
 
 
-def online_cpus(tree: Tree, args: XenArgs) -> tuple[Node, ...]:
+def online_cpus(tree: Tree, args: XenArgs, *, unstarted_numbered: bool = False) -> tuple[Node, ...]:
     """Return the CPUs that run Xen in the end: those of the kind of the first, but for hmp-unsafe (start_secondary)."""
-    possible = possible_cpus(tree, args)
+    possible = possible_cpus(tree, args, unstarted_numbered=unstarted_numbered)
     # The registers say which kind a CPU is; one whose node says nothing is taken for one like the first.
     kinds = ((), possible[0].compatible) if possible else ()
     return possible if args.hmp_unsafe else tuple(node for node in possible if node.compatible in kinds)
 
 
-def possible_cpus(tree: Tree, args: XenArgs) -> tuple[Node, ...]:
-    """Return the CPUs that Xen counts: no more than maxcpus=."""
-    return dt_smp_init_cpus(tree)[: args.max_cpus or None]
+def possible_cpus(tree: Tree, args: XenArgs, *, unstarted_numbered: bool = False) -> tuple[Node, ...]:
+    """Return the CPUs that Xen counts: no more than maxcpus=.
+
+    Where one that cannot be started has a number too (``unstarted_numbered``), Xen looks at no number beyond how many can
+    (smp_get_max_cpus), and misses the last.
+    """
+    if not unstarted_numbered:
+        return dt_smp_init_cpus(tree)[: args.max_cpus or None]
+    started = _numbered(tree)[: args.max_cpus or None]
+    return tuple(node for node in started[: sum(node is not None for node in started)] if node is not None)
 
 
 def _hwid(node: Node) -> int | None:

@@ -48,6 +48,21 @@ def test_firmware_is_called_by_smc(psci: str, cpus: int) -> None:
     assert len(dt_smp_init_cpus(tree(psci + board(cpu(0), cpu(1))))) == cpus
 
 
+@pytest.mark.parametrize(
+    ("how", "fixed", "before"),
+    [
+        # booted with 4.17.5 and 4.22.0 (before) and 4.20.4 (ccde3773c1): four CPUs, the second or the last cannot be started
+        (1, ["0", "2", "3"], ["0", "2"]),
+        (3, ["0", "1", "2"], ["0", "1", "2"]),
+    ],
+)
+def test_one_that_cannot_be_started_had_a_number(how: int, fixed: list[str], before: list[str]) -> None:
+    four = tree(board(*(cpu(at, 'enable-method = "acme";' if at == how else PSCI) for at in range(4))))
+    assert [node.name[-1] for node in possible_cpus(four, XenArgs())] == fixed
+    assert [node.name[-1] for node in possible_cpus(four, XenArgs(), unstarted_numbered=True)] == before
+    assert len(online_cpus(four, XenArgs(max_cpus=2), unstarted_numbered=True)) == min(2, how)
+
+
 def test_without_any_method_firmware_is_taken_to_write_them() -> None:
     assert len(dt_smp_init_cpus(tree(board(cpu(0, ""), cpu(1, ""))))) == 2
 
