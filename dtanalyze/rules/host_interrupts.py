@@ -96,6 +96,8 @@ def device_that_xen_refuses(view: HostView) -> Hits:
 def _crash_advice(because: str) -> str:
     if "compatible of" in because:
         return "End `compatible` with a NUL, as a string of a source does."
+    if "in a circle" in because:
+        return "Correct `interrupt-parent` or `interrupt-map`: they have to lead to an interrupt controller."
     return "Correct `reg` of the node: it runs past the last address."
 
 

@@ -78,13 +78,22 @@ class DtIrqs:
         self._without_phandle = next((node for node in tree.root if not any(node.prop(name) for name in held)), None)
         self._extended: dict[int, list[RawIrq | None] | None] = {}
         self._nexus: dict[tuple[int, int, int], _Nexus] = {}
+        self._rounds = 0
+        self._going_round: set[Node] = set()
+
+    def goes_round(self, node: Node) -> bool:
+        """Tell whether the way from the node's interrupts to a controller is a circle, which Xen follows for ever."""
+        self.raw_irqs(node)
+        return node in self._going_round
 
     def raw_irqs(self, node: Node) -> tuple[RawIrq | None, ...]:
         """Return each interrupt of the node at its controller, None for one that does not resolve (-EINVAL)."""
         found = self._raw.get(node)
         if found is None:
-            address = _cells(node.prop("reg"))
+            address, rounds = _cells(node.prop("reg")), self._rounds
             found = tuple(self._map_raw(start, cells, address) if start else None for start, cells in self._specifiers(node))
+            if self._rounds > rounds:
+                self._going_round.add(node)
             if self._kept:
                 self._raw[node] = found
         return found
@@ -203,6 +212,7 @@ class DtIrqs:
             at = at.parent if prop is None else self._find_by_phandle(prop.cells[0]) if prop.cells else None
             if at is not None and at.prop("#interrupt-cells") is not None:
                 return at
+        self._rounds += 1
         return None
 
     def _find_by_phandle(self, phandle: int) -> Node | None:
@@ -233,6 +243,7 @@ class DtIrqs:
                 return None
             at, address, cells = found
             address_cells, has_address = len(address), True
+        self._rounds += 1
         return None
 
     def _match(self, nexus: Node, prop: Property, address: Cells, cells: Cells) -> tuple[Node, Cells, Cells] | None:

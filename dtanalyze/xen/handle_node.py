@@ -146,13 +146,16 @@ class _Walk:
         stack = [root]
         while stack:
             node = stack.pop()
+            failure = _dies_or_hangs(node, self.machine)
+            if failure is not None:
+                self.failures.append(failure)
             fate = self._fate(node)
             self.fates[id(node)] = fate
             if fate is Fate.GIC:
                 self.failures.extend(_gic_failure(node, self.machine, self.vcpus))
             if fate is not Fate.KEPT:
                 continue
-            failure = _unterminated(node) or handle_device(node, self.machine, self.domain)
+            failure = handle_device(node, self.machine, self.domain)
             if failure is not None:
                 self.failures.append(failure)
             stack.extend(reversed(node.children))
@@ -180,12 +183,20 @@ class _Walk:
         return False
 
 
-def _unterminated(node: Node) -> Failure | None:
-    """dt_device_is_compatible counts the bytes down past zero where the last string has no end, and reads on."""
+def _dies_or_hangs(node: Node, machine: Machine) -> Failure | None:
+    """Return what Xen does not survive while it merely looks at a node: who is compatible, and which interrupts are there.
+
+    dt_device_is_compatible counts the bytes down past zero where the last string has no end, and reads on;
+    dt_irq_find_parent and dt_irq_map_raw follow whatever the tree says.
+    """
     prop = node.prop("compatible")
-    if prop is None or not prop.value or prop.value.endswith(b"\0"):
-        return None
-    return Failure("crash", node, (DATA_ABORT,), -22, f"compatible of {node.path} has no NUL at its end, and Xen reads on")
+    if prop is not None and prop.value and not prop.value.endswith(b"\0"):
+        because = f"compatible of {node.path} has no NUL at its end, and Xen reads on"
+        return Failure("crash", node, (DATA_ABORT,), -22, because)
+    if machine.irqs.dt.goes_round(node):
+        because = f"from the interrupts of {node.path} the tree leads round in a circle, and Xen follows it for ever"
+        return Failure("crash", node, (), -22, because)
+    return None
 
 
 def _v2m_failures(machine: Machine, platform: Platform, domain: str) -> Iterator[Failure]:
