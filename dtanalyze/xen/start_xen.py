@@ -148,13 +148,26 @@ def _ram_may_come_first(boot: Boot, stopped_at: str) -> bool:
 def _memory(boot: Boot) -> Outcome:
     """RAM goes to the boot allocator and into the direct map, once; all of it before the console is up."""
     if not boot.ram_known:
-        return Open("the tree lists no RAM, which a boot loader fills in", "--memory")
+        return _unlike_memory(boot) or Open("the tree lists no RAM, which a boot loader fills in", "--memory")
     found = boot.free_memory
     if not isinstance(found, XenBug):
         return Passed((counted(len(found.regions), "free region"),))
     twice = _ram_twice(boot.info.mem)
     because = f"{twice[0]} and {twice[1]} name the same RAM" if twice else found.because
     return Stop("memory", (str(found),), because, twice[1] if twice else None, silent=True)
+
+
+def _unlike_memory(boot: Boot) -> Stop | None:
+    """Return what stops Xen where a boot loader has been at the tree, and its RAM stands in nodes that Xen passes over."""
+    if boot.info.mem or boot.options.efi or not any(item.node for item in boot.info.modules):
+        return None
+    nodes = (node for node in boot.host.tree.root.children if node.base_name == "memory")
+    node = next((node for node in nodes if any(prop.cells if (prop := node.prop("reg")) else ())), None)
+    if node is None:
+        return None
+    why = f"{node.path} is disabled" if node.device_type == "memory" else f'{node.path} has no device_type = "memory"'
+    line = boot.profile.no_bootmem_bug or cannot_cover(_INVALID_PADDR, 0)
+    return Stop("memory", (line,), f"no RAM is seen: {why}", node.path, silent=True)
 
 
 def _ram_twice(banks: tuple[Bank, ...]) -> tuple[str, str] | None:
