@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any, Final
 
 from dtanalyze.address.units import counted
@@ -20,6 +21,10 @@ from dtanalyze.rules.cures.changes import body_lines, stated_value
 __all__ = ["fix_json", "overlay_text", "summary_text"]
 
 _LONG: Final = 600
+_WIDE: Final = 160
+"""Characters of a statement of which each word is shown; of a longer one what both sides have is left out."""
+_KEPT: Final = 4
+"""Words at either end of what is left out."""
 _TEMPLATE: Final = "&{{{}}} {{"
 
 
@@ -105,8 +110,9 @@ def _offer(offer: Offer, edits: dict[tuple[str, str], Edit]) -> Iterator[str]:
             yield f"    {change.node}: {_short(change.statement)} (another change to it follows)"
             continue
         yield f"    {change.node}:"
-        yield f"      - {_short(_before(edit))}"
-        yield f"      + {_short(change.statement)}"
+        old, new = _side_by_side(_before(edit), change.statement)
+        yield f"      - {_short(old)}"
+        yield f"      + {_short(new)}"
     if offer.cure.assumes:
         yield f"    assumed: {offer.cure.assumes}"
     if offer.cure.besides:
@@ -120,6 +126,31 @@ def _before(edit: Edit) -> str:
     if old is None:
         return f"no {prop}" if edit.anchor == edit.change.node else "no such node"
     return str(Change("", prop, old, stated_value(old))).removeprefix(": ")
+
+
+def _side_by_side(old: str, new: str) -> tuple[str, str]:
+    """Return two long statements without most of the words that they begin and end with alike."""
+    if max(len(old), len(new)) <= _WIDE:
+        return old, new
+    one, other = old.split(" "), new.split(" ")
+    first = _alike(one, other)
+    last = _alike(one[:first - 1 : -1], other[:first - 1 : -1]) if first else _alike(one[::-1], other[::-1])
+    return _elided(one, first, last), _elided(other, first, last)
+
+
+def _alike(one: list[str], other: list[str]) -> int:
+    """Return how many words two lists begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _elided(words: list[str], first: int, last: int) -> str:
+    head, middle, tail = words[:first], words[first : len(words) - last], words[len(words) - last :]
+    return " ".join((*_ends(head), *middle, *_ends(tail)))
+
+
+def _ends(words: list[str]) -> list[str]:
+    hidden = len(words) - 2 * _KEPT
+    return words if hidden <= _KEPT else [*words[:_KEPT], f"… {hidden} more …", *words[-_KEPT:]]
 
 
 def _short(text: str) -> str:

@@ -252,6 +252,15 @@ def test_an_address_of_a_space_that_no_window_has(bench: Bench) -> None:
     assert found.edits == {} and "cover 0x2000, but not as configuration space" in found.json["left"][0]["message"]
 
 
+def test_of_a_long_property_what_changes_is_shown(bench: Bench) -> None:
+    """Forty entries alike on both sides: four words of either end stay, and the entry that is added."""
+    windows = " ".join(f"{at:#x} 0x0 {0xB000000 + at:#x} 0x1000" for at in range(0, 0x50000, 0x2000))
+    found = bench.fix(host(BUS.format(ranges=f"<{windows}>", at="1000", more="")))
+    said = " ".join(found.err.split())
+    assert "- ranges = <0x0 0x0 … 153 more … 0x1000 0x4e000 0x0 0xb04e000 0x1000>;" in said
+    assert "+ ranges = <0x0 0x0 … 153 more … 0x1000 0x4e000 0x0 0xb04e000 0x1000 0x1000 0x0 0xb001000 0x1000>;" in said
+
+
 def test_no_ram_goes_from_under_xen(bench: Bench) -> None:
     """Booted: where a memory node no longer lists the RAM that Xen lies in, it dies of its first look there."""
     body = host("dev@40000000 { reg = <0x0 0x40000000 0x0 0x1000000>; };")
