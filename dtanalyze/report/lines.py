@@ -53,7 +53,7 @@ def command_lines(words: Sequence[str], width: int, *, label: str) -> list[str]:
     if len(whole) <= width:
         return [whole]
     lines, line = [label.rstrip()], _COMMAND
-    for word in words:
+    for word in _together(words):
         if line != _COMMAND and len(line) + len(word) + 3 > width:
             lines.append(f"{line} \\")
             line = _COMMAND + "  "
@@ -62,6 +62,17 @@ def command_lines(words: Sequence[str], width: int, *, label: str) -> list[str]:
             lines.append(f"{line[: width - 1]}\\")
             line = line[width - 1 :]
     return [*lines, line]
+
+
+def _together(words: Iterable[str]) -> list[str]:
+    """Return the words with each option and what it takes as one: a line ends before an option, not behind it."""
+    found: list[str] = []
+    for word in words:
+        if found and found[-1].startswith(("-", ">")) and " " not in found[-1] and not word.startswith("-"):
+            found[-1] += f" {word}"
+        else:
+            found.append(word)
+    return found
 
 
 def fitted(lines: Iterable[str], width: int) -> list[str]:

@@ -161,5 +161,6 @@ def test_a_command_that_does_not_fit_is_one_for_the_shell(width: int) -> None:
     assert label == "  to apply:" and max(map(len, lines)) <= width
     ran = subprocess.run(["sh", "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
     assert ran.stdout.split(",")[:-1] == words[2:]
+    assert not any(line.removesuffix(" \\").endswith("--memory") for line in lines), "an option keeps what it takes"
     quoted = command_lines(["echo", "'a b'" + "c" * width], width, label="x:")
     assert quoted[-1].strip() == "'a b'" + "c" * width, "what stands in quotes stays whole: no shell joins it"
