@@ -193,7 +193,7 @@ CASES: Final = (
     Case("growing requests", lambda n: one(guest(64), *(f"--request={at * 500}" for at in range(1, n))), 50, 200, 400),
     Case("domains", _domains, 200, 800, 3200),
     Case("cells of a sweep", _cells, 12, 96, 96),
-    Case("overlays on one tree", _overlays, 160, 640, 1280),
+    Case("overlays on one tree", _overlays, 640, 2560, 2560),
     Case("trees", _trees, 64, 1024, 4096),
 )  # fmt: skip
 

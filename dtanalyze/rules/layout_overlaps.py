@@ -66,7 +66,7 @@ def ram_over_device(view: TreeView) -> Hits:
     banks, claims = Lookup(view.memory.banks), Lookup(view.memory.reserved)
     covered: list[tuple[Claimed, Side]] = []
     told = 0  # where those told so far end; they begin no later than those to come
-    for side in device_sides(view.board.devices):
+    for side in device_sides(view.board):
         within = side.range.stop <= told
         if within or not view.memory.memory.touches(side.range) or _explained(side, claims):
             continue

@@ -57,8 +57,13 @@ class Overlap(NamedTuple):
     reason: str
 
 
-def device_sides(devices: Iterable[Device], *, enabled: bool = True) -> list[Side]:
-    """Return the entries with CPU addresses, ascending, larger ones first."""
+def device_sides(board: Board, *, enabled: bool = True) -> tuple[Side, ...]:
+    """Return the entries with CPU addresses of devices that are ``enabled`` or not, ascending, larger ones first."""
+    what = f"sides {board.rules.name} {enabled}"
+    return board.tree.root.once(what, lambda _: _device_sides(board.devices, enabled=enabled))
+
+
+def _device_sides(devices: Iterable[Device], *, enabled: bool) -> tuple[Side, ...]:
     sides = [
         Side(device.node, entry, found, len(device.entries))
         for device in devices
@@ -66,7 +71,7 @@ def device_sides(devices: Iterable[Device], *, enabled: bool = True) -> list[Sid
         for entry in device.entries
         if (found := entry_range(entry)) is not None
     ]
-    return sorted(sides, key=lambda side: (side.range.start, -side.range.size))
+    return tuple(sorted(sides, key=lambda side: (side.range.start, -side.range.size)))
 
 
 def device_overlaps(board: Board) -> Iterator[Overlap]:
@@ -75,7 +80,7 @@ def device_overlaps(board: Board) -> Iterator[Overlap]:
     Where more than `MOST_AT_ONE_PLACE` share one address, each is paired with those that reach farthest.
     """
     active: list[Side] = []
-    for side in device_sides(board.devices):
+    for side in device_sides(board):
         active = [item for item in active if item.range.stop > side.range.start]
         for before in active:
             if before.node is not side.node:

@@ -291,7 +291,7 @@ def _grant_span(view: GuestView) -> AddressRange | None:
     good=Example(guest(more=_UART.replace("90000000", "9000000").replace("reg", 'status = "disabled"; reg'))),
 )
 def region_over_disabled_device(view: GuestView) -> Hits:
-    disabled = Lookup(device_sides(view.board.devices, enabled=False) if view.regions else ())
+    disabled = Lookup(device_sides(view.board, enabled=False) if view.regions else ())
     for region, span in view.placed():
         for hit in _covered(view, region, span, disabled, "the disabled device"):
             yield hit._replace(severity=None)

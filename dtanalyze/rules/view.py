@@ -166,7 +166,7 @@ def guest_view(
         grant=entries[0] if entries else None,
         regions=regions,
         reach=reach,
-        sides=tuple(device_sides(board.devices)) if regions else (),
+        sides=device_sides(board) if regions else (),
         pa_bits=pa_bits,
         requests=requests,
         need=need,

@@ -93,7 +93,7 @@ def _used(view: GuestView) -> RangeSet:
     board = view.board
     spans = [*view.memory.memory, *(claim.range for claim in (*view.memory.reserved, *view.memory.stray))]
     for enabled in (True, False):
-        spans += [side.range for side in device_sides(board.devices, enabled=enabled)]
+        spans += [side.range for side in device_sides(board, enabled=enabled)]
     for host in board.pci_hosts:
         spans += [window.range for window in host.windows if window.range is not None]
     table = entry_range(view.grant) if view.grant is not None else None
