@@ -58,7 +58,9 @@ def _kernel_image(boot: Boot) -> str | None:
     kernels = [item for item in boot.info.modules if item.kind == "Kernel" and item.size]
     if not kernels:
         return None
-    return f"{kernels[0].node or 'the kernel of the log'}: taken for an arm64 Image that is not compressed"
+    where = kernels[0].node or "the kernel of the log"
+    # kernel_decompress reads the length of what comes out from the module's last four bytes.
+    return f"{where}: taken for an arm64 Image that is not compressed; where one is gzip'ed, reg has to end with the file"
 
 
 def _its(boot: Boot) -> str | None:

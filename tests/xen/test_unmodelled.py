@@ -54,7 +54,13 @@ COLOURED = "llc-coloring=on"
     ("how", "expected"),
     [
         ({}, []),
-        ({"chosen": KERNEL}, ["what a module holds (/chosen/m@48000000: taken for an arm64 Image that is not compressed)"]),
+        (
+            {"chosen": KERNEL},
+            [
+                "what a module holds (/chosen/m@48000000: taken for an arm64 Image that is not compressed; where one is "
+                "gzip'ed, reg has to end with the file)"
+            ],
+        ),
         ({"chosen": POLICY}, ["what a policy of FLASK holds (/chosen/m@49000000: Xen jumps to address 0 over one that is no policy, even without xsm=flask)"]),
         ({"more": ITS}, []),  # off by default, and then nobody looks at it
         ({"more": ITS, "build": read_build("CONFIG_HAS_ITS=y")}, ["the ITS of the interrupt controller (/its@8080000)"]),
