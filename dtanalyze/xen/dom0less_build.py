@@ -32,7 +32,7 @@ from dtanalyze.xen.hypervisor_node import domu_regions, search_crash, written_do
 from dtanalyze.xen.irq import FIRST_SPI
 from dtanalyze.xen.kernel import Mapped, copied_into_a_hole, onto_a_device, place_modules, read_from_nowhere, unmapped
 from dtanalyze.xen.llc_coloring import bad_color_config, max_nr_colors
-from dtanalyze.xen.stage import DATA_ABORT, Outcome, Passed, Stop
+from dtanalyze.xen.stage import DATA_ABORT, Open, Outcome, Passed, Stop
 from dtanalyze.xen.static_memory import static_memory_failure
 from dtanalyze.xen.vcpu_affinity import domain_vcpu_affinity
 from dtanalyze.xen.vgic import vgic_max_vcpus, vgic_v3_served
@@ -53,7 +53,8 @@ def domains(boot: Boot) -> Outcome:
     """Return what becomes of all domains of /chosen: made, loaded, and their regions looked for."""
     stop = _not_built(boot) or create_domUs(boot) or _into_a_hole(boot)
     crashes = (search_crash(boot, domu_regions(boot, domu)[1], domu.node.path) for domu in boot.domus)
-    return stop or next((crash for crash in crashes if crash), None) or Passed((counted(len(boot.domus), "domain"),))
+    stop = stop or next((crash for crash in crashes if crash), None)
+    return stop or _past_the_redistributors(boot) or Passed((counted(len(boot.domus), "domain"),))
 
 
 def create_domUs(boot: Boot) -> Stop | None:  # noqa: N802  # upstream's name
@@ -79,6 +80,23 @@ def _into_a_hole(boot: Boot) -> Stop | None:
             because = f"xen,static-mem of {domu.node.path} is not all RAM: Xen copies a module to {address:#x}"
             return Stop("domains", (DATA_ABORT,), because, domu.node.path, domu.node.path)
     return None
+
+
+def _past_the_redistributors(boot: Boot) -> Open | None:
+    """vgic_v3_domain_init of releases that do not look counts one region more than there are, and the domain is told of it.
+
+    It lies past Xen's table of them: what the tree then says is whatever stands in Xen's heap there.
+    """
+    served = None if boot.profile.redistributors_bounded else vgic_v3_served(boot.host.tree.root)
+    domu = next((item for item in boot.domus if item.direct_map and served is not None and item.cpus > served), None)
+    if domu is None:
+        return None
+    because = (
+        f"{domu.node.path} has the host's layout and {counted(domu.cpus, 'CPU')}, of which the redistributors of the host's "
+        f"interrupt controller serve {served}: the others get none, and the last region of redistributors in its tree is no "
+        "more than what Xen's memory held"
+    )
+    return Open(because, "fewer `cpus`, or Xen 4.20.4, 4.21.2, 4.22 or newer, which refuse it")
 
 
 def _not_built(boot: Boot) -> Stop | None:
