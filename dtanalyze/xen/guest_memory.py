@@ -13,6 +13,7 @@ from dtanalyze.address.range import AddressRange, RawRange
 from dtanalyze.address.rangeset import RangeSet
 from dtanalyze.address.units import KIB, MIB, format_size
 from dtanalyze.xen.boot import Boot
+from dtanalyze.xen.color_heap import left_of_colors
 from dtanalyze.xen.dom0less import DomU
 from dtanalyze.xen.dom0less_bindings import Refused
 from dtanalyze.xen.domain_build import GUEST_RAM_BANKS
@@ -34,6 +35,9 @@ def no_memory(boot: Boot, domu: DomU) -> Iterator[Refused]:
         yield Refused((line,), f"xen,domain-p2m-mem-mb of {domu.node.path} leaves no page tables to map its RAM with")
         return
     free = max(free_bytes(boot, domu) - p2m_pool(domu), 0)
+    of_colors = left_of_colors(boot, domu) if boot.ram_known else None
+    scarce = of_colors is not None and of_colors < free
+    free = of_colors if of_colors is not None and scarce else free
     for bank in GUEST_RAM_BANKS if boot.ram_known else ():
         wanted = min(left, bank.size)
         if wanted > free or wanted % _PAGE:
@@ -42,6 +46,8 @@ def no_memory(boot: Boot, domu: DomU) -> Iterator[Refused]:
     if boot.ram_known and left:
         line = f"Failed to allocate requested domain memory. {left // KIB}KB unallocated. Fix the VMs configurations."
         because = f"{domu.node.path} has {format_size(size)}, and the host less than that left"
+        if scarce:
+            because += f" of its colours of the cache: {format_size(of_colors or 0)} at most"
         if size % _PAGE:
             because = f"memory of {domu.node.path} is {size // KIB} KiB, no whole pages; Xen looks for the rest for minutes"
         yield Refused((line,), because)

@@ -3,8 +3,7 @@
 Mirrors allocate_memory and add_hwdom_free_regions (arch/arm/domain_build.c, 4.20), allocate_hwdom_memory
 (common/device-tree/domain-build.c, 4.21 and later), llc_coloring_init (common/llc-coloring.c). With ``llc-coloring=on`` a
 domain owns pages of some cache colours only, scattered over RAM, so dom0 sees them in the free parts of the host's layout
-instead: all RAM without reservations and the grant table. Modules are not left out, since nothing is really there. Left
-out: whether enough pages of a domain's colours exist.
+instead: all RAM without reservations and the grant table. Modules are not left out, since nothing is really there.
 """
 
 from __future__ import annotations
@@ -22,7 +21,14 @@ from dtanalyze.xen.parse_params import XenArgs, simple_strtoull
 from dtanalyze.xen.profile import XenProfile
 from dtanalyze.xen.stage import Stop
 
-__all__ = ["allocate_hwdom_memory", "bad_color_config", "llc_coloring_enabled", "llc_coloring_init", "max_nr_colors"]
+__all__ = [
+    "allocate_hwdom_memory",
+    "bad_color_config",
+    "llc_coloring_enabled",
+    "llc_coloring_init",
+    "max_nr_colors",
+    "parse_color_config",
+]
 
 _PAGE: Final = 4096
 _FEWEST: Final = 2
@@ -58,6 +64,16 @@ def llc_coloring_init(args: XenArgs, profile: XenProfile, build: Build) -> Stop 
         return None
     because = f"llc-size= and llc-nr-ways= make a way of {args.llc_size // (args.llc_nr_ways or 1):#x} bytes"
     return Stop("command-line", (line,), because, silent=True)
+
+
+def parse_color_config(text: str) -> list[int]:
+    """Return the colours of a list that Xen takes (`bad_color_config`): numbers and ranges, both ends included."""
+    colors: list[int] = []
+    for item in text.split(","):
+        low, dash, high = item.partition("-")
+        first = simple_strtoull(low)[0]
+        colors += range(first, (simple_strtoull(high)[0] if dash else first) + 1)
+    return colors
 
 
 def bad_color_config(text: str, most: int | None) -> bool:

@@ -13,6 +13,7 @@ from dtanalyze.address.units import MIB, format_size
 from dtanalyze.board.architecture import ARM32
 from dtanalyze.devicetree.tree import Node
 from dtanalyze.xen.boot import Boot
+from dtanalyze.xen.llc_coloring import max_nr_colors
 from dtanalyze.xen.page_alloc import PAGE_SHIFT, XenBug
 from dtanalyze.xen.xsm import policy_module
 
@@ -69,7 +70,11 @@ def _its(boot: Boot) -> str | None:
 
 
 def _llc_coloring(boot: Boot) -> str | None:
-    return "llc-coloring=on: how many colours the cache has only the CPU knows" if boot.llc_coloring else None
+    if not boot.llc_coloring:
+        return None
+    if max_nr_colors(boot.host.args) is None:
+        return "llc-coloring=on: how many colours the cache has only the CPU knows"
+    return "llc-size=: of each colour's RAM up to a tenth more may be gone than is counted"
 
 
 def _many_banks(boot: Boot) -> str | None:

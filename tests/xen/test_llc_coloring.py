@@ -6,8 +6,9 @@ import pytest
 
 from dtanalyze.address.range import AddressRange
 from dtanalyze.address.units import MIB
-from dtanalyze.xen.build import BUILDS
-from dtanalyze.xen.llc_coloring import allocate_hwdom_memory, bad_color_config
+from dtanalyze.xen.build import BUILDS, read_build
+from dtanalyze.xen.color_heap import ColorHeap
+from dtanalyze.xen.llc_coloring import allocate_hwdom_memory, bad_color_config, parse_color_config
 from dtanalyze.xen.options import XenOptions
 from dtanalyze.xen.predict import predict, prepare
 from dtanalyze.xen.profile import preset
@@ -90,3 +91,50 @@ def test_a_cache_that_is_described_is_coloured(words: str, coloured: bool, line:
 def test_colours_that_xen_refuses(text: str, most: int | None, bad: bool) -> None:
     """All with 16 booted with 4.20.4: "Error initializing LLC coloring for domain domU1 (rc = -22)"."""
     assert bad_color_config(text, most) is bad
+
+
+def test_colours_of_a_list() -> None:
+    assert [parse_color_config(text) for text in ("0", "1,3", "0-2,0x8-9")] == [[0], [1, 3], [0, 1, 2, 8, 9]]
+
+
+def test_each_page_comes_from_the_fullest_list() -> None:
+    """Ten pages of four colours are 3, 3, 2, 2."""
+    heap = ColorHeap(10, 4)
+    assert [heap.left([at]) for at in range(4)] == [3, 3, 2, 2]
+    heap.take([0, 2], 2)  # one of the first, then one of either
+    assert heap.left([0, 2]) == 3 and sorted(heap.free[::2]) == [1, 2]
+    heap.take(range(4), 4)
+    assert sorted(heap.free) == [1, 1, 1, 1]
+    heap.take([0, 0, 1], 9)
+    assert heap.free == [0, 0, 1, 1], "no more than there are, and a colour named twice is one"
+
+
+@pytest.mark.parametrize(
+    ("colours", "mib", "stopped"),
+    [
+        # booted: 4.21.2 and 4.22.0 with 2 GiB, 16 colours and 512 MiB of dom0 stop over 256 MiB of one colour
+        ("0", 256, True),
+        ("0-15", 256, False),
+        ("0-5", 256, False),
+        ("0-3", 256, True),
+        ("", 256, False),
+        ("0", 40, False),
+        ("15", 20, True),
+    ],
+)
+@pytest.mark.parametrize("release", ["4.20", "4.22"])
+def test_a_domain_of_few_colours(release: str, colours: str, mib: int, stopped: bool) -> None:
+    """(1024 - 64 - 128) MiB of 16 colours are 52 MiB of each at most; the domain before has 40 of the last."""
+    of = f'llc-colors = "{colours}";' if colours else ""
+    module = 'm@%x { compatible = "multiboot,kernel", "multiboot,module"; reg = <0 0x%x 0 0x1000>; };'
+    tree = host(
+        GIC + 'chosen { xen,xen-bootargs = "llc-size=1M llc-nr-ways=16 dom0_mem=128M bootscrub=0"; xen,dom0-bootargs = ""; '
+        'd { compatible = "xen,domain"; cpus = <1>; memory = <0 0xa000>; llc-colors = "15"; ' + module % (0x49000000, 0x49000000) + " }; "
+        f'e {{ compatible = "xen,domain"; cpus = <1>; memory = <0 {mib << 10:#x}>; {of} ' + module % (0x4A000000, 0x4A000000) + " }; "
+        + module % (0x48000000, 0x48000000) + " };"
+    )
+    options = XenOptions(build=read_build("CONFIG_LLC_COLORING=y"))
+    stop = predict(prepare(tree, options), preset(release), options)[0].stopped_by
+    line = f"Failed to allocate requested domain memory. {mib << 10}KB unallocated. Fix the VMs configurations."
+    assert (stop.lines if stop else None) == ((line,) if stopped else None)
+    assert stop is None or "of its colours of the cache" in stop.because
