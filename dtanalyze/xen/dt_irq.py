@@ -168,11 +168,22 @@ class DtIrqs:
         return None
 
     def _specifiers(self, node: Node) -> Iterator[tuple[Node | None, Cells]]:
-        """Yield where each specifier starts, and its cells: ``interrupts-extended`` before ``interrupts``."""
+        """Yield where each specifier starts, and its cells: ``interrupts-extended`` before ``interrupts``.
+
+        An empty entry of the first makes way for the one of the second with its number (dt_device_get_raw_irq).
+        """
         extended = self._parse_extended(node)
-        if extended is not None:
-            yield from ((item.controller, item.cells) if item else (None, ()) for item in extended)
+        if extended is None:
+            yield from self._plain(node)
             return
+        plain = list(self._plain(node)) if None in extended else []
+        for number, item in enumerate(extended):
+            if item is not None:
+                yield item.controller, item.cells
+            else:
+                yield plain[number] if number < len(plain) else (None, ())
+
+    def _plain(self, node: Node) -> Iterator[tuple[Node | None, Cells]]:
         prop = node.prop("interrupts")
         parent = self._parent(node) if prop is not None else None
         width = _u32(parent, "#interrupt-cells") if parent else None
