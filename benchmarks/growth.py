@@ -190,7 +190,7 @@ CASES: Final = (
     Case("devices of a board on one address", lambda n: one(devices(host(), n, apart=0)), 1000, 4000, 16_000),
     Case("entries of ranges", _many_ranges, 2000, 8000, 65_000),
     Case("levels of nesting", _nested, 15, 60, 60),
-    Case("growing requests", lambda n: one(guest(64), *(f"--request={at * 500}" for at in range(1, n))), 50, 200, 400),
+    Case("growing requests", lambda n: one(guest(64), *(f"--request={at * 500}" for at in range(1, n))), 200, 800, 800),
     Case("domains", _domains, 200, 800, 3200),
     Case("cells of a sweep", _cells, 12, 96, 96),
     Case("overlays on one tree", _overlays, 640, 2560, 2560),

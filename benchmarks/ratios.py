@@ -114,7 +114,8 @@ def pairs(folder: Path) -> Iterable[Pair]:
     if subprocess.run([sys.executable, "-c", "import libfdt"], capture_output=True, check=False).returncode == 0:
         yield Pair("the reader / pylibfdt's walk", python("read", BOARD, "40"), python("walk", BOARD, "40"), 1.0)
     else:
-        print("pylibfdt is not installed (pip install pylibfdt): not measured beside it", file=sys.stderr)
+        how = "pip install pylibfdt, which gcc and swig 4.4 build"
+        print(f"pylibfdt is not installed ({how}): not measured beside it", file=sys.stderr)
     idle = (os.cpu_count() or 1) - os.getloadavg()[0]
     if idle >= 1.5:
         many = [*BOARDS * 4]
