@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import tarfile
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 
@@ -35,3 +41,40 @@ def test_when_who_and_in_which_order_is_not_seen() -> None:
         ]  # fmt: skip
         content = made.extractfile("d/xyz")
         assert content is not None and content.read() == b"xyz"
+
+
+def needed(package: str, extras: tuple[str, ...]) -> Iterator[str]:
+    """Yield what a package needs with these extras, and what that needs in turn, as far as it is installed."""
+    for line in metadata.requires(package) or ():
+        item = Requirement(line)
+        if item.marker is not None and not any(item.marker.evaluate({"extra": extra}) for extra in ("", *extras)):
+            continue
+        try:
+            metadata.distribution(item.name)
+        except metadata.PackageNotFoundError:
+            continue
+        yield canonicalize_name(item.name)
+        yield from needed(item.name, tuple(item.extras))
+
+
+def stated(package: str) -> str:
+    """Return what a package says of its licence, in one of the three places that there are for it."""
+    fields = metadata.metadata(package)
+    classifiers = [item for item in fields.get_all("Classifier") or () if item.startswith("License")]
+    for said in (fields.get_all("License-Expression"), fields.get_all("License"), classifiers):
+        if said and said[0]:
+            return str(said[0]).partition("\n")[0]
+    return ""
+
+
+def test_the_licences_of_what_it_needs_are_those_that_the_packages_state() -> None:
+    rows = re.findall(r"^\| ([a-z0-9-]+) \| ([^|]+) \| (?:always|`\[)", (ROOT / "docs" / "licences.md").read_text(), re.M)
+    table = dict(rows)
+    assert len(table) == len(rows)
+    found = set(needed("dtanalyze", ("images", "dask")))
+    assert {"fdt", "intervaltree", "typer"} <= found <= set(table), "a package without a row"
+    assert not set(table) & {"pytest", "mypy"}
+    for package in found:
+        families = re.findall(r"Apache|MIT|BSD|ISC|PSF", table[package])
+        assert families and all(family in stated(package) for family in families), (package, stated(package))
+        assert not re.search(r"GPL|Affero", stated(package)), f"{package}: not for an Apache-2.0 package"
