@@ -20,13 +20,16 @@ from dtanalyze.report.whole import Report
 __all__ = ["render"]
 
 _COMMANDS: Final = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
+_ALL: Final = 1 << 31
+"""More annotations than any run has; a call may name any number, and `islice` takes no larger one everywhere."""
 
 
 def render(report: Report) -> Iterator[str]:
     """Yield the annotations, findings first; nothing at all when there is nothing to say."""
     # The findings may lie in a file: they are read once for each severity, not sorted in memory.
     worst_first = ((kind, item) for kind in _COMMANDS for item in placed(report) if item.finding.severity is kind)
-    for kind, (result, finding, _) in islice(worst_first, report.annotate_limit):
+    most = report.annotate_limit
+    for kind, (result, finding, _) in islice(worst_first, most if most is None else min(most, _ALL)):
         yield _command(
             _COMMANDS[kind],
             _at(finding, result, report.root),
