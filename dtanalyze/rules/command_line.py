@@ -91,11 +91,12 @@ def option_stops_xen(view: HostView) -> Hits:
 
 
 def _is_of_the_option(view: HostView, stop: Stop) -> bool:
-    """Tell whether a stop that has other causes too comes from more CPUs than the board has."""
+    """Tell whether a stop that has other causes too comes from the option: more CPUs than the board has, a forced IOMMU."""
     wanted = view.host.args.dom0_max_vcpus
     if stop.stage in ("dom0-cpus", "dom0-tree") or (stop.stage == "dom0-devices" and "serve" in stop.because):
         return wanted is not None and wanted > dom0_cpus(view.host.tree)
-    return stop.stage != "dom0-devices"
+    # An IOMMU that cannot be set up stops Xen whatever the option says.
+    return stop.stage != "dom0-devices" and (stop.stage != "iommu" or "required/force" in stop.message)
 
 
 def _at(view: HostView) -> int | None:

@@ -68,6 +68,11 @@ _ADVICE: Final = (
         "Use another board: this one has no interrupt controller that Xen drives (a GICv2 with its hypervisor registers, or "
         "a GICv3), and no change of the tree replaces a driver.",
     ),
+    (
+        "iommu",
+        "configure correctly",
+        "Correct the IOMMU's node that the message names, or the ranges above it, or boot Xen with `iommu=no`.",
+    ),
     ("xsm", "Invalid value", "Write `flask=enforcing`, `permissive`, `late` or `disabled` on Xen's command line."),
     (
         "xsm",

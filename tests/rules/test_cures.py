@@ -261,6 +261,14 @@ def test_of_a_long_property_what_changes_is_shown(bench: Bench) -> None:
     assert "+ ranges = <0x0 0x0 … 153 more … 0x1000 0x4e000 0x0 0xb04e000 0x1000 0x1000 0x0 0xb001000 0x1000>;" in said
 
 
+def test_an_iommu_that_cannot_be_set_up_is_no_fault_of_the_option(bench: Bench) -> None:
+    """smmu: Invalid resource; the line has no iommu= at all."""
+    smmu = 'smmu@2b400000 { compatible = "arm,mmu-500"; #iommu-cells = <1>; #global-interrupts = <1>; interrupts = <0 90 4>, <0 91 4>; };'
+    found = bench.fix(host(smmu))
+    (left,) = found.json["left"]
+    assert left["rule"] == "V-no-boot" and "or boot Xen with `iommu=no`" in left["advice"] and found.edits == {}
+
+
 def test_no_ram_goes_from_under_xen(bench: Bench) -> None:
     """Booted: where a memory node no longer lists the RAM that Xen lies in, it dies of its first look there."""
     body = host("dev@40000000 { reg = <0x0 0x40000000 0x0 0x1000000>; };")
