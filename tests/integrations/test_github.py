@@ -221,7 +221,7 @@ def test_no_paths_and_unreadable_ones(desk: Desk) -> None:
     status, runner = desk.action()
     assert (
         status == 2
-        and "::error file=boards/broken.dts,line=2,title=unreadable input::dtc: boards/broken.dts:2:12: syntax error"
+        and "::error file=boards/broken.dts,line=2,col=12,title=unreadable input::dtc: boards/broken.dts:2:12: syntax error"
         in runner.said["Check"]
     )
 
