@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Final, NamedTuple, TypeAlias
 
 from dtanalyze.cli.call import Call
@@ -33,6 +33,8 @@ __all__ = [
 
 _COLUMNS: Final = 80
 _NARROWEST: Final = 40
+_PAGE: Final = 1 << 16
+"""Characters of a report that are written at once."""
 
 
 class ReportOptions(NamedTuple):
@@ -194,9 +196,21 @@ def _parts(
 
     def render(groups: Sequence[tuple[CheckResult, ...]], failures: list[InputFailure]) -> Sequence[str]:
         kept = Kept[str]()
-        for part in FORMATS[name](report._replace(groups=groups, failures=tuple(failures), style=style)):
+        for part in _pages(FORMATS[name](report._replace(groups=groups, failures=tuple(failures), style=style))):
             kept.append(part)
         return kept
 
     parts, groups, failures = rendered(report.groups, render, list(report.failures), named)
     return parts, report._replace(groups=groups, failures=tuple(failures))
+
+
+def _pages(parts: Iterable[str]) -> Iterator[str]:
+    """Yield the same text in larger parts: where each of them is kept takes memory, too, and a line may be a part."""
+    page, size = list[str](), 0
+    for part in parts:
+        page.append(part)
+        size += len(part)
+        if size >= _PAGE:
+            yield "".join(page)
+            page, size = [], 0
+    yield "".join(page)
