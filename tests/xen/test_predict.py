@@ -74,6 +74,8 @@ def test_arguments() -> None:
     assert parse_bootargs("dom0_mem=089M").dom0_mem == 0, "the octal digits end at the 8, which is no unit either"
     assert parse_bootargs("gnttab_max_frames=0x80").max_grant_frames == 128
     assert parse_bootargs("gnttab_max_frames=12x").max_grant_frames == 64, "a tail makes it unreadable"
+    assert parse_bootargs("gnttab_max_frames=2147483648").max_grant_frames == 64, "parse_gnttab_limit: -ERANGE above INT_MAX"
+    assert parse_bootargs("gnttab_max_frames=2147483647").max_grant_frames == 2147483647
     assert parse_bootargs("dom0_max_vcpus=2").dom0_max_vcpus == 2
     assert parse_bootargs("no-dom0_mem=1").dom0_mem is None
 
